@@ -1,0 +1,128 @@
+import { z } from 'zod';
+import { Ms, Name, PageQuery, Time } from './primitives.ts';
+import { Sums } from './ledger.ts';
+
+export const AllocationIn = z
+  .strictObject({
+    node: Name,
+    devices: z.array(Name).min(1).max(64).optional().meta({ description: 'Device UUIDs' }),
+    count: z.int().min(1).max(64).optional().meta({ description: 'That many devices of the node; without devices and count, the whole node' }),
+    start: Time.optional().meta({ description: "Default: the job's start" }),
+    end: Time.nullable().optional().meta({ description: "Default: the job's end" }),
+    share: z.number().gt(0).max(1).default(1).meta({ description: 'Share of each device, for devices that jobs share' }),
+  })
+  .refine((a) => !(a.devices && a.count), { path: ['count'], message: 'give devices or count, not both' })
+  .meta({ id: 'AllocationInput' });
+
+export const RootIn = z.strictObject({
+  node: Name,
+  bootId: z.uuid(),
+  pid: z.int().min(1).max(2 ** 31),
+  startTicks: z.int().min(0),
+});
+
+const declaration = {
+  account: Name,
+  user: Name.nullable().default(null),
+  uid: z.int().min(0).max(2 ** 32 - 1).nullable().default(null),
+  name: z.string().max(1024).default(''),
+  start: Time,
+  end: Time.nullable().default(null),
+  allocations: z.array(AllocationIn).max(4096),
+  boundaries: z
+    .array(z.string().min(3).max(4096))
+    .max(64)
+    .optional()
+    .meta({ description: 'Kernel boundaries such as slurm:8101, kubernetes:<pod uid>, docker:<container id>, systemd:<unit path>. Default: <source>:<externalId> for slurm, kubernetes and docker' }),
+  executables: z.array(z.string().min(1).max(4096)).max(256).default([]).meta({ description: 'What the job says it runs: paths, * within a folder, ** across folders' }),
+  root: RootIn.nullable().default(null),
+};
+
+/** POST /v1/jobs. The same source, instance, external id and incarnation again is the same job: a new version if it differs. */
+export const JobIn = z
+  .strictObject({
+    source: z.string().regex(/^[a-z][a-z0-9-]{0,31}$/).default('api'),
+    sourceInstance: Name.default('default'),
+    externalId: Name,
+    incarnation: z.int().min(0).default(0),
+    ...declaration,
+  })
+  .refine((job) => job.end === null || Date.parse(job.end) >= Date.parse(job.start), { path: ['end'], message: 'must not lie before start' })
+  .meta({ id: 'JobInput' });
+export type JobIn = z.infer<typeof JobIn>;
+
+/** PATCH /v1/jobs/{id}: what changes; the rest stays. */
+export const JobPatch = z
+  .strictObject({
+    account: Name.optional(),
+    user: Name.nullable().optional(),
+    name: z.string().max(1024).optional(),
+    start: Time.optional(),
+    end: Time.nullable().optional(),
+    allocations: z.array(AllocationIn).max(4096).optional(),
+    executables: z.array(z.string().min(1).max(4096)).max(256).optional(),
+  })
+  .refine((patch) => Object.keys(patch).length > 0, { message: 'names nothing to change' })
+  .meta({ id: 'JobPatch' });
+export type JobPatch = z.infer<typeof JobPatch>;
+
+export const JobRef = z
+  .object({ id: z.string(), source: z.string(), externalId: z.string(), name: z.string(), account: z.string(), user: z.string().nullable() })
+  .meta({ id: 'JobRef' });
+export type JobRef = z.infer<typeof JobRef>;
+
+export const JobOut = JobRef.extend({
+  cluster: z.string(),
+  sourceInstance: z.string(),
+  incarnation: z.int(),
+  uid: z.int().nullable(),
+  start: Time,
+  end: Time.nullable(),
+  allocations: z.array(
+    z.object({ node: z.string(), devices: z.array(z.string()).nullable(), count: z.int().nullable(), start: Time, end: Time.nullable(), share: z.number() }),
+  ),
+  boundaries: z.array(z.string()),
+  executables: z.array(z.string()),
+  root: RootIn.nullable(),
+  version: z.int(),
+  firstRecordedAt: Time,
+  recordedAt: Time,
+  recordedBy: z.string().meta({ description: 'Name of the token or session that recorded this version' }),
+  selfDeclared: z.boolean(),
+}).meta({ id: 'Job' });
+export type JobOut = z.infer<typeof JobOut>;
+
+export const JobUse = z.object({ allocatedMs: Ms, usedMs: Ms, heldMs: Ms, unaccountedInsideMs: Ms, unobservedInsideMs: Ms });
+/** A row of the list: the job and what it did in the whole of its life so far. */
+export const JobRow = JobOut.extend({ use: JobUse }).meta({ id: 'JobRow' });
+export type JobRow = z.infer<typeof JobRow>;
+
+export const JobsQuery = PageQuery.extend({
+  from: Time.optional(),
+  to: Time.optional(),
+  account: z.string().optional(),
+  user: z.string().optional(),
+  source: z.string().optional(),
+  state: z.enum(['running', 'ended']).optional(),
+  search: z.string().max(200).optional().meta({ description: 'Part of the external id or name' }),
+});
+export const JobList = z.object({ items: z.array(JobRow), nextCursor: z.string().nullable() }).meta({ id: 'JobList' });
+export type JobList = z.infer<typeof JobList>;
+
+/** GET /v1/jobs/{id}: with every version and what ran inside, by executable. */
+export const JobDetail = JobRow.extend({
+  versions: z.array(JobOut),
+  inside: z.array(
+    z.object({
+      executable: z.string(),
+      bucket: z.enum(['used', 'unaccounted']),
+      reason: z.string().nullable(),
+      suspicious: z.boolean(),
+      processes: z.int(),
+      activeMs: Ms,
+      finding: z.string().nullable(),
+    }),
+  ),
+  devices: z.array(z.object({ node: z.string(), device: z.string(), index: z.int().nullable(), assumed: z.boolean(), sums: Sums })),
+}).meta({ id: 'JobDetail' });
+export type JobDetail = z.infer<typeof JobDetail>;

@@ -1,0 +1,60 @@
+import { z } from 'zod';
+import { BATCH_LIMITS } from './batch.ts';
+
+/** RFC 3339 in UTC with milliseconds, as the API writes every moment. Anything with a zone is accepted. */
+export const Time = z.iso
+  .datetime({ offset: true, error: 'must be an RFC 3339 time with a zone, such as 2026-10-01T00:00:00Z' })
+  .meta({ id: 'Time', description: 'RFC 3339, UTC', example: '2026-10-01T00:00:00.000Z' });
+
+/** Integer milliseconds. */
+export const Ms = z.int().min(0).meta({ id: 'Ms', description: 'Integer milliseconds' });
+
+export const Name = z.string().trim().min(1).max(BATCH_LIMITS.nameChars);
+
+/** Money as exact decimal text: no exponent, no separators. */
+export const Decimal = z
+  .string()
+  .regex(/^-?\d{1,15}(\.\d{1,15})?$/, 'must be a decimal number such as "2.50"')
+  .meta({ id: 'Decimal', description: 'Exact decimal number as text', example: '2.50' });
+
+export const Money = z.object({ amount: Decimal, currency: z.string().regex(/^[A-Z]{3}$/) }).meta({ id: 'Money' });
+export type Money = z.infer<typeof Money>;
+
+/** How many rows a list answers at most, and where the next page starts. */
+export const PageQuery = z.object({
+  limit: z.coerce.number().int().min(1).max(500).default(100).meta({ description: 'Rows per page' }),
+  cursor: z.string().max(500).optional().meta({ description: '`nextCursor` of the page before' }),
+});
+
+export const RangeQuery = z.object({
+  from: Time.meta({ description: 'Inclusive; the ledger rounds it down to its UTC hour' }),
+  to: Time.meta({ description: 'Exclusive; the ledger rounds it up to its UTC hour' }),
+});
+
+/** How complete an answer is: everything before `completeTo` is booked. */
+export const Completeness = z
+  .object({
+    completeTo: Time.nullable().meta({ description: 'Every node has been booked up to here; null before the first' }),
+    settledTo: Time.nullable().meta({ description: 'No verdict before this awaits a record' }),
+    laggingNodes: z.array(z.string()).meta({ description: 'Nodes whose agent is silent, at most 100' }),
+    laggingSources: z.array(z.string()),
+    pendingCells: z.int().min(0).meta({ description: 'Cells that wait to be computed' }),
+  })
+  .meta({ id: 'Completeness' });
+export type Completeness = z.infer<typeof Completeness>;
+
+/** RFC 9457. */
+export const Problem = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    code: z.string(),
+    errors: z.array(z.object({ field: z.string(), message: z.string() })).optional(),
+  })
+  .meta({ id: 'Problem', description: 'RFC 9457 problem' });
+export type Problem = z.infer<typeof Problem>;
+
+export const ROLES = ['agent', 'scheduler', 'viewer', 'owner', 'finance', 'auditor', 'admin'] as const;
+export type Role = (typeof ROLES)[number];

@@ -1,0 +1,99 @@
+import type { BatchBody, GapReason, ProcessFact, SplitMethod } from '../contract/batch.ts';
+import type { Bucket, Evidence, Reason } from './bucket.ts';
+import type { Interval } from './interval.ts';
+import type { Holding, Job } from './job.ts';
+import type { Policy } from './policy.ts';
+
+/** Version of the attribution rules. A cell stores it; raise it when a verdict can change. */
+export const RULES_VERSION = 1;
+
+/** A process within its node: boot id, pid and start. Also the key of maps. */
+export type ProcessId = string & { readonly __process: unique symbol };
+export const processId = (bootId: string, key: string): ProcessId => `${bootId}/${key}` as ProcessId;
+
+/** A process fact that knows its boot, with the personal text that retention has not erased. */
+export interface ObservedProcess extends ProcessFact {
+  readonly id: ProcessId;
+  readonly bootId: string;
+  readonly parentId: ProcessId | null;
+  readonly user: string | null;
+}
+
+/** A span of a tenancy, decoded and placed. */
+export interface ObservedSpan extends Interval {
+  /** null: the device does not tell. */
+  readonly activeMs: number | null;
+  readonly method: SplitMethod;
+  /** `activeMs` of all tenants sums to the span's; null where the span's is. */
+  readonly tenants: readonly { readonly process: ProcessId; readonly type: string; readonly activeMs: number | null }[];
+}
+
+export interface ObservedGap extends Interval {
+  readonly reason: GapReason | 'agent_silent' | 'not_enrolled';
+}
+
+/** All batches of one node and hour, decoded: the input that every device cell of the hour shares. */
+export interface NodeHour {
+  readonly cluster: string;
+  readonly node: string;
+  readonly hour: Interval;
+  readonly batches: readonly BatchBody[];
+}
+
+/** How far a source of declarations is known to be complete. */
+export interface SourceWatermark {
+  readonly source: string;
+  readonly sourceInstance: string;
+  readonly completeToMs: number;
+}
+
+/** Everything that the verdict on one device and hour depends on. */
+export interface CellFacts {
+  readonly cluster: string;
+  readonly node: string;
+  readonly device: string;
+  /** One UTC hour, or the part of it inside one billing period. */
+  readonly interval: Interval;
+  /** When within the interval the device belonged to the fleet. */
+  readonly capacity: readonly Interval[];
+  /** Nothing is booked from here on: the agent has not reported and is not yet silent. */
+  readonly bookedToMs: number;
+  /** Ascending and disjoint; what neither spans nor gaps cover is unobserved as `agent_silent`. */
+  readonly spans: readonly ObservedSpan[];
+  readonly gaps: readonly ObservedGap[];
+  readonly processes: ReadonlyMap<ProcessId, ObservedProcess>;
+  /** Every job that could matter on this node, by id. */
+  readonly jobs: ReadonlyMap<string, Job>;
+  /** Holdings of this device. */
+  readonly holdings: readonly Holding[];
+  readonly sources: readonly SourceWatermark[];
+  readonly policy: Policy;
+}
+
+/**
+ * One row of a cell. `ms` of all rows sums to the booked capacity. `holder` is the job that the time was allocated to;
+ * `job` is the job that used it or that an undeclared process sits inside. `process` is null where none is named.
+ */
+export interface Entry extends Interval {
+  readonly bucket: Bucket;
+  /** `unaccounted`: why. Null otherwise. */
+  readonly reason: Reason | null;
+  /** `unobserved`: why. Null otherwise. */
+  readonly cause: ObservedGap['reason'] | null;
+  readonly activity: 'active' | 'resident' | 'none' | 'unknown';
+  readonly holder: string | null;
+  readonly job: string | null;
+  readonly process: ProcessId | null;
+  readonly evidence: Evidence | null;
+  /** The record that could still cover this time may not have come yet. */
+  readonly provisional: boolean;
+  /** Used, but by an executable that is not the job's baseline: a suspicion, not a verdict. */
+  readonly suspicious: boolean;
+  readonly ms: number;
+}
+
+export interface CellResult {
+  readonly entries: readonly Entry[];
+  /** When a verdict of this cell may change by the passing of time alone; null when it is settled. */
+  readonly settlesAtMs: number | null;
+}

@@ -1,0 +1,68 @@
+import type { Interval } from './interval.ts';
+
+/** What a declaration says that its job will run. Empty lists say nothing. */
+export interface JobDeclares {
+  /** Paths of executables; `*` stands for any characters but `/`, `**` for any at all. */
+  readonly executables: readonly string[];
+  /** The process that starts the job, where the declarer knows it (`gpuledger run` does). */
+  readonly root: JobRoot | null;
+}
+
+export interface JobRoot {
+  readonly node: string;
+  readonly bootId: string;
+  readonly pid: number;
+  readonly startTicks: number;
+}
+
+/**
+ * What a job was given: named devices of a node, `count` devices of it (placed by `bindNode`), or, with both null, the
+ * whole node. `toMs` null: until the job ends.
+ */
+export interface Allocation {
+  readonly node: string;
+  /** Device UUIDs. */
+  readonly devices: readonly string[] | null;
+  readonly count: number | null;
+  readonly fromMs: number;
+  readonly toMs: number | null;
+  /** Share of each device in thousandths, for devices that jobs share by declaration; 1000 is all of it. */
+  readonly shareMilli: number;
+}
+
+/** One job as its newest declaration (as known at some point) states it. */
+export interface Job {
+  /** `j_` and 16 hexadecimal digits of the SHA-256 of cluster, source, instance, external id and incarnation. */
+  readonly id: string;
+  readonly cluster: string;
+  /** slurm, kubernetes, ray, docker, systemd, api, run, … */
+  readonly source: string;
+  readonly sourceInstance: string;
+  readonly externalId: string;
+  readonly incarnation: number;
+  readonly name: string;
+  readonly account: string;
+  readonly user: string | null;
+  readonly uid: number | null;
+  readonly startMs: number;
+  readonly endMs: number | null;
+  readonly allocations: readonly Allocation[];
+  /** Kernel boundaries that belong to this job, as `cgroupOwner` spells them: `slurm:8101`, `kubernetes:<pod uid>`. */
+  readonly boundaries: readonly string[];
+  readonly declares: JobDeclares;
+  /** When the first and this version were recorded. */
+  readonly firstRecordedAtMs: number;
+  readonly recordedAtMs: number;
+  readonly version: number;
+  /** True where nobody but the declarer vouches for the times (API and `run`); false for a scheduler's record. */
+  readonly selfDeclared: boolean;
+}
+
+/** That a job holds a device for a time; the result of placing its allocations on a node. */
+export interface Holding extends Interval {
+  readonly job: string;
+  readonly device: string;
+  readonly shareMilli: number;
+  /** True where the device was chosen by rule, since nothing showed which one it was. */
+  readonly assumed: boolean;
+}

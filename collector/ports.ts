@@ -1,0 +1,66 @@
+import type { BatchRequest, BatchResponse } from '../api/contract/batch.ts';
+
+/**
+ * The four ways in which the agent reaches the world. Live use has them on the real machine (`ports/real.ts`); history,
+ * replay and tests run the same agent on others.
+ */
+export interface Ports {
+  readonly execute: Execute;
+  readonly files: Files;
+  readonly clock: AgentClock;
+  readonly network: Network;
+}
+
+export interface ExecuteOptions {
+  readonly timeoutMs: number;
+  readonly maxOutputBytes: number;
+}
+
+/** How a command ended. `failure` is null when it ran to its end, whatever its exit code. */
+export interface Executed {
+  readonly stdout: Buffer;
+  readonly stderr: Buffer;
+  readonly exitCode: number | null;
+  readonly failure: null | 'missing' | 'not_permitted' | 'timeout' | 'output_limit' | 'killed' | 'failed';
+  readonly durationMs: number;
+}
+/** Runs a program without a shell and never throws. A child that cannot be killed is left behind and reported as `timeout`. */
+export type Execute = (file: string, args: readonly string[], options: ExecuteOptions) => Promise<Executed>;
+
+/** Paths are of the machine ("/proc/1/stat"). Every function throws an error with a Node `code` (ENOENT, EACCES, ESRCH, …). */
+export interface Files {
+  /** At most `maxBytes`; `cut` tells whether there was more. */
+  read(path: string, maxBytes: number): { readonly bytes: Buffer; readonly cut: boolean };
+  readLink(path: string): Buffer;
+  list(path: string): string[];
+  /** Follows links. `device` is "major:minor". */
+  identify(path: string): { readonly device: string; readonly inode: string };
+  sizeBytes(path: string): number;
+  makeFolder(path: string): void;
+  /** Temporary file, fsync, rename, fsync of the folder: after it returns the bytes survive a power cut. */
+  writeDurably(path: string, bytes: Buffer): void;
+  rename(from: string, to: string): void;
+  remove(path: string): void;
+}
+
+export interface AgentClock {
+  wallMs(): number;
+  /** Never goes back, unaffected by clock steps; its zero means nothing. Fractions allowed. */
+  monotonicMs(): number;
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
+}
+
+export interface Network {
+  /** Resolves with the service's answer, rejects with `ShipError`. */
+  send(request: BatchRequest): Promise<BatchResponse>;
+}
+
+/** `permanent`: trying the same again cannot help (refused token, malformed request). */
+export class ShipError extends Error {
+  readonly permanent: boolean;
+  constructor(message: string, permanent: boolean) {
+    super(message);
+    this.name = 'ShipError';
+    this.permanent = permanent;
+  }
+}
