@@ -8,12 +8,23 @@ export const RateCard = z
     effectiveFrom: Time.refine((text) => Date.parse(text) % 3_600_000 === 0, 'must be a full UTC hour'),
     currency: z.string().regex(/^[A-Z]{3}$/, 'must be an ISO 4217 code such as EUR'),
     perGpuHour: z
-      .record(Name, Decimal.refine((text) => !text.startsWith('-') && (text.split('.')[1] ?? '').length <= 6, 'must be zero or more, with at most 6 decimals'))
-      .refine((rates) => Object.keys(rates).length > 0 && Object.keys(rates).length <= 200, 'name 1 to 200 models'),
+      .record(
+        Name,
+        Decimal.refine(
+          (text) => !text.startsWith('-') && (text.split('.')[1] ?? '').length <= 6,
+          'must be zero or more, with at most 6 decimals',
+        ),
+      )
+      .refine(
+        (rates) => Object.keys(rates).length > 0 && Object.keys(rates).length <= 200,
+        'name 1 to 200 models',
+      ),
   })
   .meta({ id: 'RateCard' });
 export type RateCard = z.infer<typeof RateCard>;
-export const RateCards = z.object({ items: z.array(RateCard.extend({ version: z.int(), recordedAt: Time, recordedBy: z.string() })) }).meta({ id: 'RateCards' });
+export const RateCards = z
+  .object({ items: z.array(RateCard.extend({ version: z.int(), recordedAt: Time, recordedBy: z.string() })) })
+  .meta({ id: 'RateCards' });
 export type RateCards = z.infer<typeof RateCards>;
 
 export const Period = z.string().regex(/^\d{4}-(0[1-9]|1[0-2])$/, 'must be a month such as 2026-10');
@@ -26,7 +37,9 @@ export const StatementLine = z
     model: z.string(),
     sums: Sums,
     gpuHours: Decimal,
-    ratePerGpuHour: Decimal.nullable().meta({ description: 'null where the rate changed within the month or none is set' }),
+    ratePerGpuHour: Decimal.nullable().meta({
+      description: 'null where the rate changed within the month or none is set',
+    }),
     amount: Decimal.nullable().meta({ description: 'Exact, unrounded; null where no rate is set' }),
   })
   .meta({ id: 'StatementLine' });
@@ -44,7 +57,9 @@ export const Statement = z
         account: z.string(),
         allocatedMs: Ms,
         gpuHours: Decimal,
-        total: Decimal.nullable().meta({ description: 'Rounded once to the currency\'s minor unit, by largest remainder' }),
+        total: Decimal.nullable().meta({
+          description: "Rounded once to the currency's minor unit, by largest remainder",
+        }),
         lines: z.array(StatementLine),
       }),
     ),

@@ -16,17 +16,32 @@ export const ProcessView = z
     startedAt: Time.nullable(),
     exitedAt: Time.nullable(),
     parentId: z.string().nullable(),
-    user: z.string().nullable().meta({ description: 'OS account; null when unreadable or erased by retention' }),
+    user: z
+      .string()
+      .nullable()
+      .meta({ description: 'OS account; null when unreadable or erased by retention' }),
     uid: z.int().nullable(),
     comm: z.string(),
-    executable: z.object({ path: z.string(), device: z.string().nullable(), inode: z.string().nullable(), deleted: z.boolean() }).nullable(),
+    executable: z
+      .object({
+        path: z.string(),
+        device: z.string().nullable(),
+        inode: z.string().nullable(),
+        deleted: z.boolean(),
+      })
+      .nullable(),
     commandLine: z.string().nullable(),
     commandLineCut: z.boolean(),
     cgroup: z.string(),
-    boundary: z.string().nullable().meta({ description: 'Kernel boundary that the cgroup names, such as slurm:8101' }),
+    boundary: z
+      .string()
+      .nullable()
+      .meta({ description: 'Kernel boundary that the cgroup names, such as slurm:8101' }),
     claims: z.array(z.object({ name: z.string(), value: z.string() })),
     unreadable: z.array(z.string()),
-    role: z.enum(['source', 'ancestor', 'sibling', 'declared']).meta({ description: 'source: belongs to this finding' }),
+    role: z
+      .enum(['source', 'ancestor', 'sibling', 'declared'])
+      .meta({ description: 'source: belongs to this finding' }),
     activeMs: Ms,
     residentMs: Ms,
     devices: z.array(z.string()),
@@ -40,7 +55,9 @@ export const Finding = z
     kind: z.enum(FINDING_KINDS),
     severity: z.enum(SEVERITIES),
     strength: z.enum(STRENGTHS),
-    state: z.enum(['provisional', 'settled']).meta({ description: 'provisional: awaiting record; never alerts' }),
+    state: z
+      .enum(['provisional', 'settled'])
+      .meta({ description: 'provisional: awaiting record; never alerts' }),
     running: z.boolean(),
     mode: z.enum(['observe', 'shadow', 'live']),
     cluster: z.string(),
@@ -50,7 +67,10 @@ export const Finding = z
     reasons: z.array(z.string()),
     evidence: z.string().nullable(),
     source: z.object({
-      process: z.string().nullable().meta({ description: 'Id of the source process; null when only a device is known' }),
+      process: z
+        .string()
+        .nullable()
+        .meta({ description: 'Id of the source process; null when only a device is known' }),
       pid: z.int().nullable(),
       comm: z.string().nullable(),
       executable: z.string().nullable(),
@@ -60,7 +80,9 @@ export const Finding = z
     activeMs: Ms,
     residentMs: Ms,
     provisionalMs: Ms,
-    value: Money.nullable().meta({ description: 'Value of the active time at the devices\' rates; null where no rate is set' }),
+    value: Money.nullable().meta({
+      description: "Value of the active time at the devices' rates; null where no rate is set",
+    }),
     firstSeen: Time,
     lastSeen: Time,
     recordedAt: Time.meta({ description: 'When the service first knew' }),
@@ -68,7 +90,14 @@ export const Finding = z
   .meta({ id: 'Finding' });
 export type Finding = z.infer<typeof Finding>;
 
-export const FINDING_SORTS = ['lastSeen', 'firstSeen', 'activeMs', 'residentMs', 'value', 'severity'] as const;
+export const FINDING_SORTS = [
+  'lastSeen',
+  'firstSeen',
+  'activeMs',
+  'residentMs',
+  'value',
+  'severity',
+] as const;
 export const FindingsQuery = PageQuery.extend({
   from: Time.optional().meta({ description: 'Last seen at or after' }),
   to: Time.optional().meta({ description: 'First seen before' }),
@@ -81,7 +110,9 @@ export const FindingsQuery = PageQuery.extend({
   sort: z.enum(FINDING_SORTS).default('lastSeen'),
   order: z.enum(['asc', 'desc']).default('desc'),
 });
-export const FindingList = z.object({ items: z.array(Finding), nextCursor: z.string().nullable() }).meta({ id: 'FindingList' });
+export const FindingList = z
+  .object({ items: z.array(Finding), nextCursor: z.string().nullable() })
+  .meta({ id: 'FindingList' });
 export type FindingList = z.infer<typeof FindingList>;
 
 /** A series of a device's time line: `ms[i]` of step i went to this. */
@@ -91,8 +122,18 @@ export const TimelineSeries = z.object({
   ms: z.array(Ms),
 });
 export const FindingDetail = Finding.extend({
-  processes: z.array(ProcessView).meta({ description: 'The source, its descendants and its ancestors up to init' }),
-  timelines: z.array(z.object({ device: z.string(), index: z.int().nullable(), from: Time, stepMs: Ms, series: z.array(TimelineSeries) })),
+  processes: z
+    .array(ProcessView)
+    .meta({ description: 'The source, its descendants and its ancestors up to init' }),
+  timelines: z.array(
+    z.object({
+      device: z.string(),
+      index: z.int().nullable(),
+      from: Time,
+      stepMs: Ms,
+      series: z.array(TimelineSeries),
+    }),
+  ),
   connections: z.array(
     z.object({
       process: z.string(),
@@ -117,8 +158,12 @@ export const FindingDetail = Finding.extend({
   cost: z.object({
     value: Money.nullable(),
     occupiedMs: Ms.meta({ description: 'Time that a source process was on a device, active or not' }),
-    charged: z.array(z.object({ account: z.string(), job: JobRef, ms: Ms, amount: Money.nullable() })).meta({ description: 'Who was already charged for the time in which this ran' }),
+    charged: z
+      .array(z.object({ account: z.string(), job: JobRef, ms: Ms, amount: Money.nullable() }))
+      .meta({ description: 'Who was already charged for the time in which this ran' }),
   }),
-  history: z.array(z.object({ at: Time, text: z.string() })).meta({ description: 'Earlier verdicts and what changed them' }),
+  history: z
+    .array(z.object({ at: Time, text: z.string() }))
+    .meta({ description: 'Earlier verdicts and what changed them' }),
 }).meta({ id: 'FindingDetail' });
 export type FindingDetail = z.infer<typeof FindingDetail>;

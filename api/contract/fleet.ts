@@ -46,15 +46,21 @@ export const NodeOut = z
     devices: z.int(),
     models: z.array(z.string()),
     last24h: Sums,
-    problems: z.array(z.object({ at: Time, source: z.string(), message: z.string() })).meta({ description: 'Newest first, at most 20' }),
+    problems: z
+      .array(z.object({ at: Time, source: z.string(), message: z.string() }))
+      .meta({ description: 'Newest first, at most 20' }),
   })
   .meta({ id: 'Node' });
 export type NodeOut = z.infer<typeof NodeOut>;
 
 export const NodesQuery = PageQuery.extend({ search: z.string().max(200).optional() });
-export const NodeList = z.object({ items: z.array(NodeOut), nextCursor: z.string().nullable() }).meta({ id: 'NodeList' });
+export const NodeList = z
+  .object({ items: z.array(NodeOut), nextCursor: z.string().nullable() })
+  .meta({ id: 'NodeList' });
 export const DevicesQuery = PageQuery.extend({ node: z.string().optional(), model: z.string().optional() });
-export const DeviceList = z.object({ items: z.array(DeviceOut), nextCursor: z.string().nullable() }).meta({ id: 'DeviceList' });
+export const DeviceList = z
+  .object({ items: z.array(DeviceOut), nextCursor: z.string().nullable() })
+  .meta({ id: 'DeviceList' });
 export type NodeList = z.infer<typeof NodeList>;
 export type DeviceList = z.infer<typeof DeviceList>;
 
@@ -69,7 +75,9 @@ export const FleetIn = z
           mode: z.enum(MODES).optional(),
           from: Time.meta({ description: 'Capacity opens here' }),
           to: Time.nullable().default(null).meta({ description: 'Retired here' }),
-          devices: z.array(z.strictObject({ uuid: Name, model: Name, index: z.int().min(0).max(255).optional() })).max(64),
+          devices: z
+            .array(z.strictObject({ uuid: Name, model: Name, index: z.int().min(0).max(255).optional() }))
+            .max(64),
         }),
       )
       .max(20_000),
@@ -78,7 +86,10 @@ export const FleetIn = z
   .meta({ id: 'FleetInput' });
 export type FleetIn = z.infer<typeof FleetIn>;
 export const FleetResult = z
-  .object({ dryRun: z.boolean(), changes: z.array(z.object({ node: z.string(), device: z.string().nullable(), change: z.string() })) })
+  .object({
+    dryRun: z.boolean(),
+    changes: z.array(z.object({ node: z.string(), device: z.string().nullable(), change: z.string() })),
+  })
   .meta({ id: 'FleetResult' });
 export type FleetResult = z.infer<typeof FleetResult>;
 

@@ -1,15 +1,25 @@
 import { z } from 'zod';
-import { Ms, Name, PageQuery, Time } from './primitives.ts';
 import { Sums } from './ledger.ts';
+import { Ms, Name, PageQuery, Time } from './primitives.ts';
 
 export const AllocationIn = z
   .strictObject({
     node: Name,
     devices: z.array(Name).min(1).max(64).optional().meta({ description: 'Device UUIDs' }),
-    count: z.int().min(1).max(64).optional().meta({ description: 'That many devices of the node; without devices and count, the whole node' }),
+    count: z
+      .int()
+      .min(1)
+      .max(64)
+      .optional()
+      .meta({ description: 'That many devices of the node; without devices and count, the whole node' }),
     start: Time.optional().meta({ description: "Default: the job's start" }),
     end: Time.nullable().optional().meta({ description: "Default: the job's end" }),
-    share: z.number().gt(0).max(1).default(1).meta({ description: 'Share of each device, for devices that jobs share' }),
+    share: z
+      .number()
+      .gt(0)
+      .max(1)
+      .default(1)
+      .meta({ description: 'Share of each device, for devices that jobs share' }),
   })
   .refine((a) => !(a.devices && a.count), { path: ['count'], message: 'give devices or count, not both' })
   .meta({ id: 'AllocationInput' });
@@ -17,14 +27,22 @@ export const AllocationIn = z
 export const RootIn = z.strictObject({
   node: Name,
   bootId: z.uuid(),
-  pid: z.int().min(1).max(2 ** 31),
+  pid: z
+    .int()
+    .min(1)
+    .max(2 ** 31),
   startTicks: z.int().min(0),
 });
 
 const declaration = {
   account: Name,
   user: Name.nullable().default(null),
-  uid: z.int().min(0).max(2 ** 32 - 1).nullable().default(null),
+  uid: z
+    .int()
+    .min(0)
+    .max(2 ** 32 - 1)
+    .nullable()
+    .default(null),
   name: z.string().max(1024).default(''),
   start: Time,
   end: Time.nullable().default(null),
@@ -33,21 +51,34 @@ const declaration = {
     .array(z.string().min(3).max(4096))
     .max(64)
     .optional()
-    .meta({ description: 'Kernel boundaries such as slurm:8101, kubernetes:<pod uid>, docker:<container id>, systemd:<unit path>. Default: <source>:<externalId> for slurm, kubernetes and docker' }),
-  executables: z.array(z.string().min(1).max(4096)).max(256).default([]).meta({ description: 'What the job says it runs: paths, * within a folder, ** across folders' }),
+    .meta({
+      description:
+        'Kernel boundaries such as slurm:8101, kubernetes:<pod uid>, docker:<container id>, systemd:<unit path>. Default: <source>:<externalId> for slurm, kubernetes and docker',
+    }),
+  executables: z
+    .array(z.string().min(1).max(4096))
+    .max(256)
+    .default([])
+    .meta({ description: 'What the job says it runs: paths, * within a folder, ** across folders' }),
   root: RootIn.nullable().default(null),
 };
 
 /** POST /v1/jobs. The same source, instance, external id and incarnation again is the same job: a new version if it differs. */
 export const JobIn = z
   .strictObject({
-    source: z.string().regex(/^[a-z][a-z0-9-]{0,31}$/).default('api'),
+    source: z
+      .string()
+      .regex(/^[a-z][a-z0-9-]{0,31}$/)
+      .default('api'),
     sourceInstance: Name.default('default'),
     externalId: Name,
     incarnation: z.int().min(0).default(0),
     ...declaration,
   })
-  .refine((job) => job.end === null || Date.parse(job.end) >= Date.parse(job.start), { path: ['end'], message: 'must not lie before start' })
+  .refine((job) => job.end === null || Date.parse(job.end) >= Date.parse(job.start), {
+    path: ['end'],
+    message: 'must not lie before start',
+  })
   .meta({ id: 'JobInput' });
 export type JobIn = z.infer<typeof JobIn>;
 
@@ -67,7 +98,14 @@ export const JobPatch = z
 export type JobPatch = z.infer<typeof JobPatch>;
 
 export const JobRef = z
-  .object({ id: z.string(), source: z.string(), externalId: z.string(), name: z.string(), account: z.string(), user: z.string().nullable() })
+  .object({
+    id: z.string(),
+    source: z.string(),
+    externalId: z.string(),
+    name: z.string(),
+    account: z.string(),
+    user: z.string().nullable(),
+  })
   .meta({ id: 'JobRef' });
 export type JobRef = z.infer<typeof JobRef>;
 
@@ -79,7 +117,14 @@ export const JobOut = JobRef.extend({
   start: Time,
   end: Time.nullable(),
   allocations: z.array(
-    z.object({ node: z.string(), devices: z.array(z.string()).nullable(), count: z.int().nullable(), start: Time, end: Time.nullable(), share: z.number() }),
+    z.object({
+      node: z.string(),
+      devices: z.array(z.string()).nullable(),
+      count: z.int().nullable(),
+      start: Time,
+      end: Time.nullable(),
+      share: z.number(),
+    }),
   ),
   boundaries: z.array(z.string()),
   executables: z.array(z.string()),
@@ -92,7 +137,13 @@ export const JobOut = JobRef.extend({
 }).meta({ id: 'Job' });
 export type JobOut = z.infer<typeof JobOut>;
 
-export const JobUse = z.object({ allocatedMs: Ms, usedMs: Ms, heldMs: Ms, unaccountedInsideMs: Ms, unobservedInsideMs: Ms });
+export const JobUse = z.object({
+  allocatedMs: Ms,
+  usedMs: Ms,
+  heldMs: Ms,
+  unaccountedInsideMs: Ms,
+  unobservedInsideMs: Ms,
+});
 /** A row of the list: the job and what it did in the whole of its life so far. */
 export const JobRow = JobOut.extend({ use: JobUse }).meta({ id: 'JobRow' });
 export type JobRow = z.infer<typeof JobRow>;
@@ -106,7 +157,9 @@ export const JobsQuery = PageQuery.extend({
   state: z.enum(['running', 'ended']).optional(),
   search: z.string().max(200).optional().meta({ description: 'Part of the external id or name' }),
 });
-export const JobList = z.object({ items: z.array(JobRow), nextCursor: z.string().nullable() }).meta({ id: 'JobList' });
+export const JobList = z
+  .object({ items: z.array(JobRow), nextCursor: z.string().nullable() })
+  .meta({ id: 'JobList' });
 export type JobList = z.infer<typeof JobList>;
 
 /** GET /v1/jobs/{id}: with every version and what ran inside, by executable. */
@@ -123,6 +176,14 @@ export const JobDetail = JobRow.extend({
       finding: z.string().nullable(),
     }),
   ),
-  devices: z.array(z.object({ node: z.string(), device: z.string(), index: z.int().nullable(), assumed: z.boolean(), sums: Sums })),
+  devices: z.array(
+    z.object({
+      node: z.string(),
+      device: z.string(),
+      index: z.int().nullable(),
+      assumed: z.boolean(),
+      sums: Sums,
+    }),
+  ),
 }).meta({ id: 'JobDetail' });
 export type JobDetail = z.infer<typeof JobDetail>;

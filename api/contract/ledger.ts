@@ -27,13 +27,17 @@ export const LedgerQuery = RangeQuery.extend({
     .default('day')
     .transform((text) => text.split(','))
     .pipe(z.array(z.enum(LEDGER_GROUPS)).min(1).max(3))
-    .meta({ description: 'One to three of account, user, job, node, model, device, hour, day, joined by commas' }),
+    .meta({
+      description: 'One to three of account, user, job, node, model, device, hour, day, joined by commas',
+    }),
 });
 
 export const LedgerRow = Sums.extend({
   group: z
     .record(z.string(), z.string().nullable())
-    .meta({ description: 'One member per group_by; null account, user or job: held by nobody. `job` is the job id' }),
+    .meta({
+      description: 'One member per group_by; null account, user or job: held by nobody. `job` is the job id',
+    }),
 });
 export type LedgerRow = z.infer<typeof LedgerRow>;
 

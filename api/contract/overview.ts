@@ -12,7 +12,12 @@ export const Overview = z
     complete: Completeness,
     nodes: z.object({ total: z.int(), silent: z.int(), notEnrolled: z.int(), devices: z.int() }),
     sources: z.object({ total: z.int(), lagging: z.int() }),
-    verdict: z.enum(['clear', 'awaiting', 'unaccounted', 'blind']).meta({ description: 'unaccounted: settled use that no declaration covers is running or was seen in the range; awaiting: only provisional; blind: nothing is measured' }),
+    verdict: z
+      .enum(['clear', 'awaiting', 'unaccounted', 'blind'])
+      .meta({
+        description:
+          'unaccounted: settled use that no declaration covers is running or was seen in the range; awaiting: only provisional; blind: nothing is measured',
+      }),
     today: z.object({ settledMs: Ms, provisionalMs: Ms, value: Money.nullable() }),
     month: z.object({ settledMs: Ms, provisionalMs: Ms, value: Money.nullable() }),
     newSinceYesterday: z.int(),
@@ -32,5 +37,13 @@ export type LiveEvent =
   | { type: 'node'; node: string };
 
 /** GET /v1/session: who the page is signed in as. */
-export const Session = z.object({ name: z.string(), roles: z.array(z.string()), cluster: z.string(), version: z.string(), demo: z.boolean() }).meta({ id: 'Session' });
+export const Session = z
+  .object({
+    name: z.string(),
+    roles: z.array(z.string()),
+    cluster: z.string(),
+    version: z.string(),
+    demo: z.boolean(),
+  })
+  .meta({ id: 'Session' });
 export type Session = z.infer<typeof Session>;

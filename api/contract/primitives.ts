@@ -17,7 +17,9 @@ export const Decimal = z
   .regex(/^-?\d{1,15}(\.\d{1,15})?$/, 'must be a decimal number such as "2.50"')
   .meta({ id: 'Decimal', description: 'Exact decimal number as text', example: '2.50' });
 
-export const Money = z.object({ amount: Decimal, currency: z.string().regex(/^[A-Z]{3}$/) }).meta({ id: 'Money' });
+export const Money = z
+  .object({ amount: Decimal, currency: z.string().regex(/^[A-Z]{3}$/) })
+  .meta({ id: 'Money' });
 export type Money = z.infer<typeof Money>;
 
 /** How many rows a list answers at most, and where the next page starts. */
@@ -34,7 +36,9 @@ export const RangeQuery = z.object({
 /** How complete an answer is: everything before `completeTo` is booked. */
 export const Completeness = z
   .object({
-    completeTo: Time.nullable().meta({ description: 'Every node has been booked up to here; null before the first' }),
+    completeTo: Time.nullable().meta({
+      description: 'Every node has been booked up to here; null before the first',
+    }),
     settledTo: Time.nullable().meta({ description: 'No verdict before this awaits a record' }),
     laggingNodes: z.array(z.string()).meta({ description: 'Nodes whose agent is silent, at most 100' }),
     laggingSources: z.array(z.string()),

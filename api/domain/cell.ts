@@ -25,7 +25,11 @@ export interface ObservedSpan extends Interval {
   readonly activeMs: number | null;
   readonly method: SplitMethod;
   /** `activeMs` of all tenants sums to the span's; null where the span's is. */
-  readonly tenants: readonly { readonly process: ProcessId; readonly type: string; readonly activeMs: number | null }[];
+  readonly tenants: readonly {
+    readonly process: ProcessId;
+    readonly type: string;
+    readonly activeMs: number | null;
+  }[];
 }
 
 export interface ObservedGap extends Interval {
