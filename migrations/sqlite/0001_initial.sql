@@ -1,0 +1,674 @@
+-- gpuledger's logical schema, version 1: facts first, then what is derived from them.
+--
+-- Conventions. Times are integer milliseconds since 1970 UTC, intervals are half-open [from_ms, to_ms), *_ms without
+-- from/to/at is a length. `hour_ms` is the start of a UTC hour, `day_ms` of a UTC day. Small integer ids stand for
+-- clusters, nodes, devices, jobs, processes and findings; what people see (`name`, `uuid`, `id`) is unique beside them.
+-- `seq` is a fact's place in the order of knowing, `recorded_at_ms` the moment. Flags are 0 or 1. No JSON but originals.
+
+-- ---------------------------------------------------------------- order of knowing
+
+-- One row: the last number given to a fact.
+CREATE TABLE sequence (
+  only INTEGER PRIMARY KEY CHECK (only = 1),
+  last INTEGER NOT NULL CHECK (last >= 0)
+) STRICT;
+INSERT INTO sequence (only, last) VALUES (1, 0);
+
+-- ---------------------------------------------------------------- fleet
+
+CREATE TABLE clusters (
+  cluster INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE CHECK (length(name) BETWEEN 1 AND 253)
+) STRICT;
+
+-- Groups of nodes. `observe`: time balances, findings are shown apart; `shadow`: would alert; `live`: alerts.
+CREATE TABLE node_groups (
+  node_group INTEGER PRIMARY KEY,
+  cluster INTEGER NOT NULL REFERENCES clusters,
+  name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 253),
+  mode TEXT NOT NULL DEFAULT 'live' CHECK (mode IN ('observe', 'shadow', 'live')),
+  UNIQUE (cluster, name)
+) STRICT;
+
+CREATE TABLE nodes (
+  node INTEGER PRIMARY KEY,
+  cluster INTEGER NOT NULL REFERENCES clusters,
+  name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 253),
+  node_group INTEGER NOT NULL REFERENCES node_groups,
+  -- When its agent was first heard; null: in the fleet list only.
+  enrolled_at_ms INTEGER,
+  recorded_at_ms INTEGER NOT NULL,
+  UNIQUE (cluster, name)
+) STRICT;
+
+-- A GPU by UUID. Everything but the UUID is what the newest inventory (or else the fleet list) says.
+CREATE TABLE devices (
+  device INTEGER PRIMARY KEY,
+  cluster INTEGER NOT NULL REFERENCES clusters,
+  uuid TEXT NOT NULL CHECK (length(uuid) BETWEEN 1 AND 253),
+  -- The node that showed it last.
+  node INTEGER NOT NULL REFERENCES nodes,
+  device_index INTEGER,
+  minor INTEGER,
+  bus_id TEXT,
+  model TEXT NOT NULL,
+  memory_bytes INTEGER,
+  mig_enabled INTEGER NOT NULL DEFAULT 0 CHECK (mig_enabled IN (0, 1)),
+  recorded_at_ms INTEGER NOT NULL,
+  UNIQUE (cluster, uuid)
+) STRICT;
+CREATE INDEX devices_by_node ON devices (node);
+
+-- When a device belonged to the fleet, and on which node. Opens at its first inventory or its date in a fleet list;
+-- closes (to_ms) only by a fleet list (retired) or by showing up on another node.
+CREATE TABLE capacity (
+  device INTEGER NOT NULL REFERENCES devices,
+  from_ms INTEGER NOT NULL,
+  to_ms INTEGER CHECK (to_ms >= from_ms),
+  node INTEGER NOT NULL REFERENCES nodes,
+  source TEXT NOT NULL CHECK (source IN ('inventory', 'fleet')),
+  seq INTEGER NOT NULL,
+  recorded_at_ms INTEGER NOT NULL,
+  -- Where to_ms is set: when that became known.
+  closed_seq INTEGER,
+  PRIMARY KEY (device, from_ms)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX capacity_by_node ON capacity (node, from_ms);
+
+-- ---------------------------------------------------------------- facts from agents
+
+-- One installation of one agent. head_number 0 and head_hash of 64 zeros: nothing yet.
+CREATE TABLE streams (
+  stream INTEGER PRIMARY KEY,
+  node INTEGER NOT NULL REFERENCES nodes,
+  name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 253),
+  head_number INTEGER NOT NULL DEFAULT 0 CHECK (head_number >= 0),
+  head_hash TEXT NOT NULL CHECK (length(head_hash) = 64),
+  opened_at_ms INTEGER NOT NULL,
+  UNIQUE (node, name)
+) STRICT;
+
+-- Batches as they came, until their hour is sealed. `body` is the canonical JSON that `hash` is the SHA-256 of.
+CREATE TABLE batches (
+  batch INTEGER PRIMARY KEY,
+  stream INTEGER NOT NULL REFERENCES streams,
+  number INTEGER NOT NULL CHECK (number >= 1),
+  node INTEGER NOT NULL REFERENCES nodes,
+  hour_ms INTEGER NOT NULL CHECK (hour_ms % 3600000 = 0),
+  from_ms INTEGER NOT NULL CHECK (from_ms >= hour_ms),
+  to_ms INTEGER NOT NULL CHECK (to_ms >= from_ms AND to_ms <= hour_ms + 3600000),
+  seq INTEGER NOT NULL,
+  recorded_at_ms INTEGER NOT NULL,
+  hash TEXT NOT NULL CHECK (length(hash) = 64),
+  body TEXT NOT NULL,
+  UNIQUE (stream, number)
+) STRICT;
+CREATE INDEX batches_by_hour ON batches (node, hour_ms);
+
+-- A finished hour of a node: every batch of it in one zstd record (see api/store/sqlite/sealed.ts for its lines).
+-- `head_hash` is the SHA-256 over the hashes of its batches in order.
+CREATE TABLE sealed_hours (
+  node INTEGER NOT NULL REFERENCES nodes,
+  hour_ms INTEGER NOT NULL CHECK (hour_ms % 3600000 = 0),
+  batch_count INTEGER NOT NULL CHECK (batch_count > 0),
+  head_hash TEXT NOT NULL CHECK (length(head_hash) = 64),
+  body_bytes INTEGER NOT NULL,
+  sealed_at_ms INTEGER NOT NULL,
+  body BLOB NOT NULL,
+  PRIMARY KEY (node, hour_ms)
+) STRICT;
+
+-- Which sealed hour holds a batch: runs of consecutive numbers.
+CREATE TABLE sealed_runs (
+  stream INTEGER NOT NULL REFERENCES streams,
+  first_number INTEGER NOT NULL,
+  last_number INTEGER NOT NULL CHECK (last_number >= first_number),
+  node INTEGER NOT NULL,
+  hour_ms INTEGER NOT NULL,
+  PRIMARY KEY (stream, first_number),
+  FOREIGN KEY (node, hour_ms) REFERENCES sealed_hours (node, hour_ms)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX sealed_runs_by_hour ON sealed_runs (node, hour_ms);
+
+-- The same number came again with other content, or the content did not match its hash. Kept apart, never counted.
+CREATE TABLE quarantined_batches (
+  quarantined INTEGER PRIMARY KEY,
+  stream INTEGER NOT NULL REFERENCES streams,
+  number INTEGER NOT NULL,
+  hash TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  recorded_at_ms INTEGER NOT NULL,
+  why TEXT NOT NULL,
+  body TEXT NOT NULL,
+  UNIQUE (stream, number, hash)
+) STRICT;
+
+-- Text about people, which retention erases: then salt and values are null and erased_at_ms is set. The digest stays
+-- and is what processes and connections name.
+CREATE TABLE personal (
+  digest TEXT PRIMARY KEY CHECK (length(digest) = 64),
+  kind TEXT NOT NULL CHECK (kind IN ('process', 'connection')),
+  salt TEXT,
+  user_name TEXT,
+  command_line TEXT,
+  command_line_cut INTEGER CHECK (command_line_cut IN (0, 1)),
+  -- Up to 16 `address:port`, one a line.
+  peers TEXT,
+  last_hour_ms INTEGER NOT NULL,
+  erased_at_ms INTEGER,
+  CHECK ((salt IS NULL) = (erased_at_ms IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+
+-- What is known of a node's agent now. Time is booked up to max(complete_to_ms, silent_to_ms).
+CREATE TABLE node_state (
+  node INTEGER PRIMARY KEY REFERENCES nodes,
+  -- Null until the agent is first heard.
+  stream INTEGER REFERENCES streams,
+  number INTEGER,
+  agent_version TEXT,
+  driver_version TEXT,
+  boot_id TEXT,
+  poll_interval_ms INTEGER,
+  last_heard_ms INTEGER,
+  -- The end of what the agent has reported.
+  complete_to_ms INTEGER,
+  -- The end of what is booked as not measured since nobody reported.
+  silent_to_ms INTEGER,
+  -- Digest of the set of processes on each device in the newest batch.
+  tenants_digest TEXT
+) STRICT;
+
+-- That nobody reported: facts, so that a rebuild books the same. Late batches win over them.
+CREATE TABLE silences (
+  node INTEGER NOT NULL REFERENCES nodes,
+  from_ms INTEGER NOT NULL,
+  to_ms INTEGER NOT NULL CHECK (to_ms > from_ms),
+  cause TEXT NOT NULL CHECK (cause IN ('agent_silent', 'not_enrolled')),
+  seq INTEGER NOT NULL,
+  recorded_at_ms INTEGER NOT NULL,
+  PRIMARY KEY (node, from_ms)
+) STRICT, WITHOUT ROWID;
+
+-- What an operator should know about a node's agent and tools: the newest 100 a node.
+CREATE TABLE node_problems (
+  problem INTEGER PRIMARY KEY,
+  node INTEGER NOT NULL REFERENCES nodes,
+  at_ms INTEGER NOT NULL,
+  source TEXT NOT NULL,
+  message TEXT NOT NULL
+) STRICT;
+CREATE INDEX node_problems_by_node ON node_problems (node, at_ms);
+
+-- ---------------------------------------------------------------- declarations
+
+-- Who declares jobs. complete_to_ms: everything up to here has been declared; null until said. For self-declared
+-- sources it moves by itself (now - the policy's wait).
+CREATE TABLE sources (
+  source INTEGER PRIMARY KEY,
+  cluster INTEGER NOT NULL REFERENCES clusters,
+  name TEXT NOT NULL,
+  instance TEXT NOT NULL,
+  self_declared INTEGER NOT NULL CHECK (self_declared IN (0, 1)),
+  complete_to_ms INTEGER,
+  last_heard_ms INTEGER NOT NULL,
+  UNIQUE (cluster, name, instance)
+) STRICT;
+
+-- Every move of a watermark that somebody stated, in the order of knowing.
+CREATE TABLE source_watermarks (
+  source INTEGER NOT NULL REFERENCES sources,
+  seq INTEGER NOT NULL,
+  complete_to_ms INTEGER NOT NULL,
+  recorded_at_ms INTEGER NOT NULL,
+  PRIMARY KEY (source, seq)
+) STRICT, WITHOUT ROWID;
+
+-- A job: its identity, and its newest version's columns (all versions are in job_versions).
+CREATE TABLE jobs (
+  job INTEGER PRIMARY KEY,
+  -- j_ and 16 hexadecimal digits.
+  id TEXT NOT NULL UNIQUE,
+  source INTEGER NOT NULL REFERENCES sources,
+  external_id TEXT NOT NULL,
+  incarnation INTEGER NOT NULL,
+  first_recorded_at_ms INTEGER NOT NULL,
+  version INTEGER NOT NULL CHECK (version >= 1),
+  account TEXT NOT NULL,
+  user_name TEXT,
+  name TEXT NOT NULL,
+  start_ms INTEGER NOT NULL,
+  end_ms INTEGER,
+  recorded_at_ms INTEGER NOT NULL,
+  root_boot_id TEXT,
+  root_pid INTEGER,
+  root_start_ticks INTEGER,
+  UNIQUE (source, external_id, incarnation)
+) STRICT;
+CREATE INDEX jobs_by_external_id ON jobs (external_id);
+CREATE INDEX jobs_by_start ON jobs (start_ms, job);
+CREATE INDEX jobs_by_account ON jobs (account, start_ms);
+CREATE INDEX jobs_by_root ON jobs (root_boot_id, root_pid) WHERE root_boot_id IS NOT NULL;
+
+CREATE TABLE job_versions (
+  job INTEGER NOT NULL REFERENCES jobs,
+  version INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  recorded_at_ms INTEGER NOT NULL,
+  recorded_by TEXT NOT NULL,
+  account TEXT NOT NULL,
+  user_name TEXT,
+  uid INTEGER,
+  name TEXT NOT NULL,
+  start_ms INTEGER NOT NULL,
+  end_ms INTEGER CHECK (end_ms >= start_ms),
+  root_node TEXT,
+  root_boot_id TEXT,
+  root_pid INTEGER,
+  root_start_ticks INTEGER,
+  PRIMARY KEY (job, version)
+) STRICT, WITHOUT ROWID;
+
+-- node is a name: a job may name a node before it is known. device_count and devices null: the whole node.
+CREATE TABLE job_allocations (
+  job INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  ordinal INTEGER NOT NULL,
+  node TEXT NOT NULL,
+  -- 1: the devices are named in job_allocation_devices.
+  named INTEGER NOT NULL CHECK (named IN (0, 1)),
+  device_count INTEGER CHECK (device_count >= 1),
+  from_ms INTEGER NOT NULL,
+  -- As declared; null: until the job ends.
+  to_ms INTEGER,
+  -- Where it ends with what this version knows; 9007199254740991 while that is open.
+  until_ms INTEGER NOT NULL,
+  share_milli INTEGER NOT NULL CHECK (share_milli BETWEEN 1 AND 1000),
+  PRIMARY KEY (job, version, ordinal),
+  FOREIGN KEY (job, version) REFERENCES job_versions (job, version)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX job_allocations_by_node ON job_allocations (node, until_ms, from_ms);
+
+CREATE TABLE job_allocation_devices (
+  job INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  ordinal INTEGER NOT NULL,
+  device TEXT NOT NULL,
+  PRIMARY KEY (job, version, ordinal, device),
+  FOREIGN KEY (job, version, ordinal) REFERENCES job_allocations (job, version, ordinal)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE job_boundaries (
+  job INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  boundary TEXT NOT NULL,
+  PRIMARY KEY (job, version, boundary),
+  FOREIGN KEY (job, version) REFERENCES job_versions (job, version)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX job_boundaries_by_boundary ON job_boundaries (boundary);
+
+CREATE TABLE job_executables (
+  job INTEGER NOT NULL,
+  version INTEGER NOT NULL,
+  executable TEXT NOT NULL,
+  PRIMARY KEY (job, version, executable),
+  FOREIGN KEY (job, version) REFERENCES job_versions (job, version)
+) STRICT, WITHOUT ROWID;
+
+-- The site's rules for verdicts.
+CREATE TABLE policies (
+  version INTEGER PRIMARY KEY,
+  effective_from_ms INTEGER NOT NULL,
+  weakest_evidence TEXT NOT NULL CHECK (weakest_evidence IN ('cgroup', 'lineage', 'binding', 'claim')),
+  end_grace_ms INTEGER NOT NULL,
+  self_declaration_lead_ms INTEGER NOT NULL,
+  self_declaration_wait_ms INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  recorded_at_ms INTEGER NOT NULL,
+  recorded_by TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE policy_launchers (
+  version INTEGER NOT NULL REFERENCES policies,
+  name TEXT NOT NULL,
+  PRIMARY KEY (version, name)
+) STRICT, WITHOUT ROWID;
+
+-- Prices. Of the cards with effective_from_ms <= a moment the one with the latest effective_from_ms holds, and among
+-- equals the highest version.
+CREATE TABLE rate_cards (
+  version INTEGER PRIMARY KEY,
+  cluster INTEGER NOT NULL REFERENCES clusters,
+  effective_from_ms INTEGER NOT NULL CHECK (effective_from_ms % 3600000 = 0),
+  currency TEXT NOT NULL CHECK (length(currency) = 3),
+  seq INTEGER NOT NULL,
+  recorded_at_ms INTEGER NOT NULL,
+  recorded_by TEXT NOT NULL
+) STRICT;
+
+-- model 'default' is for models that the card does not name. Millionths of the currency unit, as digits.
+CREATE TABLE rates (
+  version INTEGER NOT NULL REFERENCES rate_cards,
+  model TEXT NOT NULL,
+  micros_per_gpu_hour TEXT NOT NULL CHECK (micros_per_gpu_hour NOT GLOB '*[^0-9]*' AND length(micros_per_gpu_hour) BETWEEN 1 AND 21),
+  PRIMARY KEY (version, model)
+) STRICT, WITHOUT ROWID;
+
+-- ---------------------------------------------------------------- people
+
+-- What people did, each row chained to the one before: hash = SHA-256 of the canonical JSON of the other columns.
+CREATE TABLE journal (
+  number INTEGER PRIMARY KEY,
+  at_ms INTEGER NOT NULL,
+  actor TEXT NOT NULL,
+  role TEXT NOT NULL,
+  action TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  detail TEXT NOT NULL,
+  previous_hash TEXT NOT NULL CHECK (length(previous_hash) = 64),
+  hash TEXT NOT NULL UNIQUE CHECK (length(hash) = 64)
+) STRICT;
+
+-- Secrets are stored as SHA-256 only.
+CREATE TABLE tokens (
+  id TEXT PRIMARY KEY,
+  hash TEXT NOT NULL UNIQUE CHECK (length(hash) = 64),
+  name TEXT NOT NULL,
+  role TEXT NOT NULL CHECK (role IN ('agent', 'scheduler', 'viewer', 'owner', 'finance', 'auditor', 'admin')),
+  -- The node name that an agent's token writes for.
+  node TEXT,
+  created_at_ms INTEGER NOT NULL,
+  revoked_at_ms INTEGER,
+  last_used_at_ms INTEGER,
+  CHECK ((role = 'agent') = (node IS NOT NULL))
+) STRICT;
+
+-- The accounts that an owner's token sees.
+CREATE TABLE token_accounts (
+  token TEXT NOT NULL REFERENCES tokens,
+  account TEXT NOT NULL,
+  PRIMARY KEY (token, account)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE sign_in_codes (
+  hash TEXT PRIMARY KEY CHECK (length(hash) = 64),
+  name TEXT NOT NULL,
+  role TEXT NOT NULL,
+  created_at_ms INTEGER NOT NULL,
+  expires_at_ms INTEGER NOT NULL,
+  used_at_ms INTEGER
+) STRICT;
+
+CREATE TABLE sessions (
+  hash TEXT PRIMARY KEY CHECK (length(hash) = 64),
+  name TEXT NOT NULL,
+  role TEXT NOT NULL,
+  created_at_ms INTEGER NOT NULL,
+  expires_at_ms INTEGER NOT NULL
+) STRICT;
+
+-- ---------------------------------------------------------------- derived: work to do
+
+-- Node-hours to attribute again: urgent ones first, then the oldest. After a failure not before retry_at_ms.
+CREATE TABLE dirty_hours (
+  node INTEGER NOT NULL REFERENCES nodes,
+  hour_ms INTEGER NOT NULL CHECK (hour_ms % 3600000 = 0),
+  urgent INTEGER NOT NULL CHECK (urgent IN (0, 1)),
+  -- The fact that made it dirty last: a run that saw an older state must not clear it.
+  seq INTEGER NOT NULL,
+  since_ms INTEGER NOT NULL,
+  failures INTEGER NOT NULL DEFAULT 0,
+  retry_at_ms INTEGER NOT NULL DEFAULT 0,
+  failure TEXT,
+  PRIMARY KEY (node, hour_ms)
+) STRICT, WITHOUT ROWID;
+
+-- ---------------------------------------------------------------- derived: the ledger
+
+-- One device on one node for one UTC hour (the part of it inside one billing period). Nothing is booked from
+-- booked_to_ms on. capacity_ms is what is booked, and what the cell's entries sum to.
+CREATE TABLE cells (
+  hour_ms INTEGER NOT NULL CHECK (hour_ms % 3600000 = 0),
+  node INTEGER NOT NULL REFERENCES nodes,
+  device INTEGER NOT NULL REFERENCES devices,
+  from_ms INTEGER NOT NULL,
+  to_ms INTEGER NOT NULL,
+  booked_to_ms INTEGER NOT NULL,
+  capacity_ms INTEGER NOT NULL CHECK (capacity_ms >= 0),
+  rules_version INTEGER NOT NULL,
+  policy_version INTEGER NOT NULL,
+  -- The last fact that it saw.
+  facts_seq INTEGER NOT NULL,
+  -- When a verdict may change by the passing of time alone (event time); null: settled.
+  settles_at_ms INTEGER,
+  computed_at_ms INTEGER NOT NULL,
+  PRIMARY KEY (hour_ms, node, device, from_ms)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX cells_to_settle ON cells (settles_at_ms) WHERE settles_at_ms IS NOT NULL;
+CREATE INDEX cells_by_node ON cells (node, hour_ms);
+
+-- The rows of a cell (`Entry` in api/domain/cell.ts). ms of a cell's rows sums to its capacity_ms, exactly.
+CREATE TABLE entries (
+  hour_ms INTEGER NOT NULL,
+  node INTEGER NOT NULL,
+  device INTEGER NOT NULL,
+  ordinal INTEGER NOT NULL,
+  from_ms INTEGER NOT NULL,
+  to_ms INTEGER NOT NULL,
+  bucket TEXT NOT NULL CHECK (bucket IN ('used', 'held', 'unaccounted', 'idle', 'unobserved')),
+  reason TEXT CHECK ((reason IS NOT NULL) = (bucket = 'unaccounted')),
+  cause TEXT CHECK (cause IS NULL OR bucket = 'unobserved'),
+  activity TEXT NOT NULL CHECK (activity IN ('active', 'resident', 'none', 'unknown')),
+  -- jobs.job that the time was allocated to; null: nobody.
+  holder INTEGER REFERENCES jobs (job),
+  -- jobs.job that used it, or that an undeclared process sits inside.
+  job INTEGER REFERENCES jobs (job),
+  process INTEGER REFERENCES processes (process),
+  evidence TEXT CHECK (evidence IN ('cgroup', 'lineage', 'binding', 'claim')),
+  provisional INTEGER NOT NULL CHECK (provisional IN (0, 1)),
+  suspicious INTEGER NOT NULL CHECK (suspicious IN (0, 1)),
+  ms INTEGER NOT NULL CHECK (ms >= 0),
+  PRIMARY KEY (hour_ms, node, device, ordinal)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX entries_by_job ON entries (job) WHERE job IS NOT NULL;
+CREATE INDEX entries_by_process ON entries (process) WHERE process IS NOT NULL;
+
+-- Sums of a cell's entries by holder: what pages and statements read. holder 0, account '' and user_name '': nobody
+-- (user_name '' also where a job names no user). Columns as `Sums` in api/contract/ledger.ts.
+CREATE TABLE ledger_hours (
+  hour_ms INTEGER NOT NULL,
+  node INTEGER NOT NULL,
+  device INTEGER NOT NULL,
+  holder INTEGER NOT NULL,
+  account TEXT NOT NULL,
+  user_name TEXT NOT NULL,
+  capacity_ms INTEGER NOT NULL,
+  used_ms INTEGER NOT NULL,
+  held_ms INTEGER NOT NULL,
+  unaccounted_ms INTEGER NOT NULL,
+  idle_ms INTEGER NOT NULL,
+  unobserved_ms INTEGER NOT NULL,
+  allocated_ms INTEGER NOT NULL,
+  unaccounted_active_ms INTEGER NOT NULL,
+  unaccounted_provisional_ms INTEGER NOT NULL,
+  unaccounted_inside_ms INTEGER NOT NULL,
+  unobserved_inside_ms INTEGER NOT NULL,
+  -- Of used_ms and unaccounted_ms: executing.
+  active_ms INTEGER NOT NULL,
+  CHECK (capacity_ms = used_ms + held_ms + unaccounted_ms + idle_ms + unobserved_ms),
+  CHECK (allocated_ms = CASE WHEN holder = 0 THEN 0 ELSE capacity_ms END),
+  PRIMARY KEY (hour_ms, node, device, holder)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX ledger_hours_by_holder ON ledger_hours (holder, hour_ms) WHERE holder <> 0;
+
+-- ledger_hours by UTC day, node, model, account and user: cheap answers for months.
+CREATE TABLE ledger_days (
+  day_ms INTEGER NOT NULL CHECK (day_ms % 86400000 = 0),
+  node INTEGER NOT NULL,
+  model TEXT NOT NULL,
+  account TEXT NOT NULL,
+  user_name TEXT NOT NULL,
+  capacity_ms INTEGER NOT NULL,
+  used_ms INTEGER NOT NULL,
+  held_ms INTEGER NOT NULL,
+  unaccounted_ms INTEGER NOT NULL,
+  idle_ms INTEGER NOT NULL,
+  unobserved_ms INTEGER NOT NULL,
+  allocated_ms INTEGER NOT NULL,
+  unaccounted_active_ms INTEGER NOT NULL,
+  unaccounted_provisional_ms INTEGER NOT NULL,
+  unaccounted_inside_ms INTEGER NOT NULL,
+  unobserved_inside_ms INTEGER NOT NULL,
+  active_ms INTEGER NOT NULL,
+  CHECK (capacity_ms = used_ms + held_ms + unaccounted_ms + idle_ms + unobserved_ms),
+  PRIMARY KEY (day_ms, node, model, account, user_name)
+) STRICT, WITHOUT ROWID;
+
+-- ---------------------------------------------------------------- derived: processes and what they did
+
+-- An index of the process facts in batches, for pages and for finding jobs by what ran.
+CREATE TABLE processes (
+  process INTEGER PRIMARY KEY,
+  node INTEGER NOT NULL REFERENCES nodes,
+  boot_id TEXT NOT NULL,
+  -- <pid>/<start ticks>, or <pid>/?<first seen ms>. The id on pages is <boot id>/<key>.
+  key TEXT NOT NULL,
+  pid INTEGER NOT NULL,
+  start_ticks INTEGER,
+  started_ms INTEGER,
+  -- key of the parent, same node and boot.
+  parent_key TEXT,
+  uid INTEGER,
+  login_uid INTEGER,
+  comm TEXT NOT NULL,
+  executable_path TEXT,
+  executable_device TEXT,
+  executable_inode TEXT,
+  executable_deleted INTEGER CHECK (executable_deleted IN (0, 1)),
+  cgroup TEXT NOT NULL,
+  -- What the cgroup names, as cgroupOwner spells it; null: none.
+  boundary TEXT,
+  personal TEXT,
+  first_seen_ms INTEGER NOT NULL,
+  -- The newest hour in which it was reported, and when it was found gone.
+  last_hour_ms INTEGER NOT NULL,
+  exited_ms INTEGER,
+  UNIQUE (node, boot_id, key)
+) STRICT;
+CREATE INDEX processes_by_boundary ON processes (boundary) WHERE boundary IS NOT NULL;
+CREATE INDEX processes_by_pid ON processes (boot_id, pid);
+
+-- Environment variables with which a process claims a job.
+CREATE TABLE process_claims (
+  process INTEGER NOT NULL REFERENCES processes,
+  ordinal INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  value TEXT NOT NULL,
+  PRIMARY KEY (process, ordinal)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX process_claims_by_value ON process_claims (value);
+
+-- What could not be read of a process, as "<part>: <why>".
+CREATE TABLE process_unreadable (
+  process INTEGER NOT NULL REFERENCES processes,
+  ordinal INTEGER NOT NULL,
+  what TEXT NOT NULL,
+  PRIMARY KEY (process, ordinal)
+) STRICT, WITHOUT ROWID;
+
+-- In which hours a process was reported: which cells a declaration of its boundary or root touches.
+CREATE TABLE process_hours (
+  process INTEGER NOT NULL REFERENCES processes,
+  hour_ms INTEGER NOT NULL,
+  PRIMARY KEY (process, hour_ms)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE connections (
+  hour_ms INTEGER NOT NULL,
+  node INTEGER NOT NULL REFERENCES nodes,
+  ordinal INTEGER NOT NULL,
+  process INTEGER NOT NULL REFERENCES processes,
+  kind TEXT NOT NULL CHECK (kind IN ('established', 'attempt', 'listening')),
+  peer_class TEXT NOT NULL CHECK (peer_class IN ('loopback', 'internal', 'external')),
+  local_port INTEGER NOT NULL,
+  first_ms INTEGER NOT NULL,
+  last_ms INTEGER NOT NULL,
+  peers INTEGER NOT NULL,
+  personal TEXT,
+  PRIMARY KEY (hour_ms, node, ordinal)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX connections_by_process ON connections (process);
+
+-- Where a job's processes were first seen: places "n devices of a node" in every hour of the job.
+CREATE TABLE bindings (
+  job INTEGER NOT NULL REFERENCES jobs,
+  node INTEGER NOT NULL REFERENCES nodes,
+  device INTEGER NOT NULL REFERENCES devices,
+  first_seen_ms INTEGER NOT NULL,
+  PRIMARY KEY (node, job, device)
+) STRICT, WITHOUT ROWID;
+
+-- ---------------------------------------------------------------- derived: findings
+
+-- One source of use that no declaration covers. Sums are over its parts. A finding that later records cover entirely
+-- keeps its row with all sums 0 and resolved_at_ms set: its history says what became of it.
+CREATE TABLE findings (
+  finding INTEGER PRIMARY KEY,
+  -- f_ and 16 hexadecimal digits.
+  id TEXT NOT NULL UNIQUE,
+  node INTEGER NOT NULL REFERENCES nodes,
+  kind TEXT NOT NULL CHECK (kind IN ('compute', 'network', 'integrity', 'agent')),
+  severity TEXT NOT NULL CHECK (severity IN ('notice', 'warn', 'critical')),
+  strength TEXT NOT NULL CHECK (strength IN ('proof', 'suspicion', 'unobserved')),
+  -- provisional: part of its time awaits a record and nothing of it is settled.
+  state TEXT NOT NULL CHECK (state IN ('provisional', 'settled')),
+  -- The root of the lineage; null where only a device is known.
+  process INTEGER REFERENCES processes,
+  device INTEGER REFERENCES devices,
+  -- The reason with the most time.
+  reason TEXT NOT NULL,
+  evidence TEXT,
+  -- The declared job that it ran inside, with the most time.
+  job INTEGER REFERENCES jobs,
+  active_ms INTEGER NOT NULL,
+  resident_ms INTEGER NOT NULL,
+  provisional_ms INTEGER NOT NULL,
+  first_seen_ms INTEGER NOT NULL,
+  last_seen_ms INTEGER NOT NULL,
+  recorded_at_ms INTEGER NOT NULL,
+  resolved_at_ms INTEGER
+) STRICT;
+CREATE INDEX findings_by_last_seen ON findings (last_seen_ms, finding);
+CREATE INDEX findings_by_node ON findings (node, last_seen_ms);
+CREATE INDEX findings_by_process ON findings (process) WHERE process IS NOT NULL;
+
+-- What one cell gives to a finding, by reason and process.
+CREATE TABLE finding_parts (
+  hour_ms INTEGER NOT NULL,
+  node INTEGER NOT NULL,
+  device INTEGER NOT NULL,
+  ordinal INTEGER NOT NULL,
+  finding INTEGER NOT NULL REFERENCES findings,
+  reason TEXT NOT NULL,
+  process INTEGER REFERENCES processes,
+  evidence TEXT,
+  -- The declared job whose boundary it ran inside, and the one that the device was allocated to.
+  job INTEGER REFERENCES jobs,
+  holder INTEGER REFERENCES jobs (job),
+  active_ms INTEGER NOT NULL,
+  resident_ms INTEGER NOT NULL,
+  provisional_ms INTEGER NOT NULL,
+  first_ms INTEGER NOT NULL,
+  last_ms INTEGER NOT NULL,
+  PRIMARY KEY (hour_ms, node, device, ordinal)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX finding_parts_by_finding ON finding_parts (finding, hour_ms);
+
+-- Earlier verdicts on a finding and what changed them, in words.
+CREATE TABLE finding_history (
+  finding INTEGER NOT NULL REFERENCES findings,
+  ordinal INTEGER NOT NULL,
+  at_ms INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  text TEXT NOT NULL,
+  PRIMARY KEY (finding, ordinal)
+) STRICT, WITHOUT ROWID;
