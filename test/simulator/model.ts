@@ -1,0 +1,182 @@
+/**
+ * What a simulated node is made of: devices, processes through their lives, load over time, sockets, faults. Plain data,
+ * so that a file can describe it; `snapshot.ts` says what it is at a moment, the renderers say what tools would show.
+ * All times are integer milliseconds since 1970 UTC; `endMs`/`toMs` null: still going on.
+ */
+
+export interface SimModel {
+  readonly name: string;
+  readonly memoryMiB: number;
+  /** As in XML `product_architecture`. */
+  readonly architecture: string;
+  readonly idleWatts: number;
+  readonly limitWatts: number;
+  /** PCI vendor device id, as nvidia-smi prints it. */
+  readonly deviceId: string;
+}
+
+/** A stretch in which a device does not answer as it should. */
+export interface DeviceFault {
+  readonly fromMs: number;
+  readonly toMs: number | null;
+  /** `requires_reset` answers with that text for its sensors; `lost` has no row at all and spoils the exit code. */
+  readonly kind: 'requires_reset' | 'lost';
+}
+
+/** A stretch in which sensors tell something else than the truth. Absent members stay true. */
+export interface SensorLie {
+  readonly fromMs: number;
+  readonly toMs: number | null;
+  readonly utilisationPercent?: number;
+  readonly powerWatts?: number;
+  readonly memoryMiB?: number;
+  readonly hideProcesses?: boolean;
+}
+
+export interface SimDevice {
+  readonly uuid: string;
+  readonly index: number;
+  readonly minor: number;
+  /** `00000000:19:00.0` */
+  readonly busId: string;
+  readonly serial: string;
+  readonly model: SimModel;
+  readonly faults: readonly DeviceFault[];
+  readonly lies: readonly SensorLie[];
+}
+
+export interface Phase {
+  readonly lengthMs: number;
+  readonly smPercent: number;
+}
+
+/** Phases that repeat without end, with noise of ± `jitterPercent` on every phase that is not zero. */
+export interface Load {
+  readonly phases: readonly Phase[];
+  readonly jitterPercent: number;
+  readonly seed: number;
+}
+
+/** A context of a process on a device. */
+export interface DeviceUse {
+  /** Index within the node's `devices`. */
+  readonly device: number;
+  readonly fromMs: number;
+  readonly toMs: number | null;
+  readonly memoryMiB: number;
+  readonly load: Load;
+  /** nvidia-smi's letters: C, G, C+G, M+C. */
+  readonly type: string;
+}
+
+/** What a process is from `fromMs` on: an exec or a re-title starts the next one. */
+export interface Image {
+  readonly fromMs: number;
+  readonly comm: string;
+  readonly exePath: string;
+  /** `major:minor` of the file system. */
+  readonly exeDevice: string;
+  readonly exeInode: string;
+  readonly exeDeleted: boolean;
+  readonly argv: readonly string[];
+  readonly environ: readonly string[];
+}
+
+export interface SimSocket {
+  readonly inode: number;
+  readonly state: 'established' | 'syn_sent' | 'listen';
+  /** IPv4 `address:port` */
+  readonly local: string;
+  readonly remote: string;
+  readonly fromMs: number;
+  readonly toMs: number | null;
+}
+
+/** The truth about whom a process computes for; nothing renders it. */
+export interface Cover {
+  readonly job: string;
+  readonly toMs: number | null;
+}
+
+export interface SimProcess {
+  readonly pid: number;
+  readonly startMs: number;
+  readonly endMs: number | null;
+  /** When this parent is gone, the kernel shows 1. 0: no parent. */
+  readonly ppid: number;
+  readonly uid: number;
+  /** null: never logged in (4294967295). */
+  readonly loginUid: number | null;
+  /** Number of its network namespace, as in `net:[4026531840]`. */
+  readonly netNamespace: number;
+  /** Its pid inside its own pid namespace; null where it has none of its own. */
+  readonly innerPid: number | null;
+  /** At least one, ascending. */
+  readonly images: readonly Image[];
+  /** Texts of /proc/PID/cgroup, at least one, ascending. */
+  readonly cgroups: readonly { readonly fromMs: number; readonly text: string }[];
+  readonly uses: readonly DeviceUse[];
+  readonly sockets: readonly SimSocket[];
+  readonly cover: Cover | null;
+}
+
+/** A stretch in which nvidia-smi itself is sick. */
+export interface ToolFault {
+  readonly fromMs: number;
+  readonly toMs: number | null;
+  readonly kind: 'hang' | 'fail';
+  readonly exitCode: number;
+  readonly text: string;
+}
+
+export interface SimUser {
+  readonly name: string;
+  readonly uid: number;
+}
+
+export interface SimNode {
+  readonly name: string;
+  readonly bootId: string;
+  readonly bootMs: number;
+  readonly driverVersion: string;
+  readonly cudaVersion: string;
+  readonly devices: readonly SimDevice[];
+  /** Ascending by `startMs`; `addProcess` keeps it so. */
+  readonly processes: SimProcess[];
+  readonly toolFaults: readonly ToolFault[];
+  /** When its agent did not run. */
+  readonly agentOff: readonly { readonly fromMs: number; readonly toMs: number }[];
+  readonly users: readonly SimUser[];
+}
+
+/** USER_HZ: clock ticks per second in /proc/PID/stat. */
+export const TICK_MS = 10;
+export const HOST_NETWORK = 4_026_531_840;
+
+export const startTicks = (node: SimNode, process: SimProcess): number =>
+  Math.max(0, Math.round((process.startMs - node.bootMs) / TICK_MS));
+
+/** True when `atMs` lies in [fromMs, toMs). */
+export const within = (
+  span: { readonly fromMs: number; readonly toMs: number | null },
+  atMs: number,
+): boolean => span.fromMs <= atMs && (span.toMs === null || atMs < span.toMs);
+
+/** The last entry that has begun by `atMs`, else the first. Throws `RangeError` for an empty list. */
+export function latest<T extends { readonly fromMs: number }>(list: readonly T[], atMs: number): T {
+  let found = list[0];
+  if (found === undefined) throw new RangeError('a process needs at least one image and one cgroup');
+  for (let index = 1; index < list.length; index += 1) {
+    const entry = list[index];
+    if (entry === undefined || entry.fromMs > atMs) break;
+    found = entry;
+  }
+  return found;
+}
+
+/** Adds a process to a node at its place in the order of starts. */
+export function addProcess(node: SimNode, process: SimProcess): void {
+  let at = node.processes.length;
+  while (at > 0 && (node.processes[at - 1]?.startMs ?? 0) > process.startMs) at -= 1;
+  node.processes.splice(at, 0, process);
+}

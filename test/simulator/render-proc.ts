@@ -1,0 +1,238 @@
+/**
+ * The bytes of /proc on a simulated node at a moment. Paths come without the root: `['4711', 'stat']`. What does not
+ * exist gives null. Bytes of a process are kept between readings, since most of them never change.
+ */
+import type { Image, SimNode, SimProcess, SimSocket } from './model.ts';
+import { latest, startTicks, within } from './model.ts';
+import type { NodeState } from './snapshot.ts';
+
+export interface ProcRenderer {
+  read(state: NodeState, parts: readonly string[]): Buffer | null;
+  readLink(state: NodeState, parts: readonly string[]): Buffer | null;
+  list(state: NodeState, parts: readonly string[]): string[] | null;
+  /** What a stat of the link's target says. */
+  identify(state: NodeState, parts: readonly string[]): { device: string; inode: string } | null;
+}
+
+/** Everything below /proc/PID that is rendered, for listings and for the writer of folders. */
+export const PROCESS_FILES = ['stat', 'status', 'cmdline', 'environ', 'cgroup', 'comm', 'loginuid'] as const;
+export const HOST_FILES = ['stat', 'uptime', 'meminfo', 'sys/kernel/random/boot_id'] as const;
+const NO_LOGIN = 4_294_967_295;
+/** Descriptors 0 to 2 are no sockets. */
+const FIRST_SOCKET_FD = 3;
+
+export function createProcRenderer(): ProcRenderer {
+  const kept = new WeakMap<SimProcess, Map<string, Buffer>>();
+  const tables = new Map<string, Buffer>();
+
+  const processFile = (state: NodeState, process: SimProcess, file: string): Buffer | null => {
+    const image = latest(process.images, state.atMs);
+    const cgroup = latest(process.cgroups, state.atMs).text;
+    const ppid = shownParent(state, process);
+    const key = `${file} ${image.fromMs} ${ppid} ${file === 'cgroup' ? cgroup : ''}`;
+    const files = kept.get(process) ?? new Map<string, Buffer>();
+    kept.set(process, files);
+    const known = files.get(key);
+    if (known !== undefined) return known;
+    const text = renderProcessFile(state.node, process, image, cgroup, ppid, file);
+    if (text === null) return null;
+    const bytes = Buffer.from(text, 'utf8');
+    files.set(key, bytes);
+    return bytes;
+  };
+
+  const netTable = (state: NodeState, namespace: number): Buffer => {
+    const sockets = socketsOf(state, namespace);
+    const key = `${namespace} ${sockets.map(({ socket }) => socket.inode).join(' ')}`;
+    const known = tables.get(key);
+    if (known !== undefined) return known;
+    if (tables.size > 256) tables.clear();
+    const bytes = Buffer.from(renderTcp(sockets), 'latin1');
+    tables.set(key, bytes);
+    return bytes;
+  };
+
+  return {
+    read(state, parts) {
+      const process = state.alive.get(Number(parts[0]));
+      if (process === undefined) return hostFile(state, parts);
+      const file = parts[1] ?? '';
+      if (file === 'net') {
+        if (parts[2] === 'tcp') return netTable(state, process.netNamespace);
+        return parts[2] === 'tcp6' ? EMPTY_TCP6 : null;
+      }
+      return parts.length === 2 ? processFile(state, process, file) : null;
+    },
+    readLink(state, parts) {
+      const process = state.alive.get(Number(parts[0]));
+      const target = process === undefined ? null : linkTarget(state, process, parts);
+      return target === null ? null : Buffer.from(target, 'utf8');
+    },
+    list(state, parts) {
+      if (parts.length === 0)
+        return [...[...state.alive.keys()].map(String), 'meminfo', 'net', 'self', 'stat', 'sys', 'uptime'];
+      const process = state.alive.get(Number(parts[0]));
+      if (process === undefined) return null;
+      if (parts.length === 1) return [...PROCESS_FILES, 'exe', 'fd', 'net', 'ns', 'task'];
+      if (parts[1] === 'fd')
+        return [
+          '0',
+          '1',
+          '2',
+          ...openSockets(state, process).map((_, index) => String(index + FIRST_SOCKET_FD)),
+        ];
+      return parts[1] === 'task' ? [String(process.pid)] : null;
+    },
+    identify(state, parts) {
+      const process = state.alive.get(Number(parts[0]));
+      if (process === undefined) return null;
+      if (parts[1] === 'exe') {
+        const image = latest(process.images, state.atMs);
+        return { device: image.exeDevice, inode: image.exeInode };
+      }
+      if (parts[1] === 'ns' && parts[2] === 'net')
+        return { device: '0:4', inode: String(process.netNamespace) };
+      return parts.length === 1 ? { device: '0:23', inode: String(process.pid) } : null;
+    },
+  };
+}
+
+const shownParent = (state: NodeState, process: SimProcess): number =>
+  process.ppid === 0 || state.alive.has(process.ppid) ? process.ppid : 1;
+
+function hostFile(state: NodeState, parts: readonly string[]): Buffer | null {
+  const { node, atMs } = state;
+  const path = parts.join('/');
+  const seconds = (atMs - node.bootMs) / 1000;
+  switch (path) {
+    case 'uptime':
+      return Buffer.from(`${seconds.toFixed(2)} ${(seconds * 60).toFixed(2)}\n`);
+    case 'stat':
+      return Buffer.from(
+        `cpu  3741 0 3078 278225 207 0 52 15 0 0\nintr 0\nctxt 1\nbtime ${Math.floor(node.bootMs / 1000)}\nprocesses 1\nprocs_running 1\nprocs_blocked 0\n`,
+      );
+    case 'meminfo':
+      return Buffer.from('MemTotal:       2113396644 kB\nMemFree:        1713396644 kB\n');
+    case 'sys/kernel/random/boot_id':
+      return Buffer.from(`${node.bootId}\n`);
+    case 'net/tcp':
+      return Buffer.from(renderTcp(socketsOf(state, null)), 'latin1');
+    default:
+      return path === 'net/tcp6' ? EMPTY_TCP6 : null;
+  }
+}
+
+function renderProcessFile(
+  node: SimNode,
+  process: SimProcess,
+  image: Image,
+  cgroup: string,
+  ppid: number,
+  file: string,
+): string | null {
+  switch (file) {
+    case 'stat':
+      return `${process.pid} (${image.comm}) S ${ppid} ${process.pid} ${process.pid} 0 -1 4194560 100 0 0 0 0 0 0 0 20 0 1 0 ${startTicks(node, process)} 3133440 409 18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n`;
+    case 'status':
+      return renderStatus(process, image, ppid);
+    case 'cmdline':
+      return image.argv.map((argument) => `${argument}\0`).join('');
+    case 'environ':
+      return image.environ.map((entry) => `${entry}\0`).join('');
+    case 'cgroup':
+      return cgroup;
+    case 'comm':
+      return `${image.comm}\n`;
+    case 'loginuid':
+      return String(process.loginUid ?? NO_LOGIN);
+    default:
+      return null;
+  }
+}
+
+function renderStatus(process: SimProcess, image: Image, ppid: number): string {
+  const { pid, uid, innerPid } = process;
+  const ids = `${uid}\t${uid}\t${uid}\t${uid}`;
+  return `Name:\t${image.comm}
+Umask:\t0022
+State:\tS (sleeping)
+Tgid:\t${pid}
+Ngid:\t0
+Pid:\t${pid}
+PPid:\t${ppid}
+TracerPid:\t0
+Uid:\t${ids}
+Gid:\t${ids}
+FDSize:\t256
+Groups:\t${uid} 
+NStgid:\t${innerPid === null ? pid : `${pid}\t${innerPid}`}
+NSpid:\t${innerPid === null ? pid : `${pid}\t${innerPid}`}
+Kthread:\t0
+VmRSS:\t  409600 kB
+Threads:\t1
+`;
+}
+
+function linkTarget(state: NodeState, process: SimProcess, parts: readonly string[]): string | null {
+  switch (parts[1]) {
+    case 'exe': {
+      const image = latest(process.images, state.atMs);
+      return image.exeDeleted ? `${image.exePath} (deleted)` : image.exePath;
+    }
+    case 'ns':
+      return parts[2] === 'net' ? `net:[${process.netNamespace}]` : null;
+    case 'fd': {
+      const fd = Number(parts[2]);
+      if (fd >= 0 && fd < FIRST_SOCKET_FD) return '/dev/null';
+      const socket = openSockets(state, process)[fd - FIRST_SOCKET_FD];
+      return socket === undefined ? null : `socket:[${socket.inode}]`;
+    }
+    default:
+      return null;
+  }
+}
+
+const openSockets = (state: NodeState, process: SimProcess): readonly SimSocket[] =>
+  process.sockets.length === 0
+    ? process.sockets
+    : process.sockets.filter((socket) => within(socket, state.atMs));
+
+interface OwnedSocket {
+  readonly socket: SimSocket;
+  readonly uid: number;
+}
+
+/** Null: of the host's namespace, as the first process has it. */
+function socketsOf(state: NodeState, namespace: number | null): OwnedSocket[] {
+  const wanted = namespace ?? state.alive.values().next().value?.netNamespace;
+  const found: OwnedSocket[] = [];
+  for (const process of state.alive.values()) {
+    if (process.sockets.length === 0 || process.netNamespace !== wanted) continue;
+    for (const socket of openSockets(state, process)) found.push({ socket, uid: process.uid });
+  }
+  return found;
+}
+
+const TCP_STATES = { established: '01', syn_sent: '02', listen: '0A' } as const;
+const TCP_HEADER =
+  '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode                                                     \n';
+const EMPTY_TCP6 = Buffer.from(
+  '  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n',
+);
+
+/** As the kernel prints /proc/net/tcp on a little-endian machine: address bytes reversed, port in order, hexadecimal. */
+function renderTcp(sockets: readonly OwnedSocket[]): string {
+  const rows = sockets.map(({ socket, uid }, index) => {
+    const columns = `${String(index).padStart(4)}: ${hexEnd(socket.local)} ${hexEnd(socket.remote)} ${TCP_STATES[socket.state]} 00000000:00000000 00:00000000 00000000 ${String(uid).padStart(5)}        0 ${socket.inode} 1 0000000000000000 100 0 0 10 0`;
+    return `${columns.padEnd(149)}\n`;
+  });
+  return TCP_HEADER + rows.join('');
+}
+
+function hexEnd(end: string): string {
+  const colon = end.lastIndexOf(':');
+  const octets = end.slice(0, colon).split('.').map(Number).reverse();
+  const hex = (value: number, digits: number): string =>
+    value.toString(16).toUpperCase().padStart(digits, '0');
+  return `${octets.map((octet) => hex(octet, 2)).join('')}:${hex(Number(end.slice(colon + 1)), 4)}`;
+}

@@ -1,0 +1,147 @@
+/** What a simulated node is at one moment: who lives, what every device does. The renderers turn it into tools' answers. */
+import type { DeviceUse, Load, SimDevice, SimNode, SimProcess } from './model.ts';
+import { within } from './model.ts';
+import { noise } from './random.ts';
+
+export interface DeviceTenant {
+  readonly process: SimProcess;
+  readonly use: DeviceUse;
+  /** 0–100. */
+  readonly smPercent: number;
+}
+
+export interface DeviceState {
+  readonly device: SimDevice;
+  readonly fault: 'requires_reset' | 'lost' | null;
+  /** 0–100. */
+  readonly utilisationPercent: number;
+  readonly memoryUsedMiB: number;
+  readonly powerWatts: number;
+  /** Ascending by pid. */
+  readonly tenants: readonly DeviceTenant[];
+}
+
+export interface NodeState {
+  readonly node: SimNode;
+  readonly atMs: number;
+  readonly alive: ReadonlyMap<number, SimProcess>;
+  /** Changes whenever somebody starts or ends. */
+  readonly generation: number;
+  readonly devices: readonly DeviceState[];
+}
+
+export interface NodeView {
+  /** Cheap for the same moment again and for moments that move on; going back starts over. */
+  at(atMs: number): NodeState;
+}
+
+/** Memory that the driver keeps on an idle device. */
+const DRIVER_MIB = 4;
+/** Noise changes once a second. */
+const NOISE_MS = 1000;
+
+export function smAt(load: Load, sinceMs: number, atMs: number): number {
+  let period = 0;
+  for (const phase of load.phases) period += phase.lengthMs;
+  if (period === 0) return 0;
+  let offset = (atMs - sinceMs) % period;
+  for (const phase of load.phases) {
+    if (offset < phase.lengthMs) return jittered(phase.smPercent, load, atMs);
+    offset -= phase.lengthMs;
+  }
+  return 0;
+}
+
+function jittered(percent: number, load: Load, atMs: number): number {
+  if (percent === 0 || load.jitterPercent === 0) return percent;
+  const swing = (noise(load.seed, Math.floor(atMs / NOISE_MS)) * 2 - 1) * load.jitterPercent;
+  return Math.min(100, Math.max(1, Math.round(percent + swing)));
+}
+
+export function createNodeView(node: SimNode): NodeView {
+  let alive = new Map<number, SimProcess>();
+  let next = 0;
+  let seen = 0;
+  let generation = 0;
+  let state: NodeState | null = null;
+
+  const advance = (atMs: number): void => {
+    if (state !== null && (atMs < state.atMs || node.processes.length !== seen)) {
+      alive = new Map();
+      next = 0;
+      generation += 1;
+    }
+    seen = node.processes.length;
+    for (const [pid, process] of alive) {
+      if (process.endMs !== null && process.endMs <= atMs) {
+        alive.delete(pid);
+        generation += 1;
+      }
+    }
+    for (; next < node.processes.length; next += 1) {
+      const process = node.processes[next];
+      if (process === undefined || process.startMs > atMs) break;
+      if (process.endMs !== null && process.endMs <= atMs) continue;
+      alive.set(process.pid, process);
+      generation += 1;
+    }
+  };
+
+  return {
+    at(atMs) {
+      if (state !== null && state.atMs === atMs && node.processes.length === seen) return state;
+      advance(atMs);
+      state = { node, atMs, alive, generation, devices: deviceStates(node, alive, atMs) };
+      return state;
+    },
+  };
+}
+
+function deviceStates(
+  node: SimNode,
+  alive: ReadonlyMap<number, SimProcess>,
+  atMs: number,
+): readonly DeviceState[] {
+  const tenants: DeviceTenant[][] = node.devices.map(() => []);
+  for (const process of alive.values()) {
+    for (const use of process.uses) {
+      if (!within(use, atMs)) continue;
+      tenants[use.device]?.push({ process, use, smPercent: smAt(use.load, use.fromMs, atMs) });
+    }
+  }
+  return node.devices.map((device, index) => deviceState(device, tenants[index] ?? [], atMs));
+}
+
+function deviceState(device: SimDevice, present: DeviceTenant[], atMs: number): DeviceState {
+  const fault = device.faults.find((candidate) => within(candidate, atMs))?.kind ?? null;
+  if (fault !== null)
+    return { device, fault, utilisationPercent: 0, memoryUsedMiB: 0, powerWatts: 0, tenants: [] };
+  const tenants = fitted(present);
+  let utilisation = 0;
+  let memory = DRIVER_MIB;
+  for (const tenant of tenants) {
+    utilisation += tenant.smPercent;
+    memory += tenant.use.memoryMiB;
+  }
+  const { idleWatts, limitWatts } = device.model;
+  const held = tenants.length > 0 ? 0.08 : 0;
+  const watts = idleWatts + (limitWatts - idleWatts) * Math.max(held, (utilisation / 100) * 0.85);
+  const lie = device.lies.find((candidate) => within(candidate, atMs));
+  return {
+    device,
+    fault: null,
+    utilisationPercent: lie?.utilisationPercent ?? utilisation,
+    memoryUsedMiB: lie?.memoryMiB ?? Math.min(memory, device.model.memoryMiB),
+    powerWatts: lie?.powerWatts ?? watts + noise(device.minor + 1, Math.floor(atMs / NOISE_MS)) * 3,
+    tenants: lie?.hideProcesses === true ? [] : tenants,
+  };
+}
+
+/** Sorted by pid; where contexts together want more than the device has, each gets its part of 100. */
+function fitted(present: DeviceTenant[]): DeviceTenant[] {
+  if (present.length < 2) return present;
+  present.sort((a, b) => a.process.pid - b.process.pid);
+  const wanted = present.reduce((sum, tenant) => sum + tenant.smPercent, 0);
+  if (wanted <= 100) return present;
+  return present.map((tenant) => ({ ...tenant, smPercent: Math.floor((tenant.smPercent * 100) / wanted) }));
+}
