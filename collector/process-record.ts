@@ -1,0 +1,209 @@
+/** What the agent knows of one process: made at first sight, brought up to date later, evidence never forgotten. */
+
+import {
+  BATCH_LIMITS,
+  type ExecutableFact,
+  type PersonalRecord,
+  type ProcessFact,
+  type ProcessPersonal,
+} from '../api/contract/batch.ts';
+import { canonicalJson, sha256Hex } from '../api/contract/canonical.ts';
+import type { Redact } from './redaction.ts';
+import { type ProcessStat, type Procfs, startedMs } from './sources/procfs.ts';
+import { cutText } from './text.ts';
+
+/** Earlier cgroups and executables that a fact keeps: the first half of them for good, then the latest. */
+export const MAX_EARLIER = 8;
+/** A process that renames itself with every task it takes is reported once in this time. */
+const TITLE_INTERVAL_MS = 5 * 60_000;
+
+export interface ProcessRecord {
+  fact: ProcessFact;
+  /** Salt of the personal record, kept for the life of the process so that its digest stays. */
+  readonly salt: string;
+  personal: ProcessPersonal | null;
+  /** Something changed since it was last reported. */
+  dirty: boolean;
+  /** nvidia-smi named it in the latest poll. */
+  listed: boolean;
+  refreshedMs: number;
+  titledMs: number;
+}
+
+/** What reading a process needs besides its stat line. */
+export interface RecordContext {
+  readonly procfs: Procfs;
+  readonly redact: Redact;
+  readonly userName: (uid: number) => string | null;
+  readonly newSalt: () => string;
+  readonly bootTimeMs: number | null;
+}
+
+/** Reads all of a process. `parent` is the key of its parent as of now. */
+export function createRecord(
+  context: RecordContext,
+  stat: ProcessStat,
+  parent: string | null,
+  atMs: number,
+): ProcessRecord {
+  const { procfs } = context;
+  const folder = procfs.folder(stat);
+  const uid = procfs.uid(folder);
+  const loginUid = procfs.loginUid(folder);
+  const cgroup = procfs.cgroup(folder);
+  const executable = stat.kernelThread ? null : procfs.executable(folder);
+  const claims = stat.kernelThread ? null : procfs.claims(folder);
+  const fact: ProcessFact = {
+    ...emptyFact(stat.pid, `${stat.pid}/${stat.startTicks}`, atMs),
+    startTicks: stat.startTicks,
+    startedMs: startedMs(context.bootTimeMs, stat.startTicks),
+    parent,
+    uid: uid.ok ? uid.value : null,
+    loginUid: loginUid.ok ? loginUid.value : null,
+    comm: stat.comm,
+    executable: executable?.ok ? executable.value : null,
+    cgroup: cgroup.ok ? cgroup.value : '',
+    claims: claims?.ok ? claims.value : [],
+  };
+  for (const [part, result] of Object.entries({ uid, cgroup, executable, environ: claims }))
+    if (result !== null && !result.ok) fact.unreadable.push(`${part}: ${result.why}`);
+  const record = newRecord(fact, context.newSalt(), atMs);
+  readPersonal(context, record, folder);
+  return record;
+}
+
+/** A process that nvidia-smi names and /proc does not show, because of `why`. */
+export function createHiddenRecord(pid: number, why: string, atMs: number): ProcessRecord {
+  const fact = emptyFact(pid, `${pid}/?${atMs}`, atMs);
+  fact.unreadable.push(`process: ${why}`);
+  return newRecord(fact, '', atMs);
+}
+
+/** Looks again at what can change in the life of a process: its executable, its cgroup, its title. */
+export function refreshRecord(
+  context: RecordContext,
+  record: ProcessRecord,
+  stat: ProcessStat,
+  atMs: number,
+): void {
+  record.refreshedMs = atMs;
+  const { fact } = record;
+  const folder = context.procfs.folder(stat);
+  // The remains of a process show other values than the process did.
+  if (stat.kernelThread || (stat.state === 'Z' && folder === String(stat.pid))) return;
+  const cgroup = context.procfs.cgroup(folder);
+  if (cgroup.ok && cgroup.value !== fact.cgroup) {
+    if (fact.cgroup !== '') remember(fact.earlierCgroups, fact.cgroup, (a, b) => a === b);
+    fact.cgroup = cgroup.value;
+    record.dirty = true;
+  }
+  const executable = context.procfs.executable(folder);
+  const renamed = stat.comm !== fact.comm;
+  if (executable.ok && !sameExecutable(executable.value, fact.executable)) {
+    if (fact.executable !== null) remember(fact.earlierExecutables, fact.executable, sameExecutable);
+    fact.executable = executable.value;
+    record.dirty = true;
+    readAfterExec(context, record, folder);
+    takeTitle(context, record, stat, folder, atMs);
+  } else {
+    if (executable.ok && executable.value.deleted !== fact.executable?.deleted) {
+      fact.executable = executable.value;
+      record.dirty = true;
+    }
+    if (renamed && Math.abs(atMs - record.titledMs) >= TITLE_INTERVAL_MS)
+      takeTitle(context, record, stat, folder, atMs);
+  }
+}
+
+export function personalRecord(record: ProcessRecord): PersonalRecord | null {
+  if (record.personal === null || record.fact.personal === null) return null;
+  return { digest: record.fact.personal, salt: record.salt, value: record.personal };
+}
+
+export function digestOf(salt: string, value: PersonalRecord['value']): string {
+  return sha256Hex(canonicalJson({ salt, value }));
+}
+
+function newRecord(fact: ProcessFact, salt: string, atMs: number): ProcessRecord {
+  // `titledMs` lies in the past so that the first new title after start-up is taken at once.
+  const titledMs = Number.NEGATIVE_INFINITY;
+  return { fact, salt, personal: null, dirty: true, listed: false, refreshedMs: atMs, titledMs };
+}
+
+function emptyFact(pid: number, key: string, atMs: number): ProcessFact {
+  return {
+    key,
+    pid,
+    startTicks: null,
+    startedMs: null,
+    parent: null,
+    uid: null,
+    loginUid: null,
+    comm: '',
+    executable: null,
+    cgroup: '',
+    earlierCgroups: [],
+    earlierExecutables: [],
+    claims: [],
+    unreadable: [],
+    firstSeenMs: atMs,
+    exitedMs: null,
+    personal: null,
+  };
+}
+
+function readAfterExec(context: RecordContext, record: ProcessRecord, folder: string): void {
+  const { fact } = record;
+  const uid = context.procfs.uid(folder);
+  if (uid.ok && uid.value !== null) fact.uid = uid.value;
+  const claims = context.procfs.claims(folder);
+  if (!claims.ok) return;
+  for (const claim of claims.value) {
+    const known = fact.claims.some((old) => old.name === claim.name && old.value === claim.value);
+    if (!known && fact.claims.length < BATCH_LIMITS.claims) fact.claims.push(claim);
+  }
+}
+
+function takeTitle(
+  context: RecordContext,
+  record: ProcessRecord,
+  stat: ProcessStat,
+  folder: string,
+  atMs: number,
+): void {
+  record.fact.comm = stat.comm;
+  record.titledMs = atMs;
+  record.dirty = true;
+  readPersonal(context, record, folder);
+}
+
+function readPersonal(context: RecordContext, record: ProcessRecord, folder: string): void {
+  const { fact } = record;
+  const user = fact.uid === null ? null : context.userName(fact.uid);
+  const line = context.procfs.commandLine(folder);
+  const problem = fact.unreadable.findIndex((text) => text.startsWith('cmdline: '));
+  if (problem !== -1) fact.unreadable.splice(problem, 1);
+  if (!line.ok) fact.unreadable.push(`cmdline: ${line.why}`);
+  if (user === null && !line.ok) return;
+  const shown = line.ok
+    ? cutText(context.redact(line.value.argv).join(' '), BATCH_LIMITS.commandLineChars)
+    : null;
+  record.personal = {
+    kind: 'process',
+    user,
+    commandLine: shown === null ? null : shown.text,
+    commandLineCut: shown !== null && line.ok && (shown.cut || line.value.cut),
+  };
+  fact.personal = digestOf(record.salt, record.personal);
+}
+
+function sameExecutable(a: ExecutableFact, b: ExecutableFact | null): boolean {
+  return b !== null && a.path === b.path && a.device === b.device && a.inode === b.inode;
+}
+
+/** Adds a distinct value, oldest first. When full, the first half stays and the rest slides. */
+function remember<T>(list: T[], value: T, same: (a: T, b: T) => boolean): void {
+  if (list.some((old) => same(old, value))) return;
+  if (list.length >= MAX_EARLIER) list.splice(MAX_EARLIER / 2, 1);
+  list.push(value);
+}
