@@ -17,6 +17,7 @@ export interface ObservedProcess extends ProcessFact {
   readonly bootId: string;
   readonly parentId: ProcessId | null;
   readonly user: string | null;
+  readonly commandLine: string | null;
 }
 
 /** A span of a tenancy, decoded and placed. */

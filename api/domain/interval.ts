@@ -12,3 +12,34 @@ export function intersect(a: Interval, b: Interval): Interval | null {
   const toMs = Math.min(a.toMs, b.toMs);
   return fromMs < toMs ? { fromMs, toMs } : null;
 }
+
+/**
+ * Fills what is still free of `whole`: inserts `make(free)` into `taken` for every stretch that nothing covers.
+ * `taken` is and stays ascending and disjoint.
+ */
+export function fill<T extends Interval>(taken: T[], whole: Interval, make: (free: Interval) => T): void {
+  let index = firstEndingAfter(taken, whole.fromMs);
+  let atMs = whole.fromMs;
+  while (atMs < whole.toMs) {
+    const next = taken[index];
+    const endMs = next === undefined ? whole.toMs : Math.min(whole.toMs, next.fromMs);
+    if (endMs > atMs) {
+      taken.splice(index, 0, make({ fromMs: atMs, toMs: endMs }));
+      index += 1;
+    }
+    if (next === undefined) return;
+    atMs = next.toMs;
+    index += 1;
+  }
+}
+
+function firstEndingAfter(taken: readonly Interval[], ms: number): number {
+  let low = 0;
+  let high = taken.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((taken[middle]?.toMs ?? 0) <= ms) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

@@ -1,0 +1,252 @@
+// Which jobs could a process belong to, and by what: the ties of a process, strongest first.
+import { type CgroupOwner, cgroupOwner } from '../contract/cgroup.ts';
+import { EVIDENCE, type Evidence } from './bucket.ts';
+import type { ObservedProcess, ProcessId } from './cell.ts';
+import type { Job } from './job.ts';
+import type { Policy } from './policy.ts';
+import { lineageOf } from './process.ts';
+
+/** 0 is the strongest. */
+export const rankOf = (evidence: Evidence): number => EVIDENCE.indexOf(evidence);
+
+/**
+ * A process that started this long before an earlier run of its job ended belongs to that run. Start times carry the
+ * error of the boot clock, so nearer to the end the time of the use decides.
+ */
+export const RUN_EDGE_MS = 5_000;
+
+/** Kernel boundaries of these kinds tie a process only to a job that names them; every other kind is a job's by itself. */
+const PLAIN_KINDS: readonly string[] = ['systemd', 'user_session'];
+export const isJobBoundary = (owner: CgroupOwner): boolean => !PLAIN_KINDS.includes(owner.kind);
+
+/** Environment variables that name a job, and the sources whose external ids they hold; null: any source. */
+const CLAIM_SOURCES: ReadonlyMap<string, string | null> = new Map([
+  ['SLURM_JOB_ID', 'slurm'],
+  ['SLURM_JOBID', 'slurm'],
+  ['PBS_JOBID', 'pbs'],
+  ['RAY_JOB_ID', 'ray'],
+  ['RAY_SUBMISSION_ID', 'ray'],
+  ['GPULEDGER_JOB_ID', null],
+]);
+
+/** One kind of evidence, and the jobs that it names: more than one where a job ran again under the same id. */
+export interface Tie {
+  readonly evidence: Evidence;
+  readonly jobs: readonly Job[];
+}
+
+export interface Ties {
+  /** `cgroup`, `lineage` and `claim`, strongest first. `binding` depends on the device and the moment. */
+  readonly ties: readonly Tie[];
+  /** The kernel boundary that the process is or was in: the newest of a job's kind, else the newest at all. */
+  readonly owner: CgroupOwner | null;
+  /** What names a job that nobody declared, such as "cgroup slurm:8101" or "environment SLURM_JOB_ID=8120"; else null. */
+  readonly unknownJob: string | null;
+  /** Where two kinds of evidence name different jobs, such as "environment says 8120, cgroup says 8101". */
+  readonly contradictions: readonly string[];
+}
+
+/** The jobs of a node by everything that can name one. */
+export interface JobIndex {
+  readonly byBoundary: ReadonlyMap<string, readonly Job[]>;
+  /** By `rootKey`. */
+  readonly byRoot: ReadonlyMap<string, readonly Job[]>;
+  readonly byExternalId: ReadonlyMap<string, readonly Job[]>;
+  readonly byId: ReadonlyMap<string, Job>;
+}
+
+const rootKey = (bootId: string, pid: number, startTicks: number): string => `${bootId}/${pid}/${startTicks}`;
+
+/** Indexes the jobs that could matter on `node`; the order in which they come does not matter. */
+export function indexJobs(cluster: string, node: string, jobs: ReadonlyMap<string, Job>): JobIndex {
+  const byBoundary = new Map<string, Job[]>();
+  const byRoot = new Map<string, Job[]>();
+  const byExternalId = new Map<string, Job[]>();
+  const byId = new Map<string, Job>();
+  const sorted = [...jobs.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+  for (const job of sorted) {
+    if (job.cluster !== cluster) continue;
+    byId.set(job.id, job);
+    for (const boundary of new Set(job.boundaries)) push(byBoundary, boundary, job);
+    push(byExternalId, job.externalId, job);
+    const root = job.declares.root;
+    if (root !== null && root.node === node)
+      push(byRoot, rootKey(root.bootId, root.pid, root.startTicks), job);
+  }
+  return { byBoundary, byRoot, byExternalId, byId };
+}
+
+function push(index: Map<string, Job[]>, key: string, job: Job): void {
+  const jobs = index.get(key);
+  if (jobs === undefined) index.set(key, [job]);
+  else jobs.push(job);
+}
+
+/** Everything that ties a process to jobs, whatever the time. */
+export function tiesOf(
+  process: ObservedProcess,
+  processes: ReadonlyMap<ProcessId, ObservedProcess>,
+  index: JobIndex,
+): Ties {
+  const owners = ownersOf(process);
+  const ties: Tie[] = [];
+  const byCgroup = owners
+    .map((owner) => index.byBoundary.get(owner.boundary))
+    .find((jobs) => jobs !== undefined);
+  if (byCgroup !== undefined) ties.push({ evidence: 'cgroup', jobs: byCgroup });
+  const byLineage = jobsOfRoot(process, processes, index);
+  if (byLineage !== undefined) ties.push({ evidence: 'lineage', jobs: byLineage });
+  const claim = claimOf(process, index);
+  if (claim.jobs !== null) ties.push({ evidence: 'claim', jobs: claim.jobs });
+  const owner = owners.find(isJobBoundary) ?? owners[0] ?? null;
+  return {
+    ties,
+    owner,
+    unknownJob:
+      byCgroup === undefined && owner !== null && isJobBoundary(owner)
+        ? `cgroup ${owner.boundary}`
+        : claim.unknown,
+    contradictions: contradictionsOf(ties, byCgroup === undefined ? owner : null, claim.text),
+  };
+}
+
+const NO_OWNERS: readonly CgroupOwner[] = [];
+
+/** The boundaries of its cgroups, the present one first, then the earlier ones from the newest on. */
+export function ownersOf(process: ObservedProcess): readonly CgroupOwner[] {
+  const owners: CgroupOwner[] = [];
+  for (const text of [process.cgroup, ...process.earlierCgroups.toReversed()]) {
+    const owner = text === '' ? null : cgroupOwner(text);
+    if (owner !== null) owners.push(owner);
+  }
+  return owners.length === 0 ? NO_OWNERS : owners;
+}
+
+/** The nearest root above a process: the innermost declaration. */
+function jobsOfRoot(
+  process: ObservedProcess,
+  processes: ReadonlyMap<ProcessId, ObservedProcess>,
+  index: JobIndex,
+): readonly Job[] | undefined {
+  if (index.byRoot.size === 0) return undefined;
+  for (const ancestor of lineageOf(process, processes)) {
+    if (ancestor.startTicks === null) continue;
+    const jobs = index.byRoot.get(rootKey(ancestor.bootId, ancestor.pid, ancestor.startTicks));
+    if (jobs !== undefined) return jobs;
+  }
+  return undefined;
+}
+
+interface Claim {
+  readonly jobs: readonly Job[] | null;
+  readonly text: string | null;
+  readonly unknown: string | null;
+}
+
+function claimOf(process: ObservedProcess, index: JobIndex): Claim {
+  let unknown: string | null = null;
+  for (const { name, value } of process.claims) {
+    const source = CLAIM_SOURCES.get(name);
+    if (source === undefined || value === '') continue;
+    const byId = source === null ? index.byId.get(value) : undefined;
+    const jobs =
+      byId !== undefined
+        ? [byId]
+        : (index.byExternalId.get(value) ?? []).filter((job) => source === null || job.source === source);
+    if (jobs.length > 0) return { jobs, text: value, unknown: null };
+    unknown ??= `environment ${name}=${value}`;
+  }
+  return { jobs: null, text: null, unknown };
+}
+
+function contradictionsOf(
+  ties: readonly Tie[],
+  unmatched: CgroupOwner | null,
+  claimText: string | null,
+): string[] {
+  const said: { by: string; id: string; jobs: readonly Job[] }[] = [];
+  if (unmatched !== null && isJobBoundary(unmatched)) said.push({ by: 'cgroup', id: unmatched.id, jobs: [] });
+  for (const tie of ties) {
+    const id = tie.evidence === 'claim' ? claimText : tie.jobs[0]?.externalId;
+    said.push({
+      by: tie.evidence === 'claim' ? 'environment' : tie.evidence,
+      id: id ?? '?',
+      jobs: tie.jobs,
+    });
+  }
+  const strongest = said[0];
+  if (strongest === undefined) return [];
+  return said
+    .slice(1)
+    .filter((other) => !other.jobs.some((job) => strongest.jobs.includes(job)))
+    .map((other) => `${other.by} says ${other.id}, ${strongest.by} says ${strongest.id}`);
+}
+
+/**
+ * From when on a job counts. A scheduler's times count as it states them; a self-declaration counts from a little before
+ * it was first recorded, whatever start it states.
+ */
+export function effectiveStartMs(job: Job, policy: Policy): number {
+  return job.selfDeclared
+    ? Math.max(job.startMs, job.firstRecordedAtMs - policy.selfDeclarationLeadMs)
+    : job.startMs;
+}
+
+/**
+ * Which run of a job that ran more than once a use belongs to: the one in which the process started, if that one was
+ * over; else the one that covers the time; else the nearest earlier one; else the next one. A scheduler's record goes
+ * before a self-declaration of the same boundary.
+ */
+export function runAt(
+  jobs: readonly Job[],
+  startedMs: number | null,
+  atMs: number,
+  policy: Policy,
+): Job | null {
+  if (jobs.length <= 1) return jobs[0] ?? null;
+  const from = (job: Job): number => effectiveStartMs(job, policy);
+  const end = (job: Job): number => job.endMs ?? Number.POSITIVE_INFINITY;
+  const vouched = jobs.some((job) => !job.selfDeclared) ? jobs.filter((job) => !job.selfDeclared) : jobs;
+  const ordered = [...vouched].sort((a, b) => from(a) - from(b) || (a.id < b.id ? -1 : 1));
+  const started =
+    startedMs === null
+      ? undefined
+      : ordered.find(
+          (job) => from(job) <= startedMs && startedMs < end(job) - RUN_EDGE_MS && end(job) <= atMs,
+        );
+  if (started !== undefined) return started;
+  const covering = ordered.findLast((job) => from(job) <= atMs && atMs < end(job));
+  if (covering !== undefined) return covering;
+  return ordered.findLast((job) => from(job) <= atMs) ?? ordered[0] ?? null;
+}
+
+/**
+ * Whether a process runs as the user that a job states; null where the job states none or the process does not tell. A
+ * container's accounts are its image's: there root is never foreign, and a name decides nothing.
+ */
+export function userMatches(process: ObservedProcess, job: Job, owner: CgroupOwner | null): boolean | null {
+  const contained =
+    owner !== null &&
+    (owner.kind === 'kubernetes' ||
+      owner.kind === 'docker' ||
+      owner.kind === 'podman' ||
+      owner.kind === 'container');
+  if (job.uid !== null && process.uid !== null) {
+    if (process.uid === job.uid) return true;
+    return contained && process.uid === 0 ? null : false;
+  }
+  if (job.user !== null && process.user !== null && !contained) return process.user === job.user;
+  return null;
+}
+
+/**
+ * The job that a device is bound to, if that alone ties a process to it: the only holder, with neither a boundary nor a
+ * root of its own, and the user is the one it states (or it states none); and no kernel boundary says otherwise.
+ */
+export function boundJob(process: ObservedProcess, ties: Ties, holders: readonly Job[]): Job | null {
+  const job = holders.length === 1 ? holders[0] : undefined;
+  if (job === undefined || job.boundaries.length > 0 || job.declares.root !== null) return null;
+  if (ties.owner !== null && isJobBoundary(ties.owner)) return null;
+  const statesUser = job.user !== null || job.uid !== null;
+  return !statesUser || userMatches(process, job, ties.owner) === true ? job : null;
+}

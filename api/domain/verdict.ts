@@ -1,0 +1,189 @@
+// The verdict on one process on one device at one moment: used by a job, or unaccounted and why.
+import type { CgroupOwner } from '../contract/cgroup.ts';
+import type { Evidence, Reason } from './bucket.ts';
+import type { ObservedProcess, ProcessId, SourceWatermark } from './cell.ts';
+import {
+  boundJob,
+  effectiveStartMs,
+  indexJobs,
+  isJobBoundary,
+  type JobIndex,
+  rankOf,
+  runAt,
+  type Ties,
+  tiesOf,
+  userMatches,
+} from './evidence.ts';
+import { type Fit, fitOf } from './fit.ts';
+import type { Job } from './job.ts';
+import type { Policy } from './policy.ts';
+
+/** What every device cell of one node and hour shares. */
+export interface NodeFacts {
+  readonly cluster: string;
+  readonly node: string;
+  readonly processes: ReadonlyMap<ProcessId, ObservedProcess>;
+  /** Every job that could matter on this node, by id. */
+  readonly jobs: ReadonlyMap<string, Job>;
+  readonly sources: readonly SourceWatermark[];
+  readonly policy: Policy;
+}
+
+export interface Verdict {
+  /** null: used by `job`. */
+  readonly reason: Reason | null;
+  /** The job that used it, or that the process sits inside. A claim alone puts nothing inside a job. */
+  readonly job: Job | null;
+  readonly evidence: Evidence | null;
+  readonly suspicious: boolean;
+  /** A record could still change it: the sources that could cover this time have not answered up to here. */
+  readonly provisional: boolean;
+  /** A provisional verdict is final no earlier than this; 0 where the time itself is the limit. */
+  readonly finalAtMs: number;
+}
+
+/** Sources of these names speak for kernel boundaries of their own kind only. */
+const BOUNDARY_SOURCES: readonly string[] = ['slurm', 'kubernetes', 'docker', 'podman', 'pbs'];
+
+/** Judges processes of one node. Ties and fits are worked out once per process. */
+export interface Judge {
+  tiesOf(id: ProcessId): Ties;
+  /** `holders` are the jobs that hold the device at `atMs`. The verdict holds until the next edge of its jobs. */
+  judge(id: ProcessId, atMs: number, holders: readonly Job[]): Verdict;
+}
+
+const NO_TIES: Ties = { ties: [], owner: null, unknownJob: null, contradictions: [] };
+
+export function createJudge(facts: NodeFacts): Judge {
+  const { processes, policy } = facts;
+  const index: JobIndex = indexJobs(facts.cluster, facts.node, facts.jobs);
+  const watermarks = createWatermarks(facts.sources);
+  const ties = new Map<ProcessId, Ties>();
+  const fits = new Map<string, Fit>();
+
+  const tiesOfId = (id: ProcessId): Ties => {
+    let found = ties.get(id);
+    if (found === undefined) {
+      const process = processes.get(id);
+      found = process === undefined ? NO_TIES : tiesOf(process, processes, index);
+      ties.set(id, found);
+    }
+    return found;
+  };
+
+  const fitOfId = (process: ObservedProcess, job: Job): Fit => {
+    const key = `${job.id} ${process.id}`;
+    let fit = fits.get(key);
+    if (fit === undefined) {
+      fit = fitOf(process, processes, job, policy);
+      fits.set(key, fit);
+    }
+    return fit;
+  };
+
+  return {
+    tiesOf: tiesOfId,
+    judge(id, atMs, holders) {
+      const process = processes.get(id);
+      const known = tiesOfId(id);
+      const tied = process === undefined ? null : strongest(process, known, atMs, holders, policy);
+      if (tied === null || process === undefined) {
+        const reason = known.unknownJob === null ? 'no_job' : 'unknown_job';
+        const open = atMs >= watermarks.anyJob(known.owner);
+        return { reason, job: null, evidence: null, suspicious: false, provisional: open, finalAtMs: 0 };
+      }
+      const { job, evidence } = tied;
+      const reason = firstReason(
+        process,
+        known,
+        tied,
+        atMs,
+        holders,
+        policy,
+        () => fitOfId(process, job) === 'foreign',
+      );
+      const graceEndMs = reason === 'after_end' ? (job.endMs ?? 0) + policy.endGraceMs : 0;
+      const completeToMs =
+        reason === 'unverified_claim' ? watermarks.anyJob(known.owner) : watermarks.of(job);
+      const open = Math.max(atMs, graceEndMs > atMs ? graceEndMs - 1 : 0) >= completeToMs;
+      return {
+        reason,
+        job: evidence === 'claim' && reason !== null ? null : job,
+        evidence,
+        suspicious: reason === null && fitOfId(process, job) !== 'fits',
+        provisional: reason !== null && reason !== 'foreign_in_job' && open,
+        finalAtMs: graceEndMs,
+      };
+    },
+  };
+}
+
+interface Tied {
+  readonly job: Job;
+  readonly evidence: Evidence;
+}
+
+/** The strongest evidence and the job that it names at that moment. */
+function strongest(
+  process: ObservedProcess,
+  known: Ties,
+  atMs: number,
+  holders: readonly Job[],
+  policy: Policy,
+): Tied | null {
+  const kernelHeld = known.ties.find((tie) => tie.evidence !== 'claim');
+  const tied = (evidence: Evidence, jobs: readonly Job[]): Tied | null => {
+    const job = runAt(jobs, process.startedMs, atMs, policy);
+    return job === null ? null : { job, evidence };
+  };
+  if (kernelHeld !== undefined) return tied(kernelHeld.evidence, kernelHeld.jobs);
+  const bound = boundJob(process, known, holders);
+  if (bound !== null) return { job: bound, evidence: 'binding' };
+  const claim = known.ties[0];
+  return claim === undefined ? null : tied('claim', claim.jobs);
+}
+
+/** The first reason, in the order of REASONS, why this is not the job's own use; null where it is. */
+function firstReason(
+  process: ObservedProcess,
+  known: Ties,
+  { job, evidence }: Tied,
+  atMs: number,
+  holders: readonly Job[],
+  policy: Policy,
+  foreign: () => boolean,
+): Reason | null {
+  if (rankOf(evidence) > rankOf(policy.weakestEvidence)) return 'unverified_claim';
+  if (userMatches(process, job, known.owner) === false) return 'wrong_user';
+  if (atMs < effectiveStartMs(job, policy)) return 'before_start';
+  if (job.endMs !== null && atMs >= job.endMs) return 'after_end';
+  if (!holders.includes(job)) return 'outside_allocation';
+  return foreign() ? 'foreign_in_job' : null;
+}
+
+/** Up to when the sources have answered that could still declare something. Infinity where there is none to wait for. */
+interface Watermarks {
+  /** For a job that nobody has declared yet, given the boundary that would name it. */
+  anyJob(owner: CgroupOwner | null): number;
+  /** For a correction of a job: its own source, or any where that one is not known. */
+  of(job: Job): number;
+}
+
+function createWatermarks(sources: readonly SourceWatermark[]): Watermarks {
+  const least = (some: readonly SourceWatermark[]): number =>
+    some.reduce((least, source) => Math.min(least, source.completeToMs), Number.POSITIVE_INFINITY);
+  const all = least(sources);
+  const byKind = new Map<string, number>();
+  for (const kind of BOUNDARY_SOURCES)
+    byKind.set(
+      kind,
+      least(sources.filter(({ source }) => source === kind || !BOUNDARY_SOURCES.includes(source))),
+    );
+  const own = new Map(
+    sources.map((source) => [`${source.source} ${source.sourceInstance}`, source.completeToMs]),
+  );
+  return {
+    anyJob: (owner) => (owner !== null && isJobBoundary(owner) ? (byKind.get(owner.kind) ?? all) : all),
+    of: (job) => own.get(`${job.source} ${job.sourceInstance}`) ?? all,
+  };
+}
