@@ -41,7 +41,7 @@ export interface SimDevice {
   readonly busId: string;
   readonly serial: string;
   readonly model: SimModel;
-  readonly faults: readonly DeviceFault[];
+  readonly faults: DeviceFault[];
   readonly lies: readonly SensorLie[];
 }
 
@@ -145,7 +145,7 @@ export interface SimNode {
   readonly processes: SimProcess[];
   readonly toolFaults: readonly ToolFault[];
   /** When its agent did not run. */
-  readonly agentOff: readonly { readonly fromMs: number; readonly toMs: number }[];
+  readonly agentOff: { readonly fromMs: number; readonly toMs: number }[];
   readonly users: readonly SimUser[];
 }
 

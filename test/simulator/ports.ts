@@ -1,0 +1,156 @@
+/**
+ * The agent's ports on a simulated node: its tool and its /proc are rendered for the virtual moment, its spool lives in
+ * memory, its clock stands where it is put. The network is the caller's.
+ */
+import type { AgentClock, Executed, Files, Network, Ports } from '../../collector/ports.ts';
+import type { SimNode } from './model.ts';
+import { renderNvidiaSmi } from './render-nvidia-smi.ts';
+import type { ProcRenderer } from './render-proc.ts';
+import { createProcRenderer } from './render-proc.ts';
+import type { NodeState, NodeView } from './snapshot.ts';
+import { createNodeView } from './snapshot.ts';
+
+/** Where a simulated agent finds things; its configuration names these. */
+export const SIMULATED_PATHS = {
+  nvidiaSmi: '/usr/bin/nvidia-smi',
+  procRoot: '/proc',
+  passwd: '/etc/passwd',
+  spool: '/var/lib/gpuledger-agent',
+} as const;
+
+export interface VirtualClock extends AgentClock {
+  set(atMs: number): void;
+}
+
+export function createVirtualClock(startMs: number): VirtualClock {
+  let nowMs = startMs;
+  return {
+    wallMs: () => nowMs,
+    monotonicMs: () => nowMs - startMs,
+    // Whoever drives the agent moves the clock; an agent that sleeps here only yields.
+    sleep: async () => {},
+    set: (atMs) => {
+      nowMs = atMs;
+    },
+  };
+}
+
+export function createSimulatedPorts(node: SimNode, clock: AgentClock, network: Network): Ports {
+  const view = createNodeView(node);
+  return {
+    clock,
+    network,
+    files: createSimulatedFiles(node, view, clock),
+    execute: async (_file, args, { timeoutMs, maxOutputBytes }) =>
+      executed(view.at(clock.wallMs()), args, timeoutMs, maxOutputBytes),
+  };
+}
+
+const NOTHING = Buffer.alloc(0);
+
+function executed(state: NodeState, args: readonly string[], timeoutMs: number, maxBytes: number): Executed {
+  const { stdout, exitCode, hang } = renderNvidiaSmi(state, args);
+  if (hang)
+    return { stdout: NOTHING, stderr: NOTHING, exitCode: null, failure: 'timeout', durationMs: timeoutMs };
+  const bytes = Buffer.from(stdout, 'utf8');
+  const whole = bytes.length <= maxBytes;
+  return {
+    stdout: whole ? bytes : bytes.subarray(0, maxBytes),
+    stderr: NOTHING,
+    exitCode: whole ? exitCode : null,
+    failure: whole ? null : 'output_limit',
+    durationMs: 0,
+  };
+}
+
+const PROC = `${SIMULATED_PATHS.procRoot}/`;
+
+function createSimulatedFiles(node: SimNode, view: NodeView, clock: AgentClock): Files {
+  const proc = createProcRenderer();
+  const stored = createMemoryFiles();
+  stored.writeDurably(SIMULATED_PATHS.passwd, Buffer.from(renderPasswd(node)));
+  const ask = <T>(
+    path: string,
+    of: (renderer: ProcRenderer, state: NodeState, parts: readonly string[]) => T | null,
+  ): T => {
+    const parts = path === SIMULATED_PATHS.procRoot ? [] : path.slice(PROC.length).split('/');
+    const found = of(proc, view.at(clock.wallMs()), parts);
+    if (found === null) throw fileError('ENOENT', path);
+    return found;
+  };
+  const inProc = (path: string): boolean => path.startsWith(PROC) || path === SIMULATED_PATHS.procRoot;
+  return {
+    ...stored,
+    read: (path, maxBytes) =>
+      inProc(path)
+        ? limited(
+            ask(path, (renderer, state, parts) => renderer.read(state, parts)),
+            maxBytes,
+          )
+        : stored.read(path, maxBytes),
+    readLink: (path) => ask(path, (renderer, state, parts) => renderer.readLink(state, parts)),
+    list: (path) =>
+      inProc(path) ? ask(path, (renderer, state, parts) => renderer.list(state, parts)) : stored.list(path),
+    identify: (path) => ask(path, (renderer, state, parts) => renderer.identify(state, parts)),
+  };
+}
+
+export function renderPasswd(node: SimNode): string {
+  const people = node.users.map(({ name, uid }) => `${name}:x:${uid}:${uid}::/home/${name}:/bin/bash\n`);
+  return `root:x:0:0:root:/root:/bin/bash\n${people.join('')}`;
+}
+
+const limited = (bytes: Buffer, maxBytes: number): { bytes: Buffer; cut: boolean } =>
+  bytes.length <= maxBytes ? { bytes, cut: false } : { bytes: bytes.subarray(0, maxBytes), cut: true };
+
+function fileError(code: 'ENOENT' | 'EISDIR', path: string): Error {
+  return Object.assign(new Error(`${code}: ${path}`), { code });
+}
+
+/** Files and folders that nobody else sees; folders need not be made before something is put in. */
+function createMemoryFiles(): Files {
+  const files = new Map<string, Buffer>();
+  const folders = new Set<string>();
+  const get = (path: string): Buffer => {
+    const bytes = files.get(path);
+    if (bytes === undefined) throw fileError('ENOENT', path);
+    return bytes;
+  };
+  const below = (folder: string): string[] =>
+    [...files.keys()].filter((path) => path.startsWith(`${folder}/`));
+  return {
+    read: (path, maxBytes) => limited(get(path), maxBytes),
+    readLink: (path) => {
+      throw fileError('ENOENT', path);
+    },
+    list: (path) => {
+      const names = below(path).map((found) => found.slice(path.length + 1).split('/')[0] ?? '');
+      if (names.length === 0 && !folders.has(path)) throw fileError('ENOENT', path);
+      return [...new Set(names)];
+    },
+    identify: (path) => {
+      get(path);
+      return { device: '0:1', inode: '1' };
+    },
+    sizeBytes: (path) => get(path).length,
+    makeFolder: (path) => {
+      folders.add(path);
+    },
+    writeDurably: (path, bytes) => {
+      files.set(path, bytes);
+    },
+    rename: (from, to) => {
+      for (const path of [from, ...below(from)]) {
+        const bytes = files.get(path);
+        if (bytes === undefined) continue;
+        files.delete(path);
+        files.set(to + path.slice(from.length), bytes);
+      }
+      if (folders.delete(from)) folders.add(to);
+    },
+    remove: (path) => {
+      for (const found of [path, ...below(path)]) files.delete(found);
+      folders.delete(path);
+    },
+  };
+}
