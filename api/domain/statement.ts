@@ -1,0 +1,167 @@
+// A month's statement: what each account is charged, footing to the fleet's capacity.
+import type { Statement } from '../contract/finance.ts';
+import type { Sums } from '../contract/ledger.ts';
+import type { Completeness } from '../contract/primitives.ts';
+import type { Interval } from './interval.ts';
+import {
+  addDecimals,
+  type Decimal,
+  equalDecimals,
+  formatDecimal,
+  hoursFromMs,
+  lineAmount,
+  minorDigits,
+  roundTotals,
+  sumDecimals,
+  ZERO,
+} from './money.ts';
+import { addSums, NO_SUMS } from './sums.ts';
+
+/** The unit of charging: job × device (or device model) × UTC day × period. No amount is rounded here or below. */
+export interface ChargeLine {
+  /** null: held by nobody, charged to nobody. */
+  readonly account: string | null;
+  readonly job: string | null;
+  readonly model: string;
+  /** UTC day, such as "2026-10-01". */
+  readonly day: string;
+  /** Rate per GPU-hour; null where none is set. A line whose rate changes within the day is two lines. */
+  readonly rate: Decimal | null;
+  readonly sums: Sums;
+}
+
+export interface StatementFacts {
+  readonly period: string;
+  readonly interval: Interval;
+  readonly cluster: string;
+  readonly currency: string | null;
+  readonly status: 'open' | 'closed';
+  readonly complete: Completeness;
+  readonly lines: Iterable<ChargeLine>;
+  /** Capacity as booked, summed apart from the lines: the check compares both. */
+  readonly capacityMs: number;
+}
+
+interface Group {
+  sums: Sums;
+  hours: Decimal;
+  rate: Decimal | null | 'several';
+  amount: Decimal | null;
+}
+
+/** Makes the statement. Accounts and models are in alphabetical order, whatever the order of the lines. */
+export function makeStatement(facts: StatementFacts): Statement {
+  const accounts = new Map<string, Map<string, Group>>();
+  let unheld = NO_SUMS;
+  for (const line of facts.lines) {
+    if (line.account === null) unheld = addSums(unheld, line.sums);
+    else addLine(accounts, line.account, line);
+  }
+  const names = [...accounts.keys()].sort();
+  const exact = names.map((name) => exactTotal([...(accounts.get(name)?.values() ?? [])]));
+  const rounded = roundKnown(exact, facts.currency);
+  const amounts = rounded.flatMap((amount) => amount ?? []);
+  const statementAccounts = names.map((account, index) =>
+    toAccount(account, accounts.get(account) ?? new Map(), rounded[index] ?? null, facts.currency),
+  );
+  const accountsMs = statementAccounts.reduce((sum, account) => sum + account.allocatedMs, 0);
+  const sums = [...accounts.values()]
+    .flatMap((models) => [...models.values()])
+    .reduce((sum, group) => addSums(sum, group.sums), unheld);
+  const differenceMs = facts.capacityMs - accountsMs - unheld.capacityMs;
+  const complete = amounts.length === rounded.length && facts.currency !== null;
+  return {
+    period: facts.period,
+    from: new Date(facts.interval.fromMs).toISOString(),
+    to: new Date(facts.interval.toMs).toISOString(),
+    cluster: facts.cluster,
+    currency: facts.currency,
+    status: facts.status,
+    complete: facts.complete,
+    accounts: statementAccounts,
+    unheld,
+    total: {
+      sums,
+      chargedMs: accountsMs,
+      amount: complete ? formatDecimal(sumDecimals(amounts), minorDigits(facts.currency ?? '')) : null,
+    },
+    check: {
+      capacityMs: facts.capacityMs,
+      accountsMs,
+      unheldMs: unheld.capacityMs,
+      differenceMs,
+      balanced: differenceMs === 0,
+    },
+  };
+}
+
+function addLine(accounts: Map<string, Map<string, Group>>, account: string, line: ChargeLine): void {
+  const models = accounts.get(account) ?? new Map<string, Group>();
+  accounts.set(account, models);
+  const ms = line.sums.allocatedMs;
+  const group = models.get(line.model);
+  const amount = line.rate === null ? (ms === 0 ? ZERO : null) : lineAmount(ms, line.rate);
+  if (group === undefined) {
+    models.set(line.model, { sums: line.sums, hours: hoursFromMs(ms), rate: line.rate, amount });
+    return;
+  }
+  group.sums = addSums(group.sums, line.sums);
+  group.hours = addDecimals(group.hours, hoursFromMs(ms));
+  group.amount = amount === null || group.amount === null ? null : addDecimals(group.amount, amount);
+  const same =
+    group.rate !== 'several' &&
+    (group.rate === null || line.rate === null
+      ? group.rate === line.rate
+      : equalDecimals(group.rate, line.rate));
+  if (!same) group.rate = 'several';
+}
+
+function exactTotal(groups: readonly Group[]): Decimal | null {
+  const amounts = groups.flatMap((group) => group.amount ?? []);
+  return amounts.length === groups.length ? sumDecimals(amounts) : null;
+}
+
+/** Rounds what is known once, together; an account with an unpriced line has no total, and missing is not zero. */
+function roundKnown(exact: readonly (Decimal | null)[], currency: string | null): (Decimal | null)[] {
+  if (currency === null) return exact.map(() => null);
+  const rounded = roundTotals(
+    exact.flatMap((amount) => amount ?? []),
+    currency,
+  );
+  let next = 0;
+  return exact.map((amount) => {
+    if (amount === null) return null;
+    next += 1;
+    return rounded[next - 1] ?? null;
+  });
+}
+
+function toAccount(
+  account: string,
+  models: ReadonlyMap<string, Group>,
+  total: Decimal | null,
+  currency: string | null,
+): Statement['accounts'][number] {
+  const lines: Statement['accounts'][number]['lines'] = [];
+  let hours = ZERO;
+  let allocatedMs = 0;
+  for (const [model, group] of [...models].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    hours = addDecimals(hours, group.hours);
+    allocatedMs += group.sums.allocatedMs;
+    lines.push({
+      account,
+      model,
+      sums: group.sums,
+      gpuHours: formatDecimal(group.hours),
+      ratePerGpuHour: group.rate === null || group.rate === 'several' ? null : formatDecimal(group.rate, 2),
+      amount: group.amount === null || currency === null ? null : formatDecimal(group.amount, 2),
+    });
+  }
+  return {
+    account,
+    allocatedMs,
+    gpuHours: formatDecimal(hours),
+    total: total === null ? null : formatDecimal(total, minorDigits(currency ?? '')),
+    lines,
+  };
+}
