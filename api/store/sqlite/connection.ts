@@ -1,0 +1,151 @@
+/** One SQLite connection: how it is opened, and the few things that every aggregate's file needs of it. */
+import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import Database from 'better-sqlite3';
+import { StoreError } from '../errors.ts';
+import { checkMigrated, migrate, readMigrations } from './migrate.ts';
+
+const BUSY_TIMEOUT_MS = 5_000;
+const PAGE_BYTES = 8_192;
+const CACHE_KIB = 65_536;
+
+export interface OpenOptions {
+  readonly file: string;
+  readonly readOnly: boolean;
+  /** When migrations are applied, for their record. */
+  readonly nowMs: number;
+}
+
+/** Prepared statements by text, so that each is compiled once. */
+export interface Sqlite {
+  readonly database: Database.Database;
+  /** Runs `work` in one write transaction; whatever it throws rolls everything back. */
+  write<T>(work: () => T): T;
+  /** Runs `work` on one snapshot. */
+  read<T>(work: () => T): T;
+  /** The next place in the order of knowing; call within `write`. */
+  nextSeq(): number;
+  lastSeq(): number;
+  /** Called after a rollback: caches of ids that were made in it must go. */
+  onRollback(listener: () => void): void;
+  /** Tells, after the transaction, that there is work for the attribution. */
+  markDirty(): void;
+  onDirty(listener: () => void): () => void;
+}
+
+/** Opens and migrates a database. Throws `StoreError` with a remedy for everything that a person can put right. */
+export function openDatabase(options: OpenOptions): Database.Database {
+  try {
+    return open(options);
+  } catch (error) {
+    throw explain(error, options.file);
+  }
+}
+
+function open({ file, readOnly, nowMs }: OpenOptions): Database.Database {
+  if (!readOnly) {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    accessSync(dirname(file), constants.W_OK);
+    if (existsSync(file)) accessSync(file, constants.W_OK);
+  }
+  const database = new Database(file, {
+    readonly: readOnly,
+    fileMustExist: readOnly,
+    timeout: BUSY_TIMEOUT_MS,
+  });
+  try {
+    if (!readOnly) {
+      database.pragma(`page_size = ${PAGE_BYTES}`);
+      database.pragma('journal_mode = WAL');
+      // A batch is acknowledged after its commit, so a commit must survive a power cut.
+      database.pragma('synchronous = FULL');
+    }
+    database.pragma('foreign_keys = ON');
+    database.pragma(`cache_size = -${CACHE_KIB}`);
+    database.pragma('temp_store = MEMORY');
+    if (readOnly) checkMigrated(database, readMigrations());
+    else migrate(database, readMigrations(), nowMs);
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+function explain(error: unknown, file: string): unknown {
+  if (error instanceof StoreError || !(error instanceof Error) || !('code' in error)) return error;
+  const code = String(error.code);
+  if (/^(EACCES|EROFS|EPERM|ENOTDIR|EEXIST|EISDIR|SQLITE_READONLY|SQLITE_CANTOPEN)/.test(code))
+    return new StoreError(
+      'not_writable',
+      `cannot open ${file} for writing`,
+      'Choose a folder that you may write to with --data, or change its owner.',
+      error,
+    );
+  if (/^(SQLITE_CORRUPT|SQLITE_NOTADB)/.test(code))
+    return new StoreError(
+      'corrupt',
+      `${file} is damaged or not a SQLite database`,
+      'Put a backup in its place, or move it away and use another data folder with --data.',
+      error,
+    );
+  if (code.startsWith('SQLITE_BUSY'))
+    return new StoreError(
+      'busy',
+      `${file} is locked by another process`,
+      'Stop the other gpuledger that uses this data folder, or use another one with --data.',
+      error,
+    );
+  return error;
+}
+
+export function createSqlite(database: Database.Database): Sqlite {
+  const rollbackListeners: (() => void)[] = [];
+  const dirtyListeners = new Set<() => void>();
+  const next = database.prepare<[], number>('UPDATE sequence SET last = last + 1 RETURNING last').pluck();
+  const last = database.prepare<[], number>('SELECT last FROM sequence').pluck();
+  let dirty = false;
+
+  function finish<T>(begin: string, work: () => T): T {
+    database.exec(begin);
+    let result: T;
+    try {
+      result = work();
+      database.exec('COMMIT');
+    } catch (error) {
+      if (database.inTransaction) database.exec('ROLLBACK');
+      dirty = false;
+      for (const listener of rollbackListeners) listener();
+      throw error;
+    }
+    if (dirty) {
+      dirty = false;
+      for (const listener of [...dirtyListeners]) listener();
+    }
+    return result;
+  }
+
+  return {
+    database,
+    write: (work) => finish('BEGIN IMMEDIATE', work),
+    read: (work) => (database.inTransaction ? work() : finish('BEGIN', work)),
+    nextSeq: () => required(next.get()),
+    lastSeq: () => required(last.get()),
+    onRollback: (listener) => {
+      rollbackListeners.push(listener);
+    },
+    markDirty: () => {
+      dirty = true;
+    },
+    onDirty: (listener) => {
+      dirtyListeners.add(listener);
+      return () => dirtyListeners.delete(listener);
+    },
+  };
+}
+
+/** A row that the schema promises. */
+export function required<T>(value: T | undefined): T {
+  if (value === undefined) throw new Error('the database lacks a row that it must have');
+  return value;
+}

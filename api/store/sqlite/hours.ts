@@ -1,0 +1,145 @@
+/** The batches of a node-hour, sealed or not. */
+import type { NodeHourKey, StoredBatch, StreamKey } from '../batches.ts';
+import type { Sqlite } from './connection.ts';
+import { packHour, sealHash, unpackHour } from './sealed.ts';
+
+export interface Hours {
+  findHash(key: StreamKey, number: number): string | null;
+  read(key: NodeHourKey): StoredBatch[];
+  readSince(key: NodeHourKey, seq: number): StoredBatch[] | null;
+  listSealable(beforeMs: number, limit: number): NodeHourKey[];
+  seal(key: NodeHourKey, atMs: number): number;
+}
+
+interface BatchRow {
+  readonly stream: number;
+  readonly number: number;
+  readonly seq: number;
+  readonly recorded_at_ms: number;
+  readonly from_ms: number;
+  readonly to_ms: number;
+  readonly hash: string;
+  readonly body: string;
+}
+
+const stored = (row: BatchRow): StoredBatch => ({
+  stream: row.stream,
+  number: row.number,
+  seq: row.seq,
+  recordedAtMs: row.recorded_at_ms,
+  fromMs: row.from_ms,
+  toMs: row.to_ms,
+  hash: row.hash,
+  body: row.body,
+});
+
+const byTime = (a: StoredBatch, b: StoredBatch): number => a.fromMs - b.fromMs || a.seq - b.seq;
+
+export function createHours(sqlite: Sqlite): Hours {
+  const { database } = sqlite;
+  const selectLoose = database.prepare<[number, number, number], BatchRow>(
+    `SELECT stream, number, seq, recorded_at_ms, from_ms, to_ms, hash, body FROM batches
+     WHERE node = ? AND hour_ms = ? AND seq > ?`,
+  );
+  const selectSealed = database.prepare<[number, number], { body: Buffer; sealed_at_ms: number }>(
+    'SELECT body, sealed_at_ms FROM sealed_hours WHERE node = ? AND hour_ms = ?',
+  );
+  const isSealed = database.prepare('SELECT 1 FROM sealed_hours WHERE node = ? AND hour_ms = ?');
+  const selectStream = database
+    .prepare<[string, string, string], number>(
+      `SELECT s.stream FROM streams s JOIN nodes n ON n.node = s.node JOIN clusters c ON c.cluster = n.cluster
+       WHERE c.name = ? AND n.name = ? AND s.name = ?`,
+    )
+    .pluck();
+  const selectHash = database
+    .prepare<[number, number], string>('SELECT hash FROM batches WHERE stream = ? AND number = ?')
+    .pluck();
+  const selectRun = database.prepare<[number, number, number], { node: number; hour_ms: number }>(
+    `SELECT node, hour_ms FROM sealed_runs WHERE stream = ? AND first_number <= ? AND last_number >= ?
+     ORDER BY first_number DESC LIMIT 1`,
+  );
+  const selectSealable = database.prepare<[number, number], { node: number; hour_ms: number }>(
+    `SELECT DISTINCT b.node, b.hour_ms FROM batches b JOIN node_state t ON t.node = b.node
+     WHERE b.hour_ms + 3600000 <= ? AND t.complete_to_ms >= b.hour_ms + 3600000
+       AND NOT EXISTS (SELECT 1 FROM dirty_hours d WHERE d.node = b.node AND d.hour_ms = b.hour_ms)
+     ORDER BY b.hour_ms LIMIT ?`,
+  );
+  const writeSeal = createSealWriter(sqlite);
+
+  const unseal = (key: NodeHourKey): StoredBatch[] => {
+    const row = selectSealed.get(key.node, key.hourMs);
+    return row === undefined ? [] : unpackHour(row.body);
+  };
+  const loose = (key: NodeHourKey, seq: number): StoredBatch[] =>
+    selectLoose.all(key.node, key.hourMs, seq).map(stored);
+
+  return {
+    findHash(key, number) {
+      const stream = selectStream.get(key.cluster, key.node, key.stream);
+      if (stream === undefined) return null;
+      const hash = selectHash.get(stream, number);
+      if (hash !== undefined) return hash;
+      const run = selectRun.get(stream, number, number);
+      if (run === undefined) return null;
+      const found = unseal({ node: run.node, hourMs: run.hour_ms }).find(
+        (one) => one.stream === stream && one.number === number,
+      );
+      return found?.hash ?? null;
+    },
+    read: (key) => [...unseal(key), ...loose(key, 0)].sort(byTime),
+    readSince: (key, seq) =>
+      isSealed.get(key.node, key.hourMs) === undefined ? loose(key, seq).sort(byTime) : null,
+    listSealable: (beforeMs, limit) =>
+      selectSealable.all(beforeMs, limit).map((row) => ({ node: row.node, hourMs: row.hour_ms })),
+    seal(key, atMs) {
+      const batches = [...unseal(key), ...loose(key, 0)].sort((a, b) => a.seq - b.seq);
+      if (batches.length > 0) writeSeal(key, batches, atMs);
+      return batches.length;
+    },
+  };
+}
+
+function createSealWriter(
+  sqlite: Sqlite,
+): (key: NodeHourKey, batches: readonly StoredBatch[], atMs: number) => void {
+  const { database } = sqlite;
+  const insertSealed = database.prepare(
+    `INSERT INTO sealed_hours (node, hour_ms, batch_count, head_hash, body_bytes, sealed_at_ms, body)
+     VALUES (:node, :hourMs, :count, :headHash, :bytes, :atMs, :body)
+     ON CONFLICT (node, hour_ms) DO UPDATE SET batch_count = excluded.batch_count, head_hash = excluded.head_hash,
+       body_bytes = excluded.body_bytes, sealed_at_ms = excluded.sealed_at_ms, body = excluded.body`,
+  );
+  const removeRuns = database.prepare('DELETE FROM sealed_runs WHERE node = ? AND hour_ms = ?');
+  const insertRun = database.prepare(
+    'INSERT INTO sealed_runs (stream, first_number, last_number, node, hour_ms) VALUES (?, ?, ?, ?, ?)',
+  );
+  const removeLoose = database.prepare('DELETE FROM batches WHERE node = ? AND hour_ms = ?');
+
+  return ({ node, hourMs }, batches, atMs) => {
+    const bytes = batches.reduce((sum, one) => sum + Buffer.byteLength(one.body), 0);
+    insertSealed.run({
+      node,
+      hourMs,
+      count: batches.length,
+      headHash: sealHash(batches),
+      bytes,
+      atMs,
+      body: packHour(batches),
+    });
+    removeRuns.run(node, hourMs);
+    for (const run of runsOf(batches)) insertRun.run(run.stream, run.first, run.last, node, hourMs);
+    removeLoose.run(node, hourMs);
+  };
+}
+
+/** Runs of consecutive numbers of each stream. */
+function runsOf(batches: readonly StoredBatch[]): { stream: number; first: number; last: number }[] {
+  const runs: { stream: number; first: number; last: number }[] = [];
+  for (const one of [...batches].sort((a, b) => a.stream - b.stream || a.number - b.number)) {
+    const open = runs.at(-1);
+    if (open !== undefined && open.stream === one.stream && open.last + 1 === one.number)
+      open.last = one.number;
+    else runs.push({ stream: one.stream, first: one.number, last: one.number });
+  }
+  return runs;
+}
