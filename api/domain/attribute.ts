@@ -5,15 +5,15 @@
  * capacity). Each piece is divided twice, exactly: by what happened (used, held, unaccounted, idle, unobserved) and by
  * holder. Whole milliseconds everywhere; what does not divide goes by largest remainder.
  */
-import { apportion, partBetween } from './apportion.ts';
-import type { Reason } from './bucket.ts';
-import type { CellFacts, CellResult, ObservedGap, ObservedSpan, ProcessId } from './cell.ts';
+import { createBooking } from './booking.ts';
+import type { CellFacts, CellResult, ObservedSpan, ProcessId } from './cell.ts';
+import { createSpanCutter } from './cutter.ts';
 import { effectiveStartMs } from './evidence.ts';
 import { type Interval, lengthMs } from './interval.ts';
 import type { Job } from './job.ts';
-import { createRows, type Rows, type Template } from './rows.ts';
-import { capacityOf, type Slot, slotsOf } from './slots.ts';
-import { createJudge, type Judge, type NodeFacts, type Verdict } from './verdict.ts';
+import { createRows } from './rows.ts';
+import { capacityOf, slotsOf } from './slots.ts';
+import { createJudge, type Judge, type NodeFacts } from './verdict.ts';
 
 /** What differs between the devices of one node and hour. */
 export type DeviceFacts = Pick<
@@ -35,8 +35,10 @@ export function attribute(facts: CellFacts): CellResult {
 }
 
 /** Attributes the cells of one node and hour; evidence is worked out once for all of them. */
-export function createAttributor(node: NodeFacts): (cell: DeviceFacts) => CellResult {
-  const judge = createJudge(node);
+export function createAttributor(
+  node: NodeFacts,
+  judge: Judge = createJudge(node),
+): (cell: DeviceFacts) => CellResult {
   return (cell) => attributeCell(node, judge, cell);
 }
 
@@ -125,226 +127,4 @@ function edgesOfJobs(node: NodeFacts, judge: Judge, spans: readonly ObservedSpan
     if (job.endMs !== null) edges.push(job.endMs, job.endMs + node.policy.endGraceMs);
   }
   return edges;
-}
-
-/** Active time of a piece of a span, per tenant in the order of process ids. */
-interface PieceActivity {
-  readonly activeMs: number | null;
-  readonly tenants: readonly { readonly process: ProcessId; readonly activeMs: number }[];
-}
-
-/**
- * Cuts spans into consecutive pieces: active time in proportion to length, and every tenant's parts sum to what it had.
- * Pieces of one span are asked for in ascending order; what is skipped is cut off and dropped.
- */
-function createSpanCutter(): (span: ObservedSpan, piece: Interval) => PieceActivity {
-  let current: ObservedSpan | null = null;
-  let order: ObservedSpan['tenants'] = [];
-  let left: number[] = [];
-  let doneToMs = 0;
-  const advance = (span: ObservedSpan, activeMs: number, toMs: number): number[] => {
-    const length = span.toMs - span.fromMs;
-    const ms = partBetween(activeMs, length, doneToMs - span.fromMs, toMs - span.fromMs);
-    doneToMs = toMs;
-    if (left.length === 0) return [ms];
-    const parts = apportion(ms, left);
-    left = left.map((have, index) => have - (parts[index] ?? 0));
-    return parts;
-  };
-  return (span, piece) => {
-    if (span !== current) {
-      current = span;
-      doneToMs = span.fromMs;
-      order =
-        span.tenants.length < 2
-          ? span.tenants
-          : [...span.tenants].sort((a, b) => (a.process < b.process ? -1 : 1));
-      left = order.map((tenant) => tenant.activeMs ?? 0);
-    }
-    const { activeMs } = span;
-    if (activeMs === null)
-      return { activeMs, tenants: order.map(({ process }) => ({ process, activeMs: 0 })) };
-    if (piece.fromMs > doneToMs) advance(span, activeMs, piece.fromMs);
-    const whole = piece.fromMs === span.fromMs && piece.toMs === span.toMs;
-    const parts = whole ? left : advance(span, activeMs, piece.toMs);
-    const pieceActiveMs = whole ? activeMs : parts.reduce((sum, part) => sum + part, 0);
-    return {
-      activeMs: pieceActiveMs,
-      tenants: order.map(({ process }, index) => ({ process, activeMs: parts[index] ?? 0 })),
-    };
-  };
-}
-
-interface Booking {
-  measured(piece: Interval, activity: PieceActivity): void;
-  unobserved(piece: Interval, cause: ObservedGap['reason']): void;
-}
-
-/** Something that takes `ms` of a piece, before it is known whose allocation that falls into. */
-interface Claim {
-  readonly ms: number;
-  /** The holder that it belongs to before all others: the job that used it. */
-  readonly own: string | null;
-  readonly verdict: Verdict | null;
-  template(holder: string | null): Template;
-}
-
-const NO_PROCESS: Reason = 'no_process';
-
-/** Books the pieces of one slot, in which neither holders nor verdicts change. */
-function createBooking(judge: Judge, slot: Slot, rows: Rows, columns: Map<string | null, number>): Booking {
-  const verdicts = new Map<ProcessId, Verdict>();
-  const verdictOn = (process: ProcessId): Verdict => {
-    let verdict = verdicts.get(process);
-    if (verdict === undefined) {
-      verdict = judge.judge(process, slot.fromMs, slot.jobs);
-      verdicts.set(process, verdict);
-    }
-    return verdict;
-  };
-
-  /** Divides the piece between holders, then the claims, own holder first, then what is left by `rest`. */
-  const book = (
-    piece: Interval,
-    claims: readonly Claim[],
-    rest: (holder: string | null, ms: number) => void,
-  ): void => {
-    const left = apportion(lengthMs(piece), slot.weights);
-    for (const [index, holder] of slot.holders.entries())
-      columns.set(holder, (columns.get(holder) ?? 0) + (left[index] ?? 0));
-    const add = (claim: Claim, index: number, ms: number): void => {
-      if (ms === 0) return;
-      const holder = slot.holders[index] ?? null;
-      left[index] = (left[index] ?? 0) - ms;
-      rows.add(claim.template(holder), holder, piece, ms, claim.verdict?.finalAtMs ?? 0);
-    };
-    const open = claims.map((claim) => {
-      const index = claim.own === null ? -1 : slot.holders.indexOf(claim.own);
-      const ms = index < 0 ? 0 : Math.min(claim.ms, left[index] ?? 0);
-      if (ms > 0) add(claim, index, ms);
-      return claim.ms - ms;
-    });
-    for (const [at, claim] of claims.entries()) {
-      const ms = open[at] ?? 0;
-      if (ms === 0) continue;
-      for (const [index, part] of apportion(ms, left).entries()) add(claim, index, part);
-    }
-    for (const [index, holder] of slot.holders.entries()) {
-      const ms = left[index] ?? 0;
-      if (ms !== 0) rest(holder, ms);
-    }
-  };
-
-  return {
-    unobserved(piece, cause) {
-      const template = rows.template({ bucket: 'unobserved', cause, activity: 'unknown' });
-      book(piece, [], (holder, ms) => rows.add(template, holder, piece, ms, 0));
-    },
-    measured(piece, { activeMs, tenants }) {
-      const judged = tenants.map((tenant) => ({ ...tenant, verdict: verdictOn(tenant.process) }));
-      const undeclared = judged.filter((tenant) => tenant.verdict.reason !== null);
-      const resting = (holder: string | null, ms: number): void => {
-        if (holder === null && undeclared.length > 0) {
-          const shares = apportion(
-            ms,
-            undeclared.map(() => 1),
-          );
-          for (const [index, { process, verdict }] of undeclared.entries())
-            rows.add(
-              unaccounted(rows, process, verdict, 'resident'),
-              null,
-              piece,
-              shares[index] ?? 0,
-              verdict.finalAtMs,
-            );
-          return;
-        }
-        const activity = tenants.length === 0 ? 'none' : 'resident';
-        rows.add(
-          rows.template({ bucket: holder === null ? 'idle' : 'held', activity }),
-          holder,
-          piece,
-          ms,
-          0,
-        );
-      };
-      if (activeMs === null) book(piece, contexts(rows, piece, judged), resting);
-      else if (tenants.length === 0) book(piece, [unexplained(rows, activeMs)], resting);
-      else
-        book(
-          piece,
-          judged.map((tenant) => executing(rows, tenant)),
-          resting,
-        );
-    },
-  };
-}
-
-interface Judged {
-  readonly process: ProcessId;
-  readonly activeMs: number;
-  readonly verdict: Verdict;
-}
-
-function executing(rows: Rows, { process, activeMs, verdict }: Judged): Claim {
-  if (verdict.reason !== null) {
-    const template = unaccounted(rows, process, verdict, 'active');
-    return { ms: activeMs, own: null, verdict, template: () => template };
-  }
-  const job = verdict.job?.id ?? null;
-  const { evidence, suspicious } = verdict;
-  const template = rows.template({ bucket: 'used', activity: 'active', job, process, evidence, suspicious });
-  return { ms: activeMs, own: job, verdict, template: () => template };
-}
-
-/** The device works and no process shows. */
-function unexplained(rows: Rows, activeMs: number): Claim {
-  const template = rows.template({ bucket: 'unaccounted', reason: NO_PROCESS, activity: 'active' });
-  return { ms: activeMs, own: null, verdict: null, template: () => template };
-}
-
-/**
- * Where the device does not tell its activity (MIG), time goes to the contexts on it in equal shares: a declared one's
- * is held (idle, where it spills over what its job was given), activity unknown; an undeclared one's is unaccounted,
- * resident, whoever holds the device.
- */
-function contexts(rows: Rows, piece: Interval, judged: readonly Judged[]): Claim[] {
-  const shares = apportion(
-    lengthMs(piece),
-    judged.map(() => 1),
-  );
-  return judged.map(({ process, verdict }, index) => {
-    const ms = shares[index] ?? 0;
-    if (verdict.reason !== null) {
-      const template = unaccounted(rows, process, verdict, 'resident');
-      return { ms, own: null, verdict, template: () => template };
-    }
-    const job = verdict.job?.id ?? null;
-    const { evidence, suspicious } = verdict;
-    const known = { activity: 'unknown', job, process, evidence, suspicious } as const;
-    return {
-      ms,
-      own: job,
-      verdict,
-      template: (holder) => rows.template({ bucket: holder === null ? 'idle' : 'held', ...known }),
-    };
-  });
-}
-
-function unaccounted(
-  rows: Rows,
-  process: ProcessId,
-  verdict: Verdict,
-  activity: 'active' | 'resident',
-): Template {
-  const { reason, evidence, provisional } = verdict;
-  return rows.template({
-    bucket: 'unaccounted',
-    reason,
-    activity,
-    job: verdict.job?.id ?? null,
-    process,
-    evidence,
-    provisional,
-  });
 }
