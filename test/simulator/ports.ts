@@ -35,12 +35,23 @@ export function createVirtualClock(startMs: number): VirtualClock {
   };
 }
 
-export function createSimulatedPorts(node: SimNode, clock: AgentClock, network: Network): Ports {
+export interface SimulatedPorts extends Ports {
+  /** What the agent has stored, by path below its spool folder. */
+  spooled(): ReadonlyMap<string, Buffer>;
+}
+
+export function createSimulatedPorts(node: SimNode, clock: AgentClock, network: Network): SimulatedPorts {
   const view = createNodeView(node);
+  const memory = new Map<string, Buffer>();
   return {
     clock,
     network,
-    files: createSimulatedFiles(node, view, clock),
+    files: createSimulatedFiles(node, view, clock, memory),
+    spooled: () => {
+      const folder = `${SIMULATED_PATHS.spool}/`;
+      const below = [...memory].filter(([path]) => path.startsWith(folder));
+      return new Map(below.map(([path, bytes]) => [path.slice(folder.length), bytes]));
+    },
     execute: async (_file, args, { timeoutMs, maxOutputBytes }) =>
       executed(view.at(clock.wallMs()), args, timeoutMs, maxOutputBytes),
   };
@@ -65,9 +76,14 @@ function executed(state: NodeState, args: readonly string[], timeoutMs: number, 
 
 const PROC = `${SIMULATED_PATHS.procRoot}/`;
 
-function createSimulatedFiles(node: SimNode, view: NodeView, clock: AgentClock): Files {
+function createSimulatedFiles(
+  node: SimNode,
+  view: NodeView,
+  clock: AgentClock,
+  memory: Map<string, Buffer>,
+): Files {
   const proc = createProcRenderer();
-  const stored = createMemoryFiles();
+  const stored = createMemoryFiles(memory);
   stored.writeDurably(SIMULATED_PATHS.passwd, Buffer.from(renderPasswd(node)));
   const ask = <T>(
     path: string,
@@ -88,10 +104,16 @@ function createSimulatedFiles(node: SimNode, view: NodeView, clock: AgentClock):
             maxBytes,
           )
         : stored.read(path, maxBytes),
-    readLink: (path) => ask(path, (renderer, state, parts) => renderer.readLink(state, parts)),
+    readLink: (path) =>
+      inProc(path)
+        ? ask(path, (renderer, state, parts) => renderer.readLink(state, parts))
+        : stored.readLink(path),
     list: (path) =>
       inProc(path) ? ask(path, (renderer, state, parts) => renderer.list(state, parts)) : stored.list(path),
-    identify: (path) => ask(path, (renderer, state, parts) => renderer.identify(state, parts)),
+    identify: (path) =>
+      inProc(path)
+        ? ask(path, (renderer, state, parts) => renderer.identify(state, parts))
+        : stored.identify(path),
   };
 }
 
@@ -108,8 +130,7 @@ function fileError(code: 'ENOENT' | 'EISDIR', path: string): Error {
 }
 
 /** Files and folders that nobody else sees; folders need not be made before something is put in. */
-function createMemoryFiles(): Files {
-  const files = new Map<string, Buffer>();
+function createMemoryFiles(files: Map<string, Buffer>): Files {
   const folders = new Set<string>();
   const get = (path: string): Buffer => {
     const bytes = files.get(path);
