@@ -120,7 +120,8 @@ export function personalRecord(record: ProcessRecord): PersonalRecord | null {
   return { digest: record.fact.personal, salt: record.salt, value: record.personal };
 }
 
-export function digestOf(salt: string, value: PersonalRecord['value']): string {
+/** Digest of a personal record. */
+export function digestOf(salt: unknown, value: unknown): string {
   return sha256Hex(canonicalJson({ salt, value }));
 }
 

@@ -17,7 +17,7 @@ const COMMAND_LINE_BYTES = 160 * 1024;
 const ENVIRON_BYTES = 1024 * 1024;
 const MACHINE_STAT_BYTES = 1024 * 1024;
 const MAX_ARGUMENTS = 4096;
-const COMM_CHARS = 256;
+const COMM_CHARS = BATCH_LIMITS.nameChars;
 const CLAIM_CHARS = 256;
 const NO_LOGIN_UID = 4_294_967_295;
 const KERNEL_THREAD_FLAG = 0x0020_0000;
@@ -260,7 +260,8 @@ function pidOf(name: string): number | null {
   return /^[1-9]\d{0,9}$/.test(name) ? wholeNumber(name) : null;
 }
 
-function attempt<T>(action: () => T): Part<T> {
+/** What an action gives, or why it failed. */
+export function attempt<T>(action: () => T): Part<T> {
   try {
     return { ok: true, value: action() };
   } catch (error) {

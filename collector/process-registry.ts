@@ -1,0 +1,185 @@
+/** The records of processes by key: who is new, who changed, who has gone, and whom to forget. */
+import type { AgentProblem } from '../api/contract/batch.ts';
+import {
+  createHiddenRecord,
+  createRecord,
+  type ProcessRecord,
+  type RecordContext,
+  refreshRecord,
+} from './process-record.ts';
+import type { Part, ProcessStat } from './sources/procfs.ts';
+
+const MAX_LINEAGE = 64;
+/** Beyond this many, processes that nvidia-smi does not name just now and that are nobody's parent give way. */
+const MAX_PROCESSES = 4096;
+/** How often the executable and the cgroup of a known process are read again. */
+const REFRESH_MS = 30_000;
+/** An ended process is repeated in the first batch of an hour for this long: a span of its may reach into that hour. */
+const LINGER_MS = 15 * 60_000;
+const MAX_PROBLEMS = 64;
+
+export class ProcessRegistry {
+  readonly #context: RecordContext;
+  /** In the order of first sight, so that parents stand before children. */
+  readonly #records = new Map<string, ProcessRecord>();
+  readonly #living = new Map<number, ProcessRecord>();
+  #prunedMs = Number.NEGATIVE_INFINITY;
+  #problems: AgentProblem[] = [];
+
+  constructor(context: RecordContext) {
+    this.#context = context;
+  }
+
+  /** One poll: the key of every pid that nvidia-smi names. */
+  observe(pids: readonly number[], atMs: number): Map<number, string> {
+    const before = new Set([...this.#living.values()].filter((record) => record.listed));
+    for (const record of before) record.listed = false;
+    const keys = new Map<number, string>();
+    for (const pid of new Set(pids)) {
+      const stat = this.#context.procfs.stat(pid);
+      const record = stat.ok ? this.#identify(stat.value, atMs, 0) : this.#identifyHidden(pid, stat, atMs);
+      record.listed = record.fact.exitedMs === null;
+      keys.set(pid, record.fact.key);
+    }
+    for (const record of [...this.#living.values()]) {
+      const left = before.has(record);
+      if (!record.listed && (left || passed(record.refreshedMs, atMs, REFRESH_MS))) this.#check(record, atMs);
+    }
+    if (passed(this.#prunedMs, atMs, REFRESH_MS)) this.#prune(atMs);
+    return keys;
+  }
+
+  /** Takes in a process that nvidia-smi does not name; null when /proc does not show it. */
+  adopt(pid: number, atMs: number): ProcessRecord | null {
+    const stat = this.#context.procfs.stat(pid);
+    return stat.ok ? this.#identify(stat.value, atMs, 0) : null;
+  }
+
+  /** Living processes that nvidia-smi named in the latest poll and /proc shows. */
+  listed(): ProcessRecord[] {
+    return [...this.#living.values()].filter((record) => record.listed && record.fact.startTicks !== null);
+  }
+
+  living(pid: number): ProcessRecord | undefined {
+    return this.#living.get(pid);
+  }
+
+  all(): ProcessRecord[] {
+    return [...this.#records.values()];
+  }
+
+  /** Takes what an earlier run of the agent knew, before the first poll. */
+  restore(records: readonly ProcessRecord[]): void {
+    for (const record of records) {
+      this.#records.set(record.fact.key, record);
+      if (record.fact.exitedMs === null) this.#living.set(record.fact.pid, record);
+    }
+  }
+
+  complain(atMs: number, message: string): void {
+    if (this.#problems.length < MAX_PROBLEMS) this.#problems.push({ atMs, source: 'processes', message });
+  }
+
+  takeProblems(): AgentProblem[] {
+    const taken = this.#problems;
+    this.#problems = [];
+    return taken;
+  }
+
+  /** The record of a process that /proc shows, made if it is new. */
+  #identify(stat: ProcessStat, atMs: number, depth: number): ProcessRecord {
+    const known = this.#records.get(`${stat.pid}/${stat.startTicks}`);
+    if (known === undefined)
+      return this.#add(createRecord(this.#context, stat, this.#parentOf(stat, atMs, depth), atMs), atMs);
+    if (known.fact.exitedMs !== null) {
+      known.fact.exitedMs = null;
+      known.dirty = true;
+      this.#add(known, atMs);
+    }
+    if (passed(known.refreshedMs, atMs, REFRESH_MS) || stat.comm !== known.fact.comm)
+      refreshRecord(this.#context, known, stat, atMs);
+    return known;
+  }
+
+  #identifyHidden(pid: number, part: Part<ProcessStat> & { ok: false }, atMs: number): ProcessRecord {
+    const known = this.#living.get(pid);
+    if (known === undefined) {
+      const why = part.gone ? 'not in /proc' : part.why;
+      return this.#add(createHiddenRecord(pid, why, atMs), atMs);
+    }
+    // nvidia-smi may name a process that ended while it ran: this once, the name is that of the known one.
+    if (part.gone && known.fact.startTicks !== null) this.#end(known, atMs);
+    return known;
+  }
+
+  /** Key of the parent as it is now, its own lineage taken in first. */
+  #parentOf(stat: ProcessStat, atMs: number, depth: number): string | null {
+    if (stat.kernelThread || stat.pid === 1 || stat.parentPid === 0) return null;
+    if (depth >= MAX_LINEAGE) {
+      this.complain(atMs, `pid ${stat.pid}: lineage deeper than ${MAX_LINEAGE}`);
+      return null;
+    }
+    const parent = this.#context.procfs.stat(stat.parentPid);
+    // A parent that started later took over the pid of one that has ended since.
+    if (!parent.ok || parent.value.startTicks > stat.startTicks) return null;
+    return this.#identify(parent.value, atMs, depth + 1).fact.key;
+  }
+
+  #add(record: ProcessRecord, atMs: number): ProcessRecord {
+    const before = this.#living.get(record.fact.pid);
+    if (before !== undefined && before !== record) this.#end(before, atMs);
+    this.#records.set(record.fact.key, record);
+    this.#living.set(record.fact.pid, record);
+    return record;
+  }
+
+  #end(record: ProcessRecord, atMs: number): void {
+    record.fact.exitedMs = atMs;
+    record.listed = false;
+    record.dirty = true;
+    this.#living.delete(record.fact.pid);
+  }
+
+  /** Looks after a known process that nvidia-smi does not name. */
+  #check(record: ProcessRecord, atMs: number): void {
+    const { pid, startTicks } = record.fact;
+    const stat = this.#context.procfs.stat(pid);
+    if (startTicks === null) this.#end(record, atMs);
+    else if (stat.ok && stat.value.startTicks === startTicks)
+      refreshRecord(this.#context, record, stat.value, atMs);
+    else if (stat.ok || stat.gone) this.#end(record, atMs);
+  }
+
+  /** Forgets the ended, unless they still have to be reported or somebody descends from them. */
+  #prune(atMs: number): void {
+    this.#prunedMs = atMs;
+    const needed = new Set<string>();
+    for (const record of this.#records.values()) {
+      const { exitedMs } = record.fact;
+      if (exitedMs !== null && !record.dirty && passed(exitedMs, atMs, LINGER_MS)) continue;
+      for (let key: string | null = record.fact.key; key !== null && !needed.has(key); ) {
+        needed.add(key);
+        key = this.#records.get(key)?.fact.parent ?? null;
+      }
+    }
+    for (const key of this.#records.keys()) if (!needed.has(key)) this.#records.delete(key);
+    if (this.#records.size > MAX_PROCESSES) this.#evict(atMs);
+  }
+
+  #evict(atMs: number): void {
+    const parents = new Set([...this.#records.values()].map((record) => record.fact.parent));
+    const size = this.#records.size;
+    for (const [key, record] of this.#records) {
+      if (this.#records.size <= MAX_PROCESSES) break;
+      if (record.listed || parents.has(key)) continue;
+      this.#records.delete(key);
+      if (this.#living.get(record.fact.pid) === record) this.#living.delete(record.fact.pid);
+    }
+    this.complain(atMs, `${size - this.#records.size} of ${size} processes forgotten: too many at once`);
+  }
+}
+
+/** Whether that long has passed; a clock that went back counts as long. */
+function passed(sinceMs: number, atMs: number, ms: number): boolean {
+  return Math.abs(atMs - sinceMs) >= ms;
+}

@@ -1,0 +1,130 @@
+/**
+ * TCP sockets of a network namespace and their owners. Of PID it reads `ns/net` (link), `net/tcp`, `net/tcp6` and the
+ * links in `fd`. The host's own tables do not show other namespaces, so every namespace is read through a process in it.
+ */
+import ipaddr from 'ipaddr.js';
+import type { ConnectionFact, PeerClass } from '../../api/contract/batch.ts';
+import type { Files } from '../ports.ts';
+import { attempt, type Part } from './procfs.ts';
+
+const TABLE_BYTES = 8 * 1024 * 1024;
+const MAX_ROWS = 65_536;
+/** Private, unique local, link-local and carrier-grade ranges: where a site's own machines are, unless it says otherwise. */
+export const INTERNAL_RANGES = [
+  '10.0.0.0/8',
+  '172.16.0.0/12',
+  '192.168.0.0/16',
+  '169.254.0.0/16',
+  '100.64.0.0/10',
+  'fc00::/7',
+  'fe80::/10',
+] as const;
+/** Socket states that are facts, by the kernel's number. What has no process any more (TIME_WAIT …) is none. */
+const STATES: ReadonlyMap<string, ConnectionFact['kind']> = new Map([
+  ['01', 'established'],
+  ['02', 'attempt'],
+  ['0A', 'listening'],
+]);
+
+/** A row of a socket table; the endpoints are as the kernel writes them, for `parseEndpoint`. */
+export interface SocketRow {
+  readonly kind: ConnectionFact['kind'];
+  readonly local: string;
+  readonly peer: string;
+  readonly inode: string;
+}
+
+export interface Endpoint {
+  /** IPv4 or IPv6 text; an IPv4 address inside IPv6 is written as IPv4. */
+  readonly address: string;
+  readonly port: number;
+}
+
+/** Rows of /proc/net/tcp or tcp6 that are facts. Anything that is not such a row is passed over. */
+export function parseSocketTable(bytes: Buffer): SocketRow[] {
+  const rows: SocketRow[] = [];
+  for (const line of bytes.toString('latin1').split('\n', MAX_ROWS)) {
+    const [, local = '', peer = '', state = '', , , , , , inode = ''] = line.trim().split(/ +/, 10);
+    const kind = STATES.get(state);
+    if (kind === undefined || !/^[1-9]\d{0,19}$/.test(inode)) continue;
+    if (ENDPOINT.test(local) && ENDPOINT.test(peer)) rows.push({ kind, local, peer, inode });
+  }
+  return rows;
+}
+
+const ENDPOINT = /^(?:[0-9A-F]{8}|[0-9A-F]{32}):[0-9A-F]{4}$/;
+
+/** "0100007F:1F90" → 127.0.0.1 and 8080. Addresses are 32-bit words in the order of a little-endian machine. */
+export function parseEndpoint(text: string): Endpoint | null {
+  if (!ENDPOINT.test(text)) return null;
+  const [words = '', port = ''] = text.split(':');
+  const bytes: number[] = [];
+  for (let word = 0; word < words.length; word += 8)
+    for (let at = word + 6; at >= word; at -= 2) bytes.push(Number.parseInt(words.slice(at, at + 2), 16));
+  const address = ipaddr.fromByteArray(bytes);
+  const plain =
+    address instanceof ipaddr.IPv6 && address.isIPv4MappedAddress() ? address.toIPv4Address() : address;
+  return { address: plain.toString(), port: Number.parseInt(port, 16) };
+}
+
+export function endpointText({ address, port }: Endpoint): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/**
+ * Tells where an address is. The unspecified address (a listener on every interface) counts as internal: it tells
+ * nothing about a peer. Throws for a range that is not a network, since a setting that cannot be honoured must not pass.
+ */
+export function createPeerClassifier(internalRanges: readonly string[]): (address: string) => PeerClass {
+  const ranges = internalRanges.map((range) => {
+    if (!ipaddr.isValidCIDR(range))
+      throw new Error(`internal range "${range}" is not a network such as 10.0.0.0/8`);
+    return ipaddr.parseCIDR(range);
+  });
+  return (text) => {
+    if (!ipaddr.isValid(text)) return 'external';
+    const address = ipaddr.process(text);
+    const kind = address.range();
+    if (kind === 'loopback') return 'loopback';
+    if (kind === 'unspecified') return 'internal';
+    const inside = ranges.some(
+      ([network, bits]) => network.kind() === address.kind() && address.match(network, bits),
+    );
+    return inside ? 'internal' : 'external';
+  };
+}
+
+export interface SocketSource {
+  /** Name of the network namespace that a process is in. */
+  namespace(pid: number): Part<string>;
+  /** The sockets of that namespace. */
+  table(pid: number): Part<SocketRow[]>;
+  /** Socket inodes that a process holds, from at most `max` descriptors; `looked` tells how many were read. */
+  held(pid: number, max: number): Part<{ inodes: string[]; looked: number; complete: boolean }>;
+}
+
+export function createSocketSource(files: Files, procRoot: string): SocketSource {
+  const rows = (path: string): Part<SocketRow[]> =>
+    attempt(() => parseSocketTable(files.read(path, TABLE_BYTES).bytes));
+  return {
+    namespace: (pid) => attempt(() => files.readLink(`${procRoot}/${pid}/ns/net`).toString('latin1')),
+    table(pid) {
+      const four = rows(`${procRoot}/${pid}/net/tcp`);
+      if (!four.ok) return four;
+      // Machines without IPv6 have no such table.
+      const six = rows(`${procRoot}/${pid}/net/tcp6`);
+      return { ok: true, value: six.ok ? [...four.value, ...six.value] : four.value };
+    },
+    held(pid, max) {
+      const names = attempt(() => files.list(`${procRoot}/${pid}/fd`));
+      if (!names.ok) return names;
+      const looked = names.value.slice(0, max);
+      const inodes = looked.flatMap((name) => {
+        const link = attempt(() => files.readLink(`${procRoot}/${pid}/fd/${name}`).toString('latin1'));
+        return link.ok ? (/^socket:\[(\d{1,20})\]$/.exec(link.value)?.[1] ?? []) : [];
+      });
+      const complete = looked.length === names.value.length;
+      return { ok: true, value: { inodes, looked: looked.length, complete } };
+    },
+  };
+}
