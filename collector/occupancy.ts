@@ -1,0 +1,87 @@
+/** Puts one device of a reading into the form that spans are made from: a sorted set of processes, or why there is none. */
+import { BATCH_LIMITS, type GapReason } from '../api/contract/batch.ts';
+import { type Occupant, sameOccupants } from './pieces.ts';
+import { type DeviceProcess, type DeviceReading, isUnknown } from './reading.ts';
+
+/** What one good reading says about one device. The arrays run in parallel, ascending by process key. */
+export interface Occupancy {
+  /** 0–100; null where the device does not tell. */
+  readonly percent: number | null;
+  readonly occupants: readonly Occupant[];
+  readonly smPercent: readonly (number | null)[];
+  readonly memoryBytes: readonly (number | null)[];
+}
+
+export interface Failure {
+  readonly reason: GapReason;
+  readonly detail: string;
+}
+
+const EMPTY: readonly never[] = [];
+
+interface Row extends Occupant {
+  readonly smPercent: number | null;
+  readonly memoryBytes: number | null;
+}
+
+const larger = (a: number | null, b: number | null): number | null =>
+  a === null ? b : b === null ? a : Math.max(a, b);
+
+function rowsOf(processes: readonly DeviceProcess[], keys: ReadonlyMap<number, string>): Row[] {
+  const rows = new Map<string, Row>();
+  for (const { pid, type, smPercent, memoryBytes } of processes) {
+    const process = keys.get(pid) ?? `${pid}/?0`;
+    const other = rows.get(process);
+    if (other === undefined) rows.set(process, { process, type, smPercent, memoryBytes });
+    // One process can have several contexts on a device (MIG instances, or compute and graphics): one tenant.
+    else
+      rows.set(process, {
+        process,
+        type: other.type,
+        smPercent: larger(other.smPercent, smPercent),
+        memoryBytes: larger(other.memoryBytes, memoryBytes),
+      });
+  }
+  const all = [...rows.values()];
+  if (all.length > BATCH_LIMITS.tenantsPerTenancy) {
+    all.sort((a, b) => (b.smPercent ?? 0) - (a.smPercent ?? 0) || (a.process < b.process ? -1 : 1));
+    all.length = BATCH_LIMITS.tenantsPerTenancy;
+  }
+  return all.length < 2 ? all : all.sort((a, b) => (a.process < b.process ? -1 : 1));
+}
+
+/** `before` lets an unchanged set share its array. */
+export function occupancyOf(
+  reading: DeviceReading,
+  keys: ReadonlyMap<number, string>,
+  before: Occupancy | null,
+): Occupancy | Failure {
+  if (!reading.ok) return { reason: reading.reason, detail: reading.detail };
+  const value = reading.utilisationPercent;
+  const percent = isUnknown(value) ? null : Math.round(value);
+  if (percent !== null && !(percent >= 0 && percent <= 100))
+    return { reason: 'value_unknown', detail: `utilisation of ${percent} %` };
+  if (reading.processes.length === 0)
+    return { percent, occupants: EMPTY, smPercent: EMPTY, memoryBytes: EMPTY };
+  const rows = rowsOf(reading.processes, keys);
+  const same = before !== null && sameOccupants(before.occupants, rows);
+  return {
+    percent,
+    occupants: same ? before.occupants : rows.map(({ process, type }) => ({ process, type })),
+    smPercent: rows.map((row) => row.smPercent),
+    memoryBytes: rows.map((row) => row.memoryBytes),
+  };
+}
+
+export const isFailure = (value: Occupancy | Failure): value is Failure => 'reason' in value;
+
+/** The part of an occupancy whose processes pass `keep`. */
+export function occupancyWhere(occupancy: Occupancy, keep: (process: string) => boolean): Occupancy {
+  const kept = occupancy.occupants.flatMap((occupant, i) => (keep(occupant.process) ? [i] : []));
+  return {
+    percent: occupancy.percent,
+    occupants: kept.flatMap((i) => occupancy.occupants[i] ?? []),
+    smPercent: kept.map((i) => occupancy.smPercent[i] ?? null),
+    memoryBytes: kept.map((i) => occupancy.memoryBytes[i] ?? null),
+  };
+}

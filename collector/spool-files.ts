@@ -1,0 +1,89 @@
+/** The files of the spool: their names, their form, and reading them back without trust. */
+import { z } from 'zod';
+import type { Batch } from '../api/contract/batch.ts';
+import { type Head, isSealed } from './batch.ts';
+import type { Files } from './ports.ts';
+
+const NUMBER_DIGITS = 12;
+const BATCH_FILE = /^(\d{12})\.json$/;
+const MAX_BATCH_FILE_BYTES = 64 * 1024 * 1024;
+const MAX_HEAD_FILE_BYTES = 4096;
+
+/** The spool folder cannot be used at all. The message names the folder and what to do. */
+export class SpoolError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'SpoolError';
+  }
+}
+
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+const SavedHead = z.strictObject({
+  stream: z.uuid(),
+  nextSeq: z.int().min(1),
+  lastHash: z.string().regex(/^[0-9a-f]{64}$/),
+  lastToMs: z.int().nullable(),
+  stoppedAtMs: z.int().nullable(),
+});
+/** The end of the chain as `stream.json` keeps it. `stoppedAtMs`: when the agent stopped in order, if it did. */
+export type SavedHead = z.infer<typeof SavedHead>;
+
+export const isStreamName = (name: string): boolean => z.uuid().safeParse(name).success;
+export const batchFileName = (seq: number): string => `${String(seq).padStart(NUMBER_DIGITS, '0')}.json`;
+export function seqOfFile(name: string): number | null {
+  const digits = BATCH_FILE.exec(name)?.[1];
+  return digits === undefined ? null : Number(digits);
+}
+
+function readJson(files: Files, path: string, maxBytes: number): unknown {
+  const { bytes, cut } = files.read(path, maxBytes);
+  return cut ? null : JSON.parse(bytes.toString('utf8'));
+}
+
+/** `absent`: there is none; `damaged`: there is one that cannot be read. */
+export function readHead(files: Files, path: string): SavedHead | 'absent' | 'damaged' {
+  try {
+    const parsed = SavedHead.safeParse(readJson(files, path, MAX_HEAD_FILE_BYTES));
+    return parsed.success ? parsed.data : 'damaged';
+  } catch (error) {
+    return isMissing(error) ? 'absent' : 'damaged';
+  }
+}
+
+/** Throws what the disk throws. */
+export function writeHead(
+  files: Files,
+  path: string,
+  head: Head,
+  lastToMs: number | null,
+  stoppedAtMs: number | null,
+): void {
+  const saved: SavedHead = { ...head, lastToMs, stoppedAtMs };
+  files.writeDurably(path, Buffer.from(`${JSON.stringify(saved)}\n`));
+}
+
+/** The batch and the size of its file, or null when it is not, to the last bit, what was written. */
+export function readBatchFile(files: Files, path: string): { batch: Batch; bytes: number } | null {
+  try {
+    const { bytes, cut } = files.read(path, MAX_BATCH_FILE_BYTES);
+    if (cut) return null;
+    const batch: unknown = JSON.parse(bytes.toString('utf8'));
+    return isSealed(batch) ? { batch, bytes: bytes.length } : null;
+  } catch {
+    return null;
+  }
+}
+
+export const isMissing = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
+
+/** Names in a folder; none when it does not exist. Throws what the disk throws otherwise. */
+export function listFolder(files: Files, path: string): string[] {
+  try {
+    return files.list(path).sort();
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}
