@@ -27,7 +27,7 @@ const TIMEOUT_MS = 30_000;
 const XML_MAX_BYTES = 16 * 1024 * 1024;
 const CSV_MAX_BYTES = 4 * 1024 * 1024;
 /** Calls left out after 1, 2, 3, … time-outs in a row: 0, 1, 3, 7, … up to this. */
-const MAX_LEFT_OUT = 63;
+const MAX_LEFT_OUT = 15;
 /** Old pmon reads no more devices at once and leaves the others out silently. */
 const PMON_DEVICES = 4;
 /** Exit code for a corrupted infoROM; the output is complete. */
@@ -46,10 +46,14 @@ const GPU_FIELDS = [
 // Without the process name, a workload has no text of its own in the answer and cannot forge rows.
 const APP_FIELDS = ['gpu_uuid', 'gpu_bus_id', 'pid', 'used_gpu_memory'] as const;
 
-interface Lane {
-  tail: Promise<unknown>;
+interface Health {
   timeouts: number;
   leaveOut: number;
+}
+interface Lane {
+  tail: Promise<unknown>;
+  /** By the kind of call: one query may hang while another answers. */
+  readonly health: Map<string, Health>;
 }
 /** One lane an execute port, so that the inventory and the poll never run side by side. */
 const lanes = new WeakMap<Execute, Lane>();
@@ -68,16 +72,19 @@ function run(
   args: readonly string[],
   maxOutputBytes: number,
 ): Promise<Executed> {
-  const lane = lanes.get(execute) ?? { tail: Promise.resolve(), timeouts: 0, leaveOut: 0 };
+  const lane: Lane = lanes.get(execute) ?? { tail: Promise.resolve(), health: new Map() };
   lanes.set(execute, lane);
+  const kind = (args[0] ?? '').split('=', 1).join();
   const next = lane.tail.then(async () => {
-    if (lane.leaveOut > 0) {
-      lane.leaveOut -= 1;
+    const health: Health = lane.health.get(kind) ?? { timeouts: 0, leaveOut: 0 };
+    lane.health.set(kind, health);
+    if (health.leaveOut > 0) {
+      health.leaveOut -= 1;
       return LEFT_OUT;
     }
     const executed = await execute(file, args, { timeoutMs: TIMEOUT_MS, maxOutputBytes });
-    lane.timeouts = executed.failure === 'timeout' ? lane.timeouts + 1 : 0;
-    lane.leaveOut = lane.timeouts === 0 ? 0 : Math.min(2 ** (lane.timeouts - 1) - 1, MAX_LEFT_OUT);
+    health.timeouts = executed.failure === 'timeout' ? health.timeouts + 1 : 0;
+    health.leaveOut = health.timeouts === 0 ? 0 : Math.min(2 ** (health.timeouts - 1) - 1, MAX_LEFT_OUT);
     return executed;
   });
   lane.tail = next.catch(() => undefined);
