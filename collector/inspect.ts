@@ -3,7 +3,7 @@
  * and total: any text gives an answer.
  */
 import { type CgroupOwner, cgroupOwner } from '../api/contract/cgroup.ts';
-import { isUnknown, type Unknown, type Value } from './reading.ts';
+import { isUnknown, type Value } from './reading.ts';
 import { parseAccountedApps } from './sources/nvidia-smi/accounted-apps.ts';
 import { parseComputeApps } from './sources/nvidia-smi/compute-apps.ts';
 import { parseList } from './sources/nvidia-smi/list.ts';
@@ -59,7 +59,7 @@ export interface Inspection {
 }
 export type InspectedDevice = ParsedDevice;
 export type InspectedProcess = ParsedProcess;
-export type InspectedProblem = Pick<Problem, 'line' | 'device' | 'message'>;
+type InspectedProblem = Pick<Problem, 'line' | 'device' | 'message'>;
 
 export function inspect(kind: InspectKind, text: string): Inspection {
   switch (kind) {
@@ -143,6 +143,5 @@ function cgroupProblems(text: string): Problem[] {
 }
 
 /** A value for people: known ones as text, unknown ones as their reason in brackets. */
-export const shown = (value: Value<string | number | boolean> | null): string =>
-  value === null ? '-' : isUnknown(value) ? `[${reason(value)}]` : String(value);
-const reason = ({ unknown: why }: Unknown): string => why;
+export const shown = (value: Value<string | number | boolean>): string =>
+  isUnknown(value) ? `[${value.unknown}]` : String(value);

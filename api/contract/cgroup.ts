@@ -10,7 +10,7 @@
  * `container`: a container whose manager or pod the path does not name. `systemd`: a service or scope of the system.
  * `user_session`: anything below a user's slice, including what that user runs in rootless containers.
  */
-export type CgroupKind =
+type CgroupKind =
   | 'slurm'
   | 'kubernetes'
   | 'docker'

@@ -96,7 +96,9 @@ function readSome(descriptor: number, chunk: Buffer): number {
 }
 
 const inert = (text: string): string => bytesToText(Buffer.from(text), MAX_CELL).text;
-const cell = (value: Value<string | number | boolean> | null): string => inert(shown(value));
+/** Reasons and problems are inert already; a value is as the workload wrote it. */
+const cell = (value: Value<string | number | boolean>): string =>
+  isUnknown(value) ? shown(value) : inert(shown(value));
 const mebibytes = (value: Value<number>): string =>
   isUnknown(value) ? cell(value) : `${Math.round(value / MIB)} MiB`;
 const percent = (value: Value<number>): string => (isUnknown(value) ? cell(value) : `${value} %`);
@@ -130,7 +132,7 @@ function describe(inspection: Inspection): string {
   }
   text += `\nProblems: ${problems.length}\n`;
   for (const { line, device, message } of problems)
-    text += `  ${line === null ? '' : `line ${line}: `}${device === null ? '' : `${inert(device)}: `}${bytesToText(Buffer.from(message), 300).text}\n`;
+    text += `  ${line === null ? '' : `line ${line}: `}${device === null ? '' : `${inert(device)}: `}${message}\n`;
   return text;
 }
 

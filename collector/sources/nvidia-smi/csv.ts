@@ -110,10 +110,12 @@ function namelessRows(lines: readonly { line: number; text: string }[], problems
   const counts = new Map<number, number>();
   for (const { cells } of candidates)
     if (cells.length > 0) counts.set(cells.length, (counts.get(cells.length) ?? 0) + 1);
-  const usual = [...counts].sort((a, b) => b[1] - a[1])[0]?.[0] ?? 0;
+  const [usual, count] = [...counts].sort((a, b) => b[1] - a[1])[0] ?? [0, 0];
+  // A number here and there in foreign text is no table.
+  const isTable = count * 2 >= lines.length;
   const rows: string[][] = [];
   for (const entry of candidates)
-    if (entry.cells.length > 0 && entry.cells.length === usual) rows.push(entry.cells);
+    if (isTable && entry.cells.length > 0 && entry.cells.length === usual) rows.push(entry.cells);
     else problems.foreign(entry.line, entry.text);
   if (rows.length > 0)
     problems.add(null, 'no header line: only values that say themselves what they are were taken');

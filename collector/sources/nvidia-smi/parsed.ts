@@ -67,7 +67,7 @@ export interface Problem {
 
 export const MAX_CHARS = 16 * 1024 * 1024;
 /** 16 devices with a full accounting buffer of 4000 rows each, and headers. */
-export const MAX_LINES = 100_000;
+const MAX_LINES = 100_000;
 const MAX_PROBLEMS = 256;
 const MAX_QUOTE = 200;
 

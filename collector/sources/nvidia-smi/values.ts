@@ -27,7 +27,7 @@ const MILLISECONDS: ReadonlyMap<string, bigint> = new Map([
 ]);
 
 /** Why a text is no value: the tool's own words without their brackets. */
-export function reasonOf(text: string): Unknown {
+function reasonOf(text: string): Unknown {
   const plain = text.trim();
   if (plain === '') return unknown('empty');
   if (plain === '-') return unknown('no sample');
