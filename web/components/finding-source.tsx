@@ -1,0 +1,35 @@
+/** Which source a finding is about: executable, process, node. Links to the finding. */
+import { Anchor } from '@mantine/core';
+import { Link } from 'react-router';
+import type { Finding } from '../../api/contract/findings.ts';
+import { Untrusted } from './untrusted.tsx';
+
+/** What names the source best: the executable, else the process name, else the device. */
+export function sourceName(finding: Finding): string {
+  const { source, devices } = finding;
+  const device = devices[0];
+  const place = device ? `GPU ${device.index ?? device.uuid}` : 'the node';
+  return source.executable ?? source.comm ?? `No process seen on ${place}`;
+}
+
+export function FindingSource({ finding }: { finding: Finding }) {
+  const { source, devices } = finding;
+  const indexes = devices.map((device) => device.index ?? '?').join(', ');
+  return (
+    <div className="finding-source">
+      <Anchor component={Link} to={`/findings/${encodeURIComponent(finding.id)}`} className="mono">
+        <Untrusted text={sourceName(finding)} maxChars={44} focusable={false} />
+      </Anchor>
+      <div className="soft small">
+        {source.pid === null ? null : <>pid {source.pid} · </>}
+        {source.user === null ? null : (
+          <>
+            OS account <Untrusted text={source.user} maxChars={24} focusable={false} /> ·{' '}
+          </>
+        )}
+        <Untrusted text={finding.node} maxChars={32} focusable={false} />
+        {devices.length > 0 ? <> · GPU {indexes}</> : null}
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,142 @@
+/** The frame of every page: skip link, navigation, connection state, zone and colour scheme. */
+import { SegmentedControl, useComputedColorScheme, useMantineColorScheme } from '@mantine/core';
+import { type ReactNode, Suspense, useSyncExternalStore } from 'react';
+import { Link, NavLink, Outlet, ScrollRestoration } from 'react-router';
+import type { Session } from '../../api/contract/overview.ts';
+import { signOut } from '../client.ts';
+import { formatMoment } from '../format.ts';
+import type { Live } from '../live.ts';
+import { useSettings } from '../settings.tsx';
+import { MoonIcon, SunIcon } from './icons.tsx';
+import { PagePlaceholder } from './page-placeholder.tsx';
+import { Untrusted } from './untrusted.tsx';
+
+const PAGES = [
+  { to: '/', label: 'Overview' },
+  { to: '/unaccounted', label: 'Unaccounted' },
+  { to: '/jobs', label: 'Jobs' },
+  { to: '/nodes', label: 'Nodes' },
+  { to: '/chargeback', label: 'Chargeback' },
+] as const;
+
+function SchemeToggle() {
+  const { setColorScheme } = useMantineColorScheme();
+  const scheme = useComputedColorScheme('light');
+  const next = scheme === 'dark' ? 'light' : 'dark';
+  return (
+    <button
+      type="button"
+      className="icon-button"
+      aria-label={`Switch to ${next} colours`}
+      title={`Switch to ${next} colours`}
+      onClick={() => setColorScheme(next)}
+    >
+      {scheme === 'dark' ? <SunIcon /> : <MoonIcon />}
+    </button>
+  );
+}
+
+function ZoneToggle() {
+  const { zone, setZone } = useSettings();
+  return (
+    <SegmentedControl
+      aria-label="Time zone of all times"
+      size="xs"
+      value={zone}
+      data={[
+        { value: 'utc', label: 'UTC' },
+        { value: 'local', label: 'Local' },
+      ]}
+      onChange={(value) => setZone(value === 'local' ? 'local' : 'utc')}
+    />
+  );
+}
+
+function LiveMark({ live }: { live: Live }) {
+  const connection = useSyncExternalStore(live.subscribe, live.connection);
+  const words = { connecting: 'Connecting', live: 'Live', gone: 'Offline' } as const;
+  return (
+    <span className={`live live-${connection.state}`} title="Whether this page updates by itself">
+      <span className="live-dot" aria-hidden="true" />
+      {words[connection.state]}
+    </span>
+  );
+}
+
+function OutageBanner({ live }: { live: Live }) {
+  const connection = useSyncExternalStore(live.subscribe, live.connection);
+  const { zone } = useSettings();
+  if (connection.state !== 'gone') return null;
+  const since = formatMoment(new Date(connection.sinceMs).toISOString(), zone, 'second');
+  return (
+    <div className="outage" role="alert">
+      The service has not answered since {since}. What you see is from before; trying again by itself.
+    </div>
+  );
+}
+
+async function leave(): Promise<void> {
+  await signOut();
+  location.assign('/');
+}
+
+function Header({ session, live }: { session: Session; live: Live }) {
+  return (
+    <header className="top">
+      <div className="top-row">
+        <Link to="/" className="brand">
+          gpuledger
+        </Link>
+        <span className="cluster" title="Cluster">
+          <Untrusted text={session.cluster} maxChars={24} focusable={false} />
+          {session.demo ? <span className="badge">Demo</span> : null}
+        </span>
+        <nav aria-label="Pages" className="nav">
+          {PAGES.map(({ to, label }) => (
+            <NavLink key={to} to={to} end={to === '/'} className="nav-link">
+              {label}
+            </NavLink>
+          ))}
+        </nav>
+        <div className="top-tools">
+          <LiveMark live={live} />
+          <ZoneToggle />
+          <SchemeToggle />
+          <button type="button" className="text-button" onClick={() => void leave()}>
+            Sign out
+          </button>
+        </div>
+      </div>
+    </header>
+  );
+}
+
+function Frame({ children }: { children: ReactNode }) {
+  return (
+    <main id="main" className="main" tabIndex={-1}>
+      {children}
+    </main>
+  );
+}
+
+export function Shell({ session, live }: { session: Session; live: Live }) {
+  return (
+    <>
+      <a href="#main" className="skip">
+        Skip to the content
+      </a>
+      <Header session={session} live={live} />
+      <OutageBanner live={live} />
+      <Frame>
+        <Suspense fallback={<PagePlaceholder />}>
+          <Outlet />
+        </Suspense>
+      </Frame>
+      <footer className="foot">
+        gpuledger {session.version} · signed in as <Untrusted text={session.name} maxChars={32} /> ·{' '}
+        <a href="/docs">API</a>
+      </footer>
+      <ScrollRestoration />
+    </>
+  );
+}

@@ -1,0 +1,115 @@
+/** Live updates: the service says what changed (server-sent events), and the pages ask again for just that. */
+import type { QueryClient } from '@tanstack/react-query';
+import type { LiveEvent } from '../api/contract/overview.ts';
+
+/** `gone` since a moment: the service stopped answering and is being tried again. */
+export type Connection =
+  | { readonly state: 'connecting' }
+  | { readonly state: 'live' }
+  | { readonly state: 'gone'; readonly sinceMs: number };
+
+export interface Live {
+  /** For React's useSyncExternalStore. */
+  subscribe(listener: () => void): () => void;
+  connection(): Connection;
+  start(): void;
+  stop(): void;
+}
+
+/** Bursts of events become one round of questions. */
+const COALESCE_MS = 400;
+const RETRY_MIN_MS = 1_000;
+const RETRY_MAX_MS = 15_000;
+
+/** First members of the query keys that an event makes stale. */
+const STALE: Readonly<Record<LiveEvent['type'], readonly string[]>> = {
+  hello: [],
+  ledger: ['overview', 'jobs', 'job', 'nodes', 'devices', 'sources', 'statement'],
+  finding: ['overview', 'findings', 'finding', 'job'],
+  node: ['nodes', 'devices', 'overview'],
+};
+
+function isEventType(value: unknown): value is LiveEvent['type'] {
+  return typeof value === 'string' && Object.hasOwn(STALE, value);
+}
+
+/** Marks queries as stale, at most once per `COALESCE_MS`. */
+function createInvalidator(client: QueryClient): { add(keys: readonly string[]): void; cancel(): void } {
+  const due = new Set<string>();
+  let timer: ReturnType<typeof setTimeout> | null = null;
+  const flush = () => {
+    timer = null;
+    const keys = [...due];
+    due.clear();
+    for (const key of keys) void client.invalidateQueries({ queryKey: [key] });
+  };
+  return {
+    add(keys) {
+      for (const key of keys) due.add(key);
+      if (due.size > 0) timer ??= setTimeout(flush, COALESCE_MS);
+    },
+    cancel() {
+      if (timer) clearTimeout(timer);
+      timer = null;
+    },
+  };
+}
+
+/** Keeps one event stream open while started, and asks for everything again when it comes back after an outage. */
+export function createLive(client: QueryClient, path = '/v1/live'): Live {
+  const listeners = new Set<() => void>();
+  const invalidator = createInvalidator(client);
+  let connection: Connection = { state: 'connecting' };
+  let stream: EventSource | null = null;
+  let retry: ReturnType<typeof setTimeout> | null = null;
+  let retryMs = RETRY_MIN_MS;
+  /** When the stream broke; null while it has not, or is mended. */
+  let brokenSinceMs: number | null = null;
+
+  const become = (next: Connection) => {
+    connection = next;
+    for (const listener of listeners) listener();
+  };
+  const onMessage = (event: MessageEvent<string>) => {
+    const message: { type?: unknown } = JSON.parse(event.data);
+    if (isEventType(message.type)) invalidator.add(STALE[message.type]);
+  };
+  const onOpen = () => {
+    // Events were missed: everything on the page may be old.
+    if (brokenSinceMs !== null) void client.invalidateQueries();
+    brokenSinceMs = null;
+    retryMs = RETRY_MIN_MS;
+    become({ state: 'live' });
+  };
+  const onError = () => {
+    stream?.close();
+    // The service ends a stream now and then; only when it cannot be opened again at once is the service gone.
+    const firstBreak = brokenSinceMs === null && connection.state === 'live';
+    brokenSinceMs ??= Date.now();
+    become(firstBreak ? { state: 'connecting' } : { state: 'gone', sinceMs: brokenSinceMs });
+    retry = setTimeout(open, firstBreak ? 0 : retryMs);
+    if (!firstBreak) retryMs = Math.min(retryMs * 2, RETRY_MAX_MS);
+  };
+  function open() {
+    stream = new EventSource(path);
+    stream.onopen = onOpen;
+    stream.onerror = onError;
+    stream.onmessage = onMessage;
+  }
+  return {
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    connection: () => connection,
+    start() {
+      if (!stream) open();
+    },
+    stop() {
+      stream?.close();
+      stream = null;
+      if (retry) clearTimeout(retry);
+      invalidator.cancel();
+    },
+  };
+}

@@ -1,0 +1,137 @@
+/** One finding, told in a fixed order: what happened, what ties it to whom, what speaks against it, what it cost. */
+import { Anchor } from '@mantine/core';
+import { Link, useParams } from 'react-router';
+import type { FindingDetail } from '../../api/contract/findings.ts';
+import { ModeBadge, RunningBadge, StateBadge } from '../components/badges.tsx';
+import { DeviceTimelines } from '../components/device-timelines.tsx';
+import { Failure } from '../components/failure.tsx';
+import { sourceName } from '../components/finding-source.tsx';
+import { Connections, Cost, History, Story } from '../components/finding-story.tsx';
+import { JobLink } from '../components/job-link.tsx';
+import { LineageTree } from '../components/lineage-tree.tsx';
+import { Moment } from '../components/moment.tsx';
+import { PageHead } from '../components/page-head.tsx';
+import { PagePlaceholder } from '../components/page-placeholder.tsx';
+import { Section } from '../components/section.tsx';
+import { Untrusted } from '../components/untrusted.tsx';
+import { formatDuration, formatGpuHours, formatMoney } from '../format.ts';
+import { useFinding } from '../queries.ts';
+import { evidenceWords, reasonWords, STRENGTH_WORDS } from '../words.ts';
+
+/** One sentence that says what was recorded, where, and inside what. */
+function Headline({ finding }: { finding: FindingDetail }) {
+  const { source, insideJob, state } = finding;
+  return (
+    <span className="headline">
+      {state === 'settled' ? 'No declaration covers ' : 'No declaration covers yet '}
+      <span className="mono">
+        <Untrusted text={sourceName(finding)} maxChars={64} />
+      </span>
+      {source.user === null ? null : (
+        <>
+          , which ran as OS account <Untrusted text={source.user} maxChars={32} />
+        </>
+      )}
+      {insideJob ? (
+        <>
+          {' '}
+          inside <JobLink job={insideJob} />
+        </>
+      ) : null}{' '}
+      on{' '}
+      <Anchor component={Link} to={`/nodes/${encodeURIComponent(finding.node)}`} inherit>
+        <Untrusted text={finding.node} maxChars={40} focusable={false} />
+      </Anchor>
+      .
+    </span>
+  );
+}
+
+function KeyFacts({ finding }: { finding: FindingDetail }) {
+  const seenMs = Date.parse(finding.lastSeen) - Date.parse(finding.firstSeen);
+  return (
+    <dl className="facts facts-key">
+      <div className="fact">
+        <dt>Active</dt>
+        <dd className={finding.state === 'settled' && finding.activeMs > 0 ? 'big bad' : 'big'}>
+          {formatGpuHours(finding.activeMs, 2)} <span className="stat-unit">GPU-h</span>
+        </dd>
+      </div>
+      <div className="fact">
+        <dt>Value</dt>
+        <dd className="big">{formatMoney(finding.value)}</dd>
+      </div>
+      <div className="fact">
+        <dt>Reason</dt>
+        <dd>{finding.reasons.map(reasonWords).join('; ')}</dd>
+      </div>
+      <div className="fact">
+        <dt>Tie to a job</dt>
+        <dd>{evidenceWords(finding.evidence)}</dd>
+      </div>
+      <div className="fact">
+        <dt>Seen</dt>
+        <dd>
+          <Moment iso={finding.firstSeen} precision="second" /> to{' '}
+          <Moment iso={finding.lastSeen} precision="second" /> ({formatDuration(seenMs)})
+        </dd>
+      </div>
+      <div className="fact">
+        <dt>How strong</dt>
+        <dd>{STRENGTH_WORDS[finding.strength]}</dd>
+      </div>
+    </dl>
+  );
+}
+
+export function FindingPage() {
+  const { id = '' } = useParams();
+  const { data: finding, error, refetch } = useFinding(id);
+  if (error && !finding) return <Failure error={error} retry={() => void refetch()} />;
+  if (!finding) return <PagePlaceholder />;
+  return (
+    <article key={finding.id} className={`finding finding-${finding.state}`}>
+      <nav aria-label="Back" className="crumbs">
+        <Anchor component={Link} to="/unaccounted">
+          Unaccounted
+        </Anchor>
+      </nav>
+      <PageHead
+        title={`Finding on ${finding.node}`}
+        heading={<Headline finding={finding} />}
+        aside={
+          <span className="badges">
+            <StateBadge state={finding.state} />
+            <RunningBadge running={finding.running} />
+            <ModeBadge mode={finding.mode} />
+          </span>
+        }
+      />
+      <KeyFacts finding={finding} />
+      <Section
+        title="Time line of the devices"
+        hint="Each bar is one device in one step; the source’s share is lowest."
+      >
+        {finding.timelines.length === 0 ? (
+          <p className="soft">It used no GPU time.</p>
+        ) : (
+          <DeviceTimelines timelines={finding.timelines} settled={finding.state === 'settled'} />
+        )}
+      </Section>
+      <Section
+        title="The process and its lineage"
+        hint="Arrow keys move; the details are of the selected process."
+      >
+        {finding.processes.length === 0 ? (
+          <p className="soft">No process was seen: the device worked and none showed itself.</p>
+        ) : (
+          <LineageTree processes={finding.processes} />
+        )}
+      </Section>
+      <Story story={finding.story} />
+      <Connections connections={finding.connections} />
+      <Cost finding={finding} />
+      <History history={finding.history} />
+    </article>
+  );
+}

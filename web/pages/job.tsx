@@ -1,0 +1,272 @@
+/** One job: what it declared, what ran inside it, and on which devices. */
+import { Anchor } from '@mantine/core';
+import { Link, useParams } from 'react-router';
+import type { JobDetail, JobOut } from '../../api/contract/jobs.ts';
+import { Badge } from '../components/badges.tsx';
+import { type Column, DataTable } from '../components/data-table.tsx';
+import { Empty, Failure } from '../components/failure.tsx';
+import { Moment } from '../components/moment.tsx';
+import { PageHead } from '../components/page-head.tsx';
+import { PagePlaceholder } from '../components/page-placeholder.tsx';
+import { Section } from '../components/section.tsx';
+import { SumsBar } from '../components/sums-bar.tsx';
+import { Untrusted } from '../components/untrusted.tsx';
+import { formatGpuHours, formatPercent } from '../format.ts';
+import { useJob } from '../queries.ts';
+import { reasonWords } from '../words.ts';
+
+type Inside = JobDetail['inside'][number];
+type Device = JobDetail['devices'][number];
+
+const INSIDE: readonly Column<Inside>[] = [
+  {
+    key: 'executable',
+    head: 'Executable',
+    cell: (row) => <Untrusted text={row.executable} maxChars={60} mono />,
+  },
+  {
+    key: 'verdict',
+    head: 'Counted as',
+    cell: (row) =>
+      row.bucket === 'used' ? (
+        <span className="badges">
+          Used{row.suspicious ? <Badge tone="warn">Not what the job began with</Badge> : null}
+        </span>
+      ) : (
+        <span>
+          {row.reason === null ? 'No matching declaration' : reasonWords(row.reason)}
+          {row.finding === null ? null : (
+            <>
+              {' '}
+              <Anchor component={Link} to={`/findings/${encodeURIComponent(row.finding)}`} inherit>
+                Finding
+              </Anchor>
+            </>
+          )}
+        </span>
+      ),
+  },
+  { key: 'processes', head: 'Processes', numeric: true, cell: (row) => row.processes },
+  {
+    key: 'active',
+    head: 'Active GPU-h',
+    numeric: true,
+    cell: (row) => formatGpuHours(row.activeMs, 2),
+  },
+];
+
+const DEVICES: readonly Column<Device>[] = [
+  {
+    key: 'device',
+    head: 'Device',
+    cell: (row) => (
+      <span>
+        <Anchor component={Link} to={`/nodes/${encodeURIComponent(row.node)}`} inherit>
+          <Untrusted text={row.node} maxChars={32} focusable={false} />
+        </Anchor>{' '}
+        GPU {row.index ?? '?'} {row.assumed ? <Badge>Assumed</Badge> : null}
+      </span>
+    ),
+  },
+  {
+    key: 'bar',
+    head: 'What happened',
+    cell: (row) => <SumsBar sums={row.sums} label={`GPU ${row.index ?? '?'}`} />,
+  },
+  {
+    key: 'allocated',
+    head: 'Allocated GPU-h',
+    numeric: true,
+    cell: (row) => formatGpuHours(row.sums.allocatedMs, 2),
+  },
+  { key: 'used', head: 'Used', numeric: true, cell: (row) => formatGpuHours(row.sums.usedMs, 2) },
+  {
+    key: 'held',
+    head: 'Reserved, not active',
+    numeric: true,
+    cell: (row) => formatGpuHours(row.sums.heldMs, 2),
+  },
+  {
+    key: 'unaccounted',
+    head: 'Unaccounted',
+    numeric: true,
+    cell: (row) => formatGpuHours(row.sums.unaccountedMs, 2),
+  },
+];
+
+const placeOf = (allocation: JobOut['allocations'][number]): string => {
+  const what = allocation.devices?.length ?? allocation.count ?? null;
+  return what === null ? 'all GPUs' : `${what} GPU${what === 1 ? '' : 's'}`;
+};
+
+const VERSIONS: readonly Column<JobOut>[] = [
+  { key: 'version', head: 'Version', cell: (version) => version.version },
+  {
+    key: 'recorded',
+    head: 'Recorded',
+    cell: (version) => (
+      <span>
+        <Moment iso={version.recordedAt} precision="second" />{' '}
+        <span className="soft">
+          by <Untrusted text={version.recordedBy} maxChars={28} />
+        </span>
+      </span>
+    ),
+  },
+  { key: 'account', head: 'Account', cell: (version) => <Untrusted text={version.account} maxChars={28} /> },
+  { key: 'user', head: 'OS account', cell: (version) => <Untrusted text={version.user} maxChars={28} /> },
+  { key: 'start', head: 'Start', cell: (version) => <Moment iso={version.start} precision="second" /> },
+  {
+    key: 'end',
+    head: 'End',
+    cell: (version) => (version.end === null ? 'Open' : <Moment iso={version.end} precision="second" />),
+  },
+  {
+    key: 'allocations',
+    head: 'Allocations',
+    cell: (version) =>
+      version.allocations.map((allocation, index) => (
+        // biome-ignore lint/suspicious/noArrayIndexKey: a version never changes, so its allocations keep their places.
+        <div key={index}>
+          <Untrusted text={allocation.node} maxChars={28} focusable={false} />: {placeOf(allocation)}
+        </div>
+      )),
+  },
+];
+
+function Texts({ texts, none }: { texts: readonly string[]; none: string }) {
+  if (texts.length === 0) return <span className="soft">{none}</span>;
+  return texts.map((text) => (
+    <span key={text} className="claim">
+      <Untrusted text={text} maxChars={70} mono />
+    </span>
+  ));
+}
+
+function Declaration({ job }: { job: JobDetail }) {
+  return (
+    <Section title="What was declared">
+      <dl className="facts">
+        <div className="fact">
+          <dt>Account</dt>
+          <dd>
+            <Untrusted text={job.account} />
+          </dd>
+        </div>
+        <div className="fact">
+          <dt>OS account</dt>
+          <dd>
+            <Untrusted text={job.user} />
+          </dd>
+        </div>
+        <div className="fact">
+          <dt>Time</dt>
+          <dd>
+            <Moment iso={job.start} precision="second" /> to{' '}
+            {job.end === null ? 'open end' : <Moment iso={job.end} precision="second" />}
+          </dd>
+        </div>
+        <div className="fact">
+          <dt>Source</dt>
+          <dd>
+            <Untrusted text={`${job.source} ${job.sourceInstance}`} />{' '}
+            <span className="soft">{job.selfDeclared ? 'declared by itself' : 'a scheduler’s record'}</span>
+          </dd>
+        </div>
+        <div className="fact">
+          <dt>Executables</dt>
+          <dd>
+            <Texts texts={job.executables} none="It declares none" />
+          </dd>
+        </div>
+        <div className="fact">
+          <dt>Kernel boundaries</dt>
+          <dd>
+            <Texts texts={job.boundaries} none="None" />
+          </dd>
+        </div>
+      </dl>
+    </Section>
+  );
+}
+
+function Use({ job }: { job: JobDetail }) {
+  const { use } = job;
+  const fact = (name: string, ms: number) => (
+    <div className="fact">
+      <dt>{name}</dt>
+      <dd className="big">
+        {formatGpuHours(ms, 2)} <span className="stat-unit">GPU-h</span>
+      </dd>
+    </div>
+  );
+  return (
+    <dl className="facts facts-key">
+      {fact('Allocated', use.allocatedMs)}
+      {fact('Used', use.usedMs)}
+      {fact('Reserved, not active', use.heldMs)}
+      <div className="fact">
+        <dt>Efficiency</dt>
+        <dd className="big">{formatPercent(use.usedMs, use.allocatedMs)}</dd>
+      </div>
+      {fact('Unaccounted inside', use.unaccountedInsideMs)}
+      {fact('Not measured inside', use.unobservedInsideMs)}
+    </dl>
+  );
+}
+
+export function JobPage() {
+  const { id = '' } = useParams();
+  const { data: job, error, refetch } = useJob(id);
+  if (error && !job) return <Failure error={error} retry={() => void refetch()} />;
+  if (!job) return <PagePlaceholder />;
+  return (
+    <>
+      <nav aria-label="Back" className="crumbs">
+        <Anchor component={Link} to="/jobs">
+          Jobs
+        </Anchor>
+      </nav>
+      <PageHead
+        title={`Job ${job.externalId}`}
+        heading={
+          <>
+            {job.source} <Untrusted text={job.externalId} maxChars={60} />
+          </>
+        }
+        lead={<Untrusted text={job.name} maxChars={120} />}
+        aside={job.end === null ? <Badge>Open</Badge> : <Badge>Ended</Badge>}
+      />
+      <Use job={job} />
+      <Section title="What ran inside it" hint="By executable." padded={false}>
+        <DataTable
+          caption="Executables that ran inside the job"
+          columns={INSIDE}
+          rows={job.inside}
+          rowKey={(row) => `${row.executable} ${row.bucket} ${row.reason ?? ''} ${row.finding ?? ''}`}
+          rowClass={(row) => (row.bucket === 'unaccounted' ? 'row-settled' : '')}
+          empty={<Empty title="No process of it was seen on a GPU" />}
+        />
+      </Section>
+      <Section title="Devices" padded={false}>
+        <DataTable
+          caption="Devices that the job was given"
+          columns={DEVICES}
+          rows={job.devices}
+          rowKey={(row) => row.device}
+          empty={<Empty title="It holds no device that an agent knows" />}
+        />
+      </Section>
+      <Declaration job={job} />
+      <Section title="Versions" hint="Every version is kept; verdicts say which they knew." padded={false}>
+        <DataTable
+          caption="Versions of the declaration"
+          columns={VERSIONS}
+          rows={job.versions}
+          rowKey={(version) => String(version.version)}
+          empty={<Empty title="No versions" />}
+        />
+      </Section>
+    </>
+  );
+}
