@@ -1,0 +1,211 @@
+// A finding's story in neutral sentences, which an admin can act on and the job's owner can accept.
+import type { FindingDetail } from '../contract/findings.ts';
+import type { JobRef } from '../contract/jobs.ts';
+import type { ObservedProcess, SourceWatermark } from './cell.ts';
+import { effectiveStartMs, type Ties, userMatches } from './evidence.ts';
+import type { FindingSummary } from './finding.ts';
+import { isDeclared } from './fit.ts';
+import type { Interval } from './interval.ts';
+import type { Holding, Job } from './job.ts';
+import type { Policy } from './policy.ts';
+import { executablePath } from './process.ts';
+import { CAUSES, CHANGES, SENTENCES } from './wording.ts';
+
+export type Story = FindingDetail['story'];
+
+export interface StoryFacts {
+  readonly summary: FindingSummary;
+  readonly node: string;
+  /** How the finding's devices are called on pages, such as "GPU 6". */
+  readonly devices: readonly string[];
+  /** The source process and its ancestors, nearest first; empty where only a device is known. */
+  readonly lineage: readonly ObservedProcess[];
+  readonly ties: Ties | null;
+  /** Jobs that held the devices or ran on the node in this time, or that something names. */
+  readonly jobs: readonly Job[];
+  readonly holdings: readonly Holding[];
+  /** The finding's device UUIDs. */
+  readonly deviceUuids: readonly string[];
+  readonly sources: readonly SourceWatermark[];
+  readonly policy: Policy;
+  /** Of the finding's span: time in which its devices were not measured. */
+  readonly unobservedMs: number;
+  readonly pollIntervalMs: number;
+  readonly externalConnections: number;
+  readonly running: boolean;
+}
+
+/** Candidates beyond this many are only counted. */
+export const MAX_CANDIDATES = 20;
+
+/** Tells a finding. Text from workloads is quoted as it is: whoever shows it must escape it. */
+export function tellStory(facts: StoryFacts): Story {
+  const { summary } = facts;
+  return {
+    observed: observed(facts),
+    notObserved: notObserved(facts),
+    candidates: candidates(facts),
+    innocentCauses: [...CAUSES[summary.reason]],
+    wouldChange: wouldChange(facts),
+  };
+}
+
+function observed(facts: StoryFacts): string[] {
+  const { summary, lineage, ties } = facts;
+  const where = `on ${list(facts.devices)} of ${facts.node}`;
+  const lines: string[] = [];
+  if (summary.activeMs > 0)
+    lines.push(
+      `${duration(summary.activeMs)} of GPU time ${where} executed with no matching declaration, between ${time(summary.firstMs)} and ${time(summary.lastMs)}.`,
+    );
+  if (summary.residentMs > 0)
+    lines.push(
+      `${duration(summary.residentMs)} ${where} were occupied without executing, or without telling whether they executed.`,
+    );
+  const [process] = lineage;
+  if (process !== undefined) lines.push(...describe(process));
+  if (lineage.length > 1)
+    lines.push(
+      `It descends from ${lineage
+        .slice(1)
+        .map((ancestor) => `${ancestor.comm} (${ancestor.pid})`)
+        .join(', below ')}.`,
+    );
+  if (ties?.owner) lines.push(`The kernel holds it in ${ties.owner.boundary}.`);
+  for (const contradiction of ties?.contradictions ?? []) lines.push(`Two signs disagree: ${contradiction}.`);
+  if (facts.externalConnections > 0)
+    lines.push(
+      `It, or a process beside it, had ${facts.externalConnections} connections to external addresses.`,
+    );
+  lines.push(SENTENCES[summary.reason]);
+  if (facts.running) lines.push('It was still there at the last reading.');
+  return lines;
+}
+
+function describe(process: ObservedProcess): string[] {
+  const { executable } = process;
+  const path = executable === null ? 'an executable that could not be read' : executablePath(executable);
+  const file = executable?.inode ? ` (file ${executable.device ?? '?'} inode ${executable.inode})` : '';
+  const account = process.user ?? (process.uid === null ? null : `uid ${process.uid}`);
+  const ran = account === null ? 'The OS account is unknown' : `It ran as OS account ${account}`;
+  const lines = [`Process ${process.pid} ("${process.comm}") ran ${path}${file}. ${ran}.`];
+  if (executable?.deleted) lines.push('The executable had been removed from its folder while it ran.');
+  if (process.startedMs !== null) lines.push(`It started at ${time(process.startedMs)}.`);
+  return lines;
+}
+
+function notObserved(facts: StoryFacts): string[] {
+  const [process] = facts.lineage;
+  const lines = [
+    `Devices are read every ${duration(facts.pollIntervalMs)}: what began and ended between two readings is not seen.`,
+    'What was computed is not seen: only that the device executed, and for which process.',
+  ];
+  if (facts.unobservedMs > 0)
+    lines.push(`${duration(facts.unobservedMs)} of this time were not measured and are not counted here.`);
+  if (process === undefined) lines.push('No process showed on the device while it executed.');
+  for (const part of process?.unreadable ?? []) lines.push(`Not readable: ${part}.`);
+  return lines;
+}
+
+function candidates(facts: StoryFacts): Story['candidates'] {
+  return [...facts.jobs]
+    .sort((a, b) => nearness(facts, b) - nearness(facts, a) || (a.id < b.id ? -1 : 1))
+    .slice(0, MAX_CANDIDATES)
+    .map((job) => ({ job: jobRef(job), why: whyNot(facts, job) }));
+}
+
+export const jobRef = (job: Job): JobRef => ({
+  id: job.id,
+  source: job.source,
+  externalId: job.externalId,
+  name: job.name,
+  account: job.account,
+  user: job.user,
+});
+
+const tieTo = (facts: StoryFacts, job: Job): Ties['ties'][number] | undefined =>
+  facts.ties?.ties.find((tie) => tie.jobs.some((other) => other.id === job.id));
+
+function holdsDevice(facts: StoryFacts, job: Job): boolean {
+  const span: Interval = { fromMs: facts.summary.firstMs, toMs: facts.summary.lastMs };
+  return facts.holdings.some(
+    (holding) =>
+      holding.job === job.id &&
+      facts.deviceUuids.includes(holding.device) &&
+      holding.fromMs < span.toMs &&
+      holding.toMs > span.fromMs,
+  );
+}
+
+const nearness = (facts: StoryFacts, job: Job): number =>
+  (tieTo(facts, job) === undefined ? 0 : 2) + (holdsDevice(facts, job) ? 1 : 0);
+
+/** Why a job does not cover the use: the first test that it fails, in the order in which verdicts are reached. */
+function whyNot(facts: StoryFacts, job: Job): string {
+  const { summary, policy } = facts;
+  const [process] = facts.lineage;
+  const tie = tieTo(facts, job);
+  const holds = holdsDevice(facts, job);
+  if (process === undefined) return 'No process shows on the device, so nothing ties the use to this job.';
+  if (tie === undefined)
+    return holds
+      ? 'It held the device, but neither kernel boundary nor lineage ties this process to it.'
+      : 'Neither kernel boundary, lineage nor environment ties this process to it, and it held other devices.';
+  if (tie.evidence === 'claim')
+    return 'Only the environment of the process names it, which any process can set; no kernel boundary or lineage confirms it.';
+  const by = tie.evidence === 'cgroup' ? 'inside its kernel boundary' : 'below its root process';
+  if (userMatches(process, job, facts.ties?.owner ?? null) === false)
+    return `The process is ${by}, but ran as ${process.user ?? `uid ${process.uid}`} while the job states ${job.user ?? `uid ${job.uid}`}.`;
+  const startMs = effectiveStartMs(job, policy);
+  if (summary.lastMs <= startMs)
+    return job.selfDeclared && startMs > job.startMs
+      ? `It was declared at ${time(job.firstRecordedAtMs)}, after the use; a self-declaration does not reach back.`
+      : `It started at ${time(startMs)}, after the use.`;
+  if (job.endMs !== null && summary.firstMs >= job.endMs)
+    return `The process is ${by}, but the job ended at ${time(job.endMs)}, before the use.`;
+  if (!holds) return `The process is ${by}, but the job did not hold the device then.`;
+  if (
+    process.executable !== null &&
+    job.declares.executables.length > 0 &&
+    !isDeclared(process.executable, job)
+  )
+    return `The process is ${by}, but ${executablePath(process.executable)} is none of what the job declared: ${list(job.declares.executables)}.`;
+  return `The process is ${by}; a part of the time is outside of what the job was given.`;
+}
+
+function wouldChange(facts: StoryFacts): string[] {
+  const { summary } = facts;
+  const lines: string[] = [];
+  if (summary.provisionalMs > 0) {
+    const waiting = facts.sources
+      .filter((source) => source.completeToMs < summary.lastMs)
+      .map(
+        (source) => `${source.source} (${source.sourceInstance}), complete to ${time(source.completeToMs)}`,
+      );
+    lines.push(
+      waiting.length > 0
+        ? `${duration(summary.provisionalMs)} await a record from ${list(waiting)}.`
+        : `${duration(summary.provisionalMs)} await a record.`,
+    );
+  }
+  return [...lines, ...CHANGES[summary.reason]];
+}
+
+const time = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
+
+/** "2 h 05 min", "3 min 20 s", "1.5 s": for reading, not for reckoning. */
+export function duration(ms: number): string {
+  const seconds = Math.floor(ms / 1000);
+  if (seconds < 10) return `${seconds}.${Math.floor((ms % 1000) / 100)} s`;
+  if (seconds < 60) return `${seconds} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return `${minutes} min ${pad(seconds % 60)} s`;
+  return `${Math.floor(minutes / 60)} h ${pad(minutes % 60)} min`;
+}
+
+const pad = (value: number): string => String(value).padStart(2, '0');
+
+function list(items: readonly string[]): string {
+  if (items.length <= 1) return items[0] ?? 'nothing';
+  return `${items.slice(0, -1).join(', ')} and ${items.at(-1)}`;
+}

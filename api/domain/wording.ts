@@ -1,0 +1,79 @@
+// What is said about each reason. Neutral: of declarations and processes, never of people's intentions.
+import type { Reason } from './bucket.ts';
+
+/** What the reason means, in one sentence. */
+export const SENTENCES: Readonly<Record<Reason, string>> = {
+  unverified_claim:
+    'Its environment names a job, but nothing that the process cannot write itself ties it to that job.',
+  unknown_job: 'It is marked as part of a job that no source has declared.',
+  wrong_user: 'It ran inside a declared job under another account than the job states.',
+  before_start: 'It belongs to a declared job, but executed before that job counts.',
+  after_end: 'It belongs to a declared job, but executed after that job had ended.',
+  outside_allocation: 'It belongs to a declared job, but executed on a device that the job did not hold.',
+  foreign_in_job: 'It ran inside a declared job, but is not what that job declared to run.',
+  no_job: 'Nothing ties it to any declared job.',
+  no_process: 'The device executed while no process showed on it.',
+  telemetry_conflict: "The device's own readings contradict each other.",
+};
+
+/** What may explain it without anything being wrong. */
+export const CAUSES: Readonly<Record<Reason, readonly string[]>> = {
+  unverified_claim: [
+    'The job runs where the kernel keeps no boundary for it, so that only its environment names it.',
+    'A shell was opened beside the job with its environment copied.',
+  ],
+  unknown_job: [
+    "The scheduler's record has not come yet, or its source is not connected.",
+    'A container was started directly instead of through the scheduler.',
+  ],
+  wrong_user: [
+    'The job runs a service account or a container with accounts of its own.',
+    'The declaration names the submitter rather than the account that runs.',
+  ],
+  before_start: [
+    'The job was declared after it had been started by hand.',
+    'The clocks of the scheduler and the node differ.',
+  ],
+  after_end: [
+    'The process needed longer than usual to stop, for example to write a checkpoint.',
+    'The end of the job was recorded too early.',
+  ],
+  outside_allocation: [
+    'The devices are numbered differently on the node than in the declaration.',
+    'The site does not confine jobs to their devices, and a program took all that it saw.',
+  ],
+  foreign_in_job: [
+    'The job declared too little of what it runs, such as a helper or another interpreter.',
+    'The declared path is a link, and the kernel names the file behind it.',
+  ],
+  no_job: [
+    'Work was started by hand without declaring it.',
+    'Maintenance, a driver check or a diagnosis ran.',
+    'A job runs where neither its boundary nor its root process was declared.',
+  ],
+  no_process: [
+    'The process runs in a container or namespace that the driver does not list.',
+    'Utilisation lags behind a process that has just ended.',
+  ],
+  telemetry_conflict: ['A sensor or the driver reports wrong values.'],
+};
+
+/** What would give another verdict. */
+export const CHANGES: Readonly<Record<Reason, readonly string[]>> = {
+  unverified_claim: [
+    'A declaration that names the kernel boundary or the root process of this use.',
+    'A site policy that accepts what the environment says.',
+  ],
+  unknown_job: ["The job's record from its source, or a declaration that names this boundary."],
+  wrong_user: ['A corrected declaration that states the account which ran.'],
+  before_start: ["A corrected start in the scheduler's record. A self-declaration does not reach back."],
+  after_end: ["A corrected end in the scheduler's record."],
+  outside_allocation: ['A corrected declaration that names this device for this time.'],
+  foreign_in_job: ['A corrected declaration that names this executable.'],
+  no_job: [
+    'A declaration by a scheduler that covers this device and time and names the boundary of the process.',
+    'A declaration that names its root process, for use from then on.',
+  ],
+  no_process: ['A reading that names the process, such as one with access to its namespace.'],
+  telemetry_conflict: ['Readings of power and utilisation that agree.'],
+};
