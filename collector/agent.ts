@@ -3,16 +3,16 @@
  * batches when they are due; shipping goes on beside it. Nothing that a tool, a disk or the service does ends it.
  */
 import { join } from 'node:path';
-import { BATCH_LIMITS, type DeviceFact, HOUR_MS } from '../api/contract/batch.ts';
+import { HOUR_MS } from '../api/contract/batch.ts';
+import { Devices } from './devices.ts';
 import { AGENT_VERSION, newStreamId } from './identity.ts';
 import type { Failure } from './occupancy.ts';
 import type { Ports } from './ports.ts';
 import { createProcessTable, type ProcessTable } from './processes.ts';
 import { seededRandom } from './random.ts';
-import type { DeviceReading, Inventory, Reading } from './reading.ts';
+import type { Reading } from './reading.ts';
 import { Report } from './report.ts';
 import { createShipper, type Shipper } from './shipper.ts';
-import { createDevicePoller, type DevicePoller, readInventory } from './sources/nvidia-smi.ts';
 import { BACKWARD_SEGMENT_MS, createSpanBuilder, type SpanBuilder } from './spans.ts';
 import { openSpool, type Spool } from './spool.ts';
 import { messageOf } from './spool-files.ts';
@@ -37,7 +37,7 @@ export interface AgentConfig {
 }
 
 export interface Agent {
-  /** One poll; cuts batches as they are due. Never rejects. */
+  /** One poll; cuts batches as they are due. Failing tools, disks and services do not reject it. */
   poll(): Promise<void>;
   /** Sends what the spool holds until it is empty or a request fails. Never rejects. */
   ship(): Promise<void>;
@@ -51,8 +51,6 @@ export type LogLevel = 'info' | 'warn';
 /** Told when the agent's state changes, never for a single poll. */
 export type AgentLog = (level: LogLevel, message: string) => void;
 
-/** An inventory that failed, or found nothing, is tried again after this long; so is one that news asked for. */
-const INVENTORY_RETRY_MS = 60_000;
 /** After the set of processes changed a batch goes out at once, but not more often than this. */
 const EARLY_BATCH_MS = 2000;
 const EARLY_BATCHES_BELOW_MS = 600_000;
@@ -72,18 +70,9 @@ class PollingAgent implements Agent {
   readonly #spool: Spool;
   readonly #shipper: Shipper;
   readonly #table: ProcessTable;
-  readonly #poller: DevicePoller;
+  readonly #devices: Devices;
   readonly #builder: SpanBuilder;
   readonly #report: Report;
-  /** Every device that this run has seen, by UUID: one that vanishes is missing, not gone. */
-  #devices = new Map<string, DeviceFact>();
-  #inventory: readonly DeviceFact[] = [];
-  #driverVersion: string | null = null;
-  /** Why no device is known at all; null when the inventory could be read. */
-  #blind: Failure | null = null;
-  #nextInventoryMs = Number.NEGATIVE_INFINITY;
-  #lastInventoryMs = Number.NEGATIVE_INFINITY;
-  #failedDevices = '';
   #startedMs = new Map<string, number | null>();
   /** Place of the newest reading with a changed set of processes that has not been reported. */
   #newsMs: number | null = null;
@@ -106,7 +95,16 @@ class PollingAgent implements Agent {
     this.#shipper = createShipper(this.#spool, ports, this.#random);
     this.#table = createProcessTable(ports, config);
     this.#restoreProcesses();
-    this.#poller = createDevicePoller(ports, config);
+    this.#devices = new Devices(config, ports, {
+      problem: ({ source, device, message }) =>
+        this.#report.addProblem(
+          ports.clock.wallMs(),
+          source,
+          device === null ? message : `${device}: ${message}`,
+        ),
+      inventoryChanged: () => this.#report.inventoryChanged(),
+      state: (thing, wrong, well) => this.#tell(thing, wrong, well),
+    });
     this.#builder = createSpanBuilder({ ...config, notBeforeMs: this.#notBeforeMs() });
     this.#report = new Report(this.#spool, {
       sender: () => ({
@@ -114,28 +112,22 @@ class PollingAgent implements Agent {
         node: config.node,
         bootId: this.#table.bootId(),
         agentVersion: AGENT_VERSION,
-        driverVersion: this.#driverVersion,
+        driverVersion: this.#devices.driverVersion,
         pollIntervalMs: config.pollIntervalMs,
       }),
-      inventory: () => this.#inventory,
+      inventory: () => this.#devices.inventory,
       liveFacts: () => this.#table.liveFacts(),
     });
   }
 
   async poll(): Promise<void> {
-    const { clock } = this.#ports;
-    const wasBlind = this.#blind;
-    if (clock.monotonicMs() >= this.#nextInventoryMs) await this.#readInventory();
-    const reading = await this.#read();
-    const keys = this.#identify(reading);
+    const wasBlind = this.#devices.blind;
+    const { reading, keys } = this.#identify(await this.#devices.read());
     const { changed, atMs } = this.#builder.add(reading, keys, (key) => this.#startedMs.get(key) ?? null);
     if (changed) this.#newsMs = atMs;
-    for (const { source, device, message } of reading.problems)
-      this.#report.addProblem(reading.wallMs, source, device === null ? message : `${device}: ${message}`);
-    this.#watchDevices(reading);
     if (!this.#begun) this.#begin(atMs);
     // The stretch before the first good reading belongs to the time without one.
-    if (wasBlind !== null && this.#blind === null) this.#cut(atMs, wasBlind);
+    if (wasBlind !== null && this.#devices.blind === null) this.#cut(atMs, wasBlind);
     this.#readConnections(reading, changed);
     this.#cutIfDue();
     this.#tell('spool', this.#report.refusal, 'the spool takes batches again');
@@ -156,7 +148,7 @@ class PollingAgent implements Agent {
     const { clock } = this.#ports;
     while (!signal.aborted) {
       const startedMs = clock.monotonicMs();
-      await this.poll();
+      await this.#survive(() => this.poll());
       if (this.#shipper.due()) void this.ship();
       const jitter = 1 + POLL_JITTER * (2 * this.#random() - 1);
       const pauseMs = this.#config.pollIntervalMs * jitter - (clock.monotonicMs() - startedMs);
@@ -164,9 +156,19 @@ class PollingAgent implements Agent {
     }
   }
 
+  /** A fault of ours must not end the measuring; the time it costs becomes a gap by itself. */
+  async #survive(act: () => Promise<void>): Promise<void> {
+    try {
+      await act();
+    } catch (error) {
+      const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      if (this.#report.addProblem(this.#ports.clock.wallMs(), 'agent', message)) this.#log('warn', message);
+    }
+  }
+
   async stop(): Promise<void> {
     const pending = this.#builder.pending();
-    if (pending !== null) this.#cut(pending.toMs, this.#blind);
+    if (pending !== null) this.#cut(pending.toMs, this.#devices.blind);
     this.#saveProcesses();
     const stoppedAtMs = Math.round(this.#ports.clock.wallMs());
     this.#spool.markStopped(stoppedAtMs);
@@ -174,78 +176,26 @@ class PollingAgent implements Agent {
     this.#spool.markStopped(stoppedAtMs);
   }
 
-  async #readInventory(): Promise<void> {
-    const { clock } = this.#ports;
-    let inventory: Inventory;
-    try {
-      inventory = await readInventory(this.#ports, this.#config);
-    } catch (error) {
-      const failure = { reason: 'tool_failed', detail: messageOf(error) } as const;
-      inventory = {
-        devices: null,
-        driverVersion: null,
-        accountingMode: { unknown: 'no inventory' },
-        failure,
-        problems: [],
-      };
-    }
-    this.#lastInventoryMs = clock.monotonicMs();
-    const found = inventory.devices?.length ?? 0;
-    this.#nextInventoryMs =
-      this.#lastInventoryMs + (found > 0 ? this.#config.inventoryIntervalMs : INVENTORY_RETRY_MS);
-    for (const { source, device, message } of inventory.problems)
-      this.#report.addProblem(clock.wallMs(), source, device === null ? message : `${device}: ${message}`);
-    if (inventory.devices === null) {
-      const failure = inventory.failure ?? { reason: 'tool_failed', detail: 'no inventory' };
-      this.#report.addProblem(clock.wallMs(), 'inventory', failure.detail);
-      if (this.#devices.size === 0) this.#blind = failure;
-      this.#tell('inventory', `no inventory of the GPUs: ${failure.detail}`, '');
-      return;
-    }
-    this.#blind = null;
-    this.#driverVersion = inventory.driverVersion ?? this.#driverVersion;
-    for (const device of inventory.devices)
-      if (this.#devices.has(device.uuid) || this.#devices.size < BATCH_LIMITS.devices)
-        this.#devices.set(device.uuid, device);
-    const known = [...this.#devices.values()];
-    if (JSON.stringify(known) !== JSON.stringify(this.#inventory)) this.#report.inventoryChanged();
-    this.#inventory = known;
-    this.#tell(
-      'inventory',
-      found === 0 ? 'nvidia-smi shows no GPU on this node' : null,
-      `watching ${found} GPUs`,
-    );
-  }
-
-  async #read(): Promise<Reading> {
-    const { clock } = this.#ports;
-    const none = (devices: readonly DeviceReading[]): Reading => ({
-      wallMs: clock.wallMs(),
-      monotonicMs: clock.monotonicMs(),
-      devices,
-      problems: [],
-    });
-    if (this.#inventory.length === 0) return none([]);
-    try {
-      return await this.#poller.poll(this.#inventory);
-    } catch (error) {
-      const failure = { ok: false, reason: 'tool_failed', detail: messageOf(error) } as const;
-      return none(this.#inventory.map(({ uuid }) => ({ uuid, ...failure })));
-    }
-  }
-
-  /** Process keys by pid; new processes go to the next batch. */
-  #identify(reading: Reading): ReadonlyMap<number, string> {
+  /** Adds the process keys by pid; new processes go to the next batch. */
+  #identify(reading: Reading): { reading: Reading; keys: ReadonlyMap<number, string> } {
     const pids: number[] = [];
     for (const device of reading.devices)
       if (device.ok) for (const { pid } of device.processes) pids.push(pid);
-    const keys = this.#table.observe(pids, reading.wallMs);
-    for (const key of keys.values()) {
-      if (this.#startedMs.has(key)) continue;
-      this.#takeFacts();
-      if (!this.#startedMs.has(key)) this.#startedMs.set(key, null);
+    try {
+      const keys = this.#table.observe(pids, reading.wallMs);
+      for (const key of keys.values()) {
+        if (this.#startedMs.has(key)) continue;
+        this.#takeFacts();
+        if (!this.#startedMs.has(key)) this.#startedMs.set(key, null);
+      }
+      return { reading, keys };
+    } catch (error) {
+      const failure = { ok: false, reason: 'processes_unreadable', detail: messageOf(error) } as const;
+      const devices = reading.devices.map((device) =>
+        device.ok && device.processes.length > 0 ? { uuid: device.uuid, ...failure } : device,
+      );
+      return { reading: { ...reading, devices }, keys: new Map() };
     }
-    return keys;
   }
 
   #takeFacts(): void {
@@ -258,27 +208,12 @@ class PollingAgent implements Agent {
     }
   }
 
-  /** A device that fails or comes back asks for the inventory, though not at every poll. */
-  #watchDevices(reading: Reading): void {
-    const failed = reading.devices.flatMap((device) =>
-      device.ok ? [] : [`${device.uuid}: ${device.detail}`],
-    );
-    const uuids = reading.devices.flatMap((device) => (device.ok ? [] : [device.uuid])).join(' ');
-    if (uuids === this.#failedDevices) return;
-    this.#failedDevices = uuids;
-    this.#nextInventoryMs = Math.min(this.#nextInventoryMs, this.#lastInventoryMs + INVENTORY_RETRY_MS);
-    this.#tell(
-      'devices',
-      failed[0] === undefined ? null : `not measured: ${failed.join('; ')}`,
-      'all GPUs are measured again',
-    );
-  }
-
   #readConnections(reading: Reading, changed: boolean): void {
     const nowMs = reading.monotonicMs;
     const dueMs = this.#connectionsMs + this.#config.shipIntervalMs / CONNECTIONS_PER_SHIP;
     if (this.#startedMs.size === 0 || !(nowMs >= dueMs || (changed && this.#cutsEarly()))) return;
     this.#connectionsMs = nowMs;
+    this.#report.addConnections(this.#table.readConnections(reading.wallMs));
   }
 
   /** The first reading: tells of the time since the earlier run, and that the agent is there. */
@@ -297,8 +232,7 @@ class PollingAgent implements Agent {
       if (fromMs < (toMs ?? atMs))
         this.#report.owe(fromMs, toMs ?? atMs, 'spool_corrupt', 'batches on disk were damaged');
     for (const problem of problems) {
-      this.#report.addProblem(atMs, 'spool', problem);
-      this.#log('warn', `spool: ${problem}`);
+      if (this.#report.addProblem(atMs, 'spool', problem)) this.#log('warn', `spool: ${problem}`);
     }
   }
 
@@ -312,7 +246,7 @@ class PollingAgent implements Agent {
       const pending = this.#builder.pending();
       if (pending === null) return;
       if (pending.closed) {
-        this.#cut(pending.toMs, this.#blind);
+        this.#cut(pending.toMs, this.#devices.blind);
         continue;
       }
       const { fromMs, toMs } = pending;
@@ -321,14 +255,14 @@ class PollingAgent implements Agent {
       if (news && nowMs - this.#earlyMs >= EARLY_BATCH_MS) {
         this.#earlyMs = nowMs;
         this.#newsMs = null;
-        this.#cut(toMs, this.#blind);
+        this.#cut(toMs, this.#devices.blind);
         return;
       }
       const edgeMs = Math.max(
         Math.floor(toMs / shipIntervalMs) * shipIntervalMs,
         Math.floor(toMs / HOUR_MS) * HOUR_MS,
       );
-      if (edgeMs > fromMs) this.#cut(edgeMs, this.#blind);
+      if (edgeMs > fromMs) this.#cut(edgeMs, this.#devices.blind);
       return;
     }
   }
@@ -362,12 +296,20 @@ class PollingAgent implements Agent {
 
   #saveProcesses(): void {
     this.#stateMs = this.#ports.clock.monotonicMs();
+    try {
+      this.#ports.files.writeDurably(
+        this.#statePath(),
+        Buffer.from(JSON.stringify(this.#table.exportState())),
+      );
+    } catch (error) {
+      this.#report.addProblem(this.#ports.clock.wallMs(), 'spool', `processes.json: ${messageOf(error)}`);
+    }
   }
 
   #restoreProcesses(): void {
     try {
       const { bytes, cut } = this.#ports.files.read(this.#statePath(), MAX_STATE_BYTES);
-      if (!cut) JSON.parse(bytes.toString('utf8'));
+      if (!cut) this.#table.importState(JSON.parse(bytes.toString('utf8')));
     } catch {
       // The first run, or a damaged file: evidence starts afresh, which /proc mostly gives again.
     }

@@ -76,19 +76,20 @@ export class Report {
     this.#addPersonal(personal);
   }
 
-  /** Once an hour for the same words. */
-  addProblem(atMs: number, source: string, message: string): void {
+  /** Once an hour for the same words. True: these are new. */
+  addProblem(atMs: number, source: string, message: string): boolean {
     const key = `${source}\n${message}`;
     const toldMs = this.#told.get(key);
-    if (toldMs !== undefined && Math.abs(atMs - toldMs) < PROBLEM_REPEAT_MS) return;
+    if (toldMs !== undefined && Math.abs(atMs - toldMs) < PROBLEM_REPEAT_MS) return false;
     if (this.#told.size >= BATCH_LIMITS.problems) this.#told.clear();
-    if (this.#problems.length >= BATCH_LIMITS.problems) return;
+    if (this.#problems.length >= BATCH_LIMITS.problems) return false;
     this.#told.set(key, atMs);
     this.#problems.push({
       atMs: Math.round(atMs),
       source: source.slice(0, BATCH_LIMITS.nameChars),
       message: message.slice(0, BATCH_LIMITS.detailChars),
     });
+    return true;
   }
 
   /** The next batch carries the inventory again. */

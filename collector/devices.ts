@@ -1,0 +1,133 @@
+/** What the agent knows of the node's devices: the inventory, kept fresh slowly, and one reading a poll. */
+import { BATCH_LIMITS, type DeviceFact } from '../api/contract/batch.ts';
+import type { Failure } from './occupancy.ts';
+import type { Ports } from './ports.ts';
+import type { DeviceReading, Inventory, Reading, ReadingProblem } from './reading.ts';
+import { createDevicePoller, type DevicePoller, readInventory } from './sources/nvidia-smi.ts';
+import { messageOf } from './spool-files.ts';
+
+/** An inventory that failed, or found nothing, is tried again after this long; so is one that a reading asks for. */
+const INVENTORY_RETRY_MS = 60_000;
+
+export interface DeviceListener {
+  problem(problem: ReadingProblem): void;
+  inventoryChanged(): void;
+  /** `wrong` says what is wrong with a thing, null that nothing is; `well` what to say then. */
+  state(thing: string, wrong: string | null, well: string): void;
+}
+
+export interface DevicesConfig {
+  readonly nvidiaSmi: string;
+  readonly inventoryIntervalMs: number;
+}
+
+export class Devices {
+  readonly #config: DevicesConfig;
+  readonly #ports: Pick<Ports, 'execute' | 'clock'>;
+  readonly #listener: DeviceListener;
+  readonly #poller: DevicePoller;
+  /** Every device that this run has seen, by UUID: one that vanishes is missing, not gone. */
+  readonly #known = new Map<string, DeviceFact>();
+  #inventory: readonly DeviceFact[] = [];
+  #driverVersion: string | null = null;
+  #blind: Failure | null = null;
+  #nextMs = Number.NEGATIVE_INFINITY;
+  #lastMs = Number.NEGATIVE_INFINITY;
+  #failed = '';
+
+  constructor(config: DevicesConfig, ports: Pick<Ports, 'execute' | 'clock'>, listener: DeviceListener) {
+    this.#config = config;
+    this.#ports = ports;
+    this.#listener = listener;
+    this.#poller = createDevicePoller(ports, config);
+  }
+
+  get inventory(): readonly DeviceFact[] {
+    return this.#inventory;
+  }
+
+  get driverVersion(): string | null {
+    return this.#driverVersion;
+  }
+
+  /** Why no device is known at all; null once an inventory could be read, even an empty one. */
+  get blind(): Failure | null {
+    return this.#blind;
+  }
+
+  /** One poll, after an inventory if that is due. Never rejects. */
+  async read(): Promise<Reading> {
+    const { clock } = this.#ports;
+    if (clock.monotonicMs() >= this.#nextMs) await this.#refresh();
+    if (this.#inventory.length === 0) return this.#without([]);
+    try {
+      const reading = await this.#poller.poll(this.#inventory);
+      for (const problem of reading.problems) this.#listener.problem(problem);
+      this.#watch(reading);
+      return reading;
+    } catch (error) {
+      const failure = { ok: false, reason: 'tool_failed', detail: messageOf(error) } as const;
+      return this.#without(this.#inventory.map(({ uuid }) => ({ uuid, ...failure })));
+    }
+  }
+
+  #without(devices: readonly DeviceReading[]): Reading {
+    const { clock } = this.#ports;
+    return { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs(), devices, problems: [] };
+  }
+
+  async #refresh(): Promise<void> {
+    const { devices, driverVersion, failure, problems } = await this.#readInventory();
+    const found = devices?.length ?? 0;
+    this.#lastMs = this.#ports.clock.monotonicMs();
+    this.#nextMs = this.#lastMs + (found > 0 ? this.#config.inventoryIntervalMs : INVENTORY_RETRY_MS);
+    for (const problem of problems) this.#listener.problem(problem);
+    if (devices === null) {
+      const { reason, detail } = failure ?? { reason: 'tool_failed', detail: 'no inventory' };
+      this.#listener.problem({ source: 'inventory', device: null, message: detail });
+      this.#listener.state('inventory', `no inventory of the GPUs: ${detail}`, '');
+      // Once devices are known they stay known: their readings tell how they fare.
+      if (this.#known.size === 0) this.#blind = { reason, detail };
+      return;
+    }
+    this.#blind = null;
+    this.#driverVersion = driverVersion ?? this.#driverVersion;
+    for (const device of devices)
+      if (this.#known.has(device.uuid) || this.#known.size < BATCH_LIMITS.devices)
+        this.#known.set(device.uuid, device);
+    const before = JSON.stringify(this.#inventory);
+    this.#inventory = [...this.#known.values()];
+    if (JSON.stringify(this.#inventory) !== before) this.#listener.inventoryChanged();
+    const none = found === 0 ? 'nvidia-smi shows no GPU on this node' : null;
+    this.#listener.state('inventory', none, `watching ${found} GPUs`);
+  }
+
+  async #readInventory(): Promise<Inventory> {
+    try {
+      return await readInventory(this.#ports, this.#config);
+    } catch (error) {
+      return {
+        devices: null,
+        driverVersion: null,
+        accountingMode: { unknown: 'no inventory' },
+        failure: { reason: 'tool_failed', detail: messageOf(error) },
+        problems: [],
+      };
+    }
+  }
+
+  /** A device that fails or comes back asks for the inventory, though not at every poll. */
+  #watch(reading: Reading): void {
+    const failed = reading.devices.flatMap((device) => (device.ok ? [] : [device]));
+    const uuids = failed.map(({ uuid }) => uuid).join(' ');
+    if (uuids === this.#failed) return;
+    this.#failed = uuids;
+    this.#nextMs = Math.min(this.#nextMs, this.#lastMs + INVENTORY_RETRY_MS);
+    const wrong = failed.map(({ uuid, detail }) => `${uuid}: ${detail}`).join('; ');
+    this.#listener.state(
+      'devices',
+      wrong === '' ? null : `not measured: ${wrong}`,
+      'all GPUs are measured again',
+    );
+  }
+}
