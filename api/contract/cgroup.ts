@@ -65,8 +65,9 @@ const SESSION = /^session-([^/]+)\.scope$/;
 const SLUID = /^s[0-9A-HJKMNP-TV-Z]{13}$/;
 const KUBE_ROOT = /^(?:kubelet-)?kubepods(?:\.slice)?$/;
 const KUBE_QOS = /^(?:burstable|besteffort|(?:kubelet-)?kubepods-(?:burstable|besteffort)\.slice)$/;
-const POD =
-  /^(?:(?:kubelet-)?kubepods-(?:burstable-|besteffort-)?)?pod([0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12}|[0-9a-f]{32})(?:\.slice(?::([a-z-]+[:-][0-9a-f]{64}))?)?$/;
+const POD_UID = '[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32}';
+const POD_PREFIX = '(?:(?:kubelet-)?kubepods-(?:burstable-|besteffort-)?)?';
+const POD = new RegExp(`^${POD_PREFIX}pod(${POD_UID})(?:\\.slice(?::([a-z-]+[:-][0-9a-f]{64}))?)?$`);
 const CONTAINER = /^(?:([a-z][a-z-]*)[-:])?([0-9a-f]{64})(?:\.scope)?$/;
 const GARDEN = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3,4}(?:[0-9a-f]{8})?$/;
 const PBS_ROOT = /^(?:pbs_jobs|pbspro|torque)(\.service)?$/;

@@ -7,6 +7,7 @@ const A = 'a'.repeat(64);
 const B = 'b'.repeat(64);
 const POD = '0a1b2c3d-1111-2222-3333-444455556666';
 const POD_ = POD.replaceAll('-', '_');
+const KIND = '/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice';
 const v2 = (path: string): string => `0::${path}\n`;
 const boundary = (text: string): string | null => cgroupOwner(text)?.boundary ?? null;
 
@@ -74,7 +75,7 @@ describe('Kubernetes', () => {
     `/kubepods/burstable/pod${POD}/crio-${A}`,
     `/kubepods.slice/kubepods-pod${POD_}.slice/docker-${A}.scope`,
     `/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod${POD_}.slice/cri-containerd-${A}.scope`,
-    `/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-burstable.slice/kubelet-kubepods-burstable-pod${POD_}.slice/cri-containerd-${A}.scope`,
+    `${KIND}/kubelet-kubepods-burstable-pod${POD_}.slice/cri-containerd-${A}.scope`,
     `/system.slice/containerd.service/kubepods-burstable-pod${POD_}.slice:cri-containerd:${A}`,
     `/../../kubepods-burstable.slice/kubepods-burstable-pod${POD_}.slice/cri-containerd-${A}.scope`,
     `/../../pod${POD}/${A}`,

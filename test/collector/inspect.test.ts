@@ -11,7 +11,8 @@ import { INSPECT_KINDS, type Inspection, inspect } from '../../collector/inspect
 const folder = mkdtempSync(join(tmpdir(), 'inspect-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 const root = fileURLToPath(new URL('../../', import.meta.url));
-const START = `import { inspectCommand } from './collector/cli/inspect.ts'; await inspectCommand().parseAsync(process.argv.slice(1), { from: 'user' });`;
+const START = `import { inspectCommand } from './collector/cli/inspect.ts';
+await inspectCommand().parseAsync(process.argv.slice(1), { from: 'user' });`;
 function cli(args: string[], input = '') {
   const { status, stdout, stderr } = spawnSync(
     process.execPath,

@@ -134,7 +134,11 @@ describe('compute-apps', () => {
 });
 
 it('accounted-apps: 0 ms is a process that still runs', () => {
-  const text = `gpu_uuid, pid, gpu_utilization [%], mem_utilization [%], max_memory_usage [MiB], time [ms]\n${U0}, 5, 99 %, 3 %, 0 MiB, 153712 ms\n${U0}, 6, 2 %, 0 %, 538 MiB, 0 ms\n`;
+  const text = [
+    'gpu_uuid, pid, gpu_utilization [%], mem_utilization [%], max_memory_usage [MiB], time [ms]',
+    `${U0}, 5, 99 %, 3 %, 0 MiB, 153712 ms`,
+    `${U0}, 6, 2 %, 0 %, 538 MiB, 0 ms`,
+  ].join('\n');
   expect(parseAccountedApps(text)).toMatchObject({
     accounted: [
       { device: U0, pid: 5, gpuUtilisationPercent: 99, maxMemoryBytes: 0, timeMs: 153_712, running: false },
@@ -173,8 +177,11 @@ describe('pmon', () => {
   });
 
   it('reads the clock columns of -o DT', () => {
-    const text =
-      '#Date       Time        gpu        pid  type    sm  command\n#YYYYMMDD   HH:MM:SS    Idx          #   C/G     %  name\n 20261123   10:00:00      3         77     C    50  x\n';
+    const text = [
+      '#Date       Time        gpu        pid  type    sm  command',
+      '#YYYYMMDD   HH:MM:SS    Idx          #   C/G     %  name',
+      ' 20261123   10:00:00      3         77     C    50  x',
+    ].join('\n');
     expect(parsePmon(text).processes).toMatchObject([{ device: '3', pid: 77, smPercent: 50 }]);
   });
 

@@ -30,10 +30,20 @@ const MAX_COLUMNS = 512;
 const HEADER_WITHIN = 64;
 const FIELD = /^[A-Za-z]\w*(?:\.\w+)*(?: \[([^\]]{1,20})\])?$/;
 /** Lines of the tool that are no rows however many commas they hold. */
-const MESSAGE =
-  /^(?:unable to |failed to |nvidia-smi has failed|nvml|no devices|warning|error|field "|not supported on|insufficient permissions$|gpu access|gpu ?\d*:? ?[0-9a-f]{4,8}:[0-9a-f]{2}:|invalid )/i;
-const VALUE =
-  /^(?:\[.*\]|N\/A|-?\d[\d.]*( ?[A-Za-z%]{1,5})?|0x[0-9A-Fa-f]+|(?:GPU|MIG)-[\w/-]+|[0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.\d|\d{4}\/\d{2}\/\d{2} .*|Enabled|Disabled)$/;
+const MESSAGES = [
+  /^(?:unable to |failed to |nvidia-smi has failed|nvml|no devices|warning|error|invalid )/i,
+  /^(?:field "|not supported on|insufficient permissions$|gpu access)/i,
+  /^gpu ?\d*:? ?[0-9a-f]{4,8}:[0-9a-f]{2}:/i,
+];
+const isMessage = (line: string): boolean => MESSAGES.some((message) => message.test(line));
+/** What a cell of a table without header may look like; at least one of a row must. */
+const VALUES = [
+  /^(?:\[.*\]|N\/A|Enabled|Disabled)$/,
+  /^(?:-?\d[\d.]*(?: ?[A-Za-z%]{1,5})?|0x[0-9A-Fa-f]+)$/,
+  /^(?:(?:GPU|MIG)-[\w/-]+|[0-9A-Fa-f]{4,8}:[0-9A-Fa-f]{2}:[0-9A-Fa-f]{2}\.\d)$/,
+  /^\d{4}\/\d{2}\/\d{2} /,
+];
+const isValue = (cell: string): boolean => VALUES.some((value) => value.test(cell));
 
 /**
  * `known` are the names of which a header has at least one. `freeText` are the columns that hold text of the workload:
@@ -57,7 +67,7 @@ export function readCsv(
   const rows: CsvRow[] = [];
   for (const entry of lines.slice(headerAt + 1)) {
     if (entry.text === header.text) continue;
-    const cells = MESSAGE.test(entry.text) ? null : arrange(split(entry.text), columns.length, freeAt);
+    const cells = isMessage(entry.text) ? null : arrange(split(entry.text), columns.length, freeAt);
     if (cells) rows.push(createRow(entry.line, columns, cells));
     else problems.foreign(entry.line, entry.text);
   }
@@ -104,8 +114,8 @@ function createRow(line: number, columns: readonly Column[], cells: readonly str
 
 function namelessRows(lines: readonly { line: number; text: string }[], problems: Problems): string[][] {
   const candidates = lines.map((entry) => {
-    const cells = MESSAGE.test(entry.text) ? [] : split(entry.text);
-    return { ...entry, cells: cells.some((cell) => VALUE.test(cell)) ? cells : [] };
+    const cells = isMessage(entry.text) ? [] : split(entry.text);
+    return { ...entry, cells: cells.some(isValue) ? cells : [] };
   });
   const counts = new Map<number, number>();
   for (const { cells } of candidates)
