@@ -194,7 +194,13 @@ describe('pmon', () => {
 });
 
 it('list: devices with their MIG instances, in both spellings', () => {
-  const text = `GPU 0: NVIDIA A100 (40 GB) (UUID: ${U0})\n  MIG 3g.20gb     Device  0: (UUID: MIG-${U0}/1/0)\n  MIG 1c.2g.10gb  Device  1: (UUID: MIG-2)\nGPU 1: Tesla T4 (UUID: ${U1})\nUnable to determine the device handle for GPU 0000:07:00.0: Unknown Error\n`;
+  const text = [
+    `GPU 0: NVIDIA A100 (40 GB) (UUID: ${U0})`,
+    `  MIG 3g.20gb     Device  0: (UUID: MIG-${U0}/1/0)`,
+    '  MIG 1c.2g.10gb  Device  1: (UUID: MIG-2)',
+    `GPU 1: Tesla T4 (UUID: ${U1})`,
+    'Unable to determine the device handle for GPU 0000:07:00.0: Unknown Error',
+  ].join('\n');
   expect(parseList(text)).toMatchObject({
     devices: [
       {
@@ -222,7 +228,8 @@ describe('xml', () => {
     ['<power_readings><power_draw>30.25 W</power_draw></power_readings>'],
     ['<gpu_power_readings><power_draw>30.25 W</power_draw></gpu_power_readings>'],
     [
-      '<gpu_power_readings><average_power_draw>N/A</average_power_draw><instant_power_draw>30.25 W</instant_power_draw></gpu_power_readings>',
+      `<gpu_power_readings><average_power_draw>N/A</average_power_draw>
+        <instant_power_draw>30.25 W</instant_power_draw></gpu_power_readings>`,
     ],
   ])('finds power under its names: %s', (body) => {
     expect(parseXml(log(gpu(body))).devices[0]?.powerMilliwatts).toBe(30_250);
@@ -265,7 +272,10 @@ describe('xml', () => {
   });
 
   it('reports what is missing, lost or said beside the report', () => {
-    const text = `${log(`<attached_gpus>3</attached_gpus>${gpu(`<uuid>${U0}</uuid><processes>Insufficient Permissions</processes>`)}${gpu('<uuid>GPU is lost</uuid>', '00000000:02:00.0')}`)}WARNING: infoROM is corrupted at gpu 0000:01:00.0\n`;
+    const hidden = gpu(`<uuid>${U0}</uuid><processes>Insufficient Permissions</processes>`);
+    const lost = gpu('<uuid>GPU is lost</uuid>', '00000000:02:00.0');
+    const report = log(`<attached_gpus>3</attached_gpus>${hidden}${lost}`);
+    const text = `${report}WARNING: infoROM is corrupted at gpu 0000:01:00.0\n`;
     const { devices, problems, whole } = parseXml(text);
     expect(whole).toBe(true);
     expect(devices).toHaveLength(2);
@@ -286,7 +296,9 @@ describe('xml', () => {
   });
 
   it('expands no entities and survives depth', () => {
-    const bomb = `<!DOCTYPE nvidia_smi_log [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]>\n<nvidia_smi_log>${gpu('<product_name>&b;</product_name>')}</nvidia_smi_log>`;
+    const entities = '<!DOCTYPE nvidia_smi_log [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;">]>';
+    const body = gpu('<product_name>&b;</product_name>');
+    const bomb = `${entities}\n<nvidia_smi_log>${body}</nvidia_smi_log>`;
     expect(parseXml(bomb).devices[0]?.model).toBe('&b;');
     const deep = parseXml(log('<a>'.repeat(50_000)));
     expect(deep).toMatchObject({
