@@ -15,7 +15,14 @@ const QUIET = [
 
 export async function openBrowser(): Promise<Browser> {
   if (existsSync(SYSTEM_CHROMIUM))
-    return playwright.launch({ executablePath: SYSTEM_CHROMIUM, args: ['--no-sandbox', '--disable-gpu', ...QUIET] });
+    return playwright.launch({
+      executablePath: SYSTEM_CHROMIUM,
+      args: ['--no-sandbox', '--disable-gpu', ...QUIET],
+    });
   const executablePath = await chromium.executablePath();
-  return playwright.launch({ executablePath, headless: true, args: [...chromium.args, '--no-sandbox', ...QUIET] });
+  return playwright.launch({
+    executablePath,
+    headless: true,
+    args: [...chromium.args, '--no-sandbox', ...QUIET],
+  });
 }

@@ -11,7 +11,10 @@ const OUTPUT_CHARS = 200_000;
 
 export function temporaryFolder(name: string): { path: string; remove(): void } {
   const path = mkdtempSync(join(tmpdir(), `gpuledger-${name}-`));
-  return { path, remove: () => rmSync(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 }) };
+  return {
+    path,
+    remove: () => rmSync(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 }),
+  };
 }
 
 export interface Program {
@@ -25,12 +28,24 @@ export interface Program {
 }
 
 /** Runs one of our entry points (`api/cli/main.ts`, `collector/cli/main.ts`) on this test's own Node. */
-export function startProgram(entry: string, args: readonly string[], env: Record<string, string> = {}): Program {
+export function startProgram(
+  entry: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Program {
   return startCommand(process.execPath, [join(top, entry), ...args], env);
 }
 
-export function startCommand(file: string, args: readonly string[], env: Record<string, string> = {}): Program {
-  const child = spawn(file, args, { cwd: top, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+export function startCommand(
+  file: string,
+  args: readonly string[],
+  env: Record<string, string> = {},
+): Program {
+  const child = spawn(file, args, {
+    cwd: top,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let output = '';
   const collect = (chunk: Buffer): void => {
     output = (output + chunk.toString('utf8')).slice(-OUTPUT_CHARS);

@@ -2,7 +2,7 @@
  * The main claim, end to end: real processes, the real agent, the real service and a real browser. Only the GPU is a
  * stand-in: an executable `nvidia-smi` that names the pids of these real processes.
  */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { JobList } from '../../api/contract/jobs.ts';
@@ -13,7 +13,6 @@ import { createSite, DEVICES, NODE, type Site, startUndeclared } from './site.ts
 const GIB = 2 ** 30;
 /** The pid of the process whose executable is `path`, found as a person would: by looking through /proc. */
 async function pidOf(path: string): Promise<number> {
-  const { readdirSync, readlinkSync } = await import('node:fs');
   return until(`a process that runs ${path}`, () => {
     for (const name of readdirSync('/proc'))
       if (/^\d+$/.test(name)) {
@@ -45,7 +44,18 @@ describe('declared, undeclared, unobserved', () => {
     const trainer = site.executable('trainer');
     const foreign = site.executable('foreign');
     const declared = site.cli([
-      ...['run', '--account', 'research', '--name', 'training', '--devices', DEVICES[0], '--', trainer, '600'],
+      ...[
+        'run',
+        '--account',
+        'research',
+        '--name',
+        'training',
+        '--devices',
+        DEVICES[0],
+        '--',
+        trainer,
+        '600',
+      ],
     ]);
     const trainerPid = await pidOf(trainer);
     const undeclared = startUndeclared(foreign);
@@ -65,7 +75,9 @@ describe('declared, undeclared, unobserved', () => {
       shown,
     );
     const sums = await site.sums();
-    expect(sums.usedMs + sums.heldMs + sums.unaccountedMs + sums.idleMs + sums.unobservedMs).toBe(sums.capacityMs);
+    expect(sums.usedMs + sums.heldMs + sums.unaccountedMs + sums.idleMs + sums.unobservedMs).toBe(
+      sums.capacityMs,
+    );
     const job = (await site.get<JobList>('/v1/jobs')).items[0];
     expect(job).toMatchObject({ account: 'research', name: 'training', source: 'run' });
 
@@ -102,20 +114,26 @@ describe('declared, undeclared, unobserved', () => {
     );
 
     // The service is killed while batches arrive: nothing lost, nothing twice.
-    const service = site.startService;
-    await killService(site);
+    await site.killService();
     await new Promise((resolve) => setTimeout(resolve, 4000));
-    await service();
+    await site.startService();
     const resumed = await site.sums();
-    await until('reports to resume', async () => {
-      const now = await site.sums();
-      return now.usedMs > resumed.usedMs + 4000 ? true : null;
-    }, 90_000, again.output);
+    await until(
+      'reports to resume',
+      async () => {
+        const now = await site.sums();
+        return now.usedMs > resumed.usedMs + 4000 ? true : null;
+      },
+      90_000,
+      again.output,
+    );
 
     // The job ends with its command; its exit code and signals pass through.
     declared.child.kill('SIGTERM');
     expect(await declared.ended()).toBe(143);
-    await until('the job to end', async () => ((await site.get<JobList>('/v1/jobs')).items[0]?.end ? true : null));
+    await until('the job to end', async () =>
+      (await site.get<JobList>('/v1/jobs')).items[0]?.end ? true : null,
+    );
     undeclared.child.kill();
 
     await again.kill('SIGTERM');
@@ -129,8 +147,4 @@ describe('declared, undeclared, unobserved', () => {
 function startTicks(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]);
-}
-
-async function killService(site: Site): Promise<void> {
-  await site.killService();
 }

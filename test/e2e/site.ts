@@ -8,7 +8,10 @@ import { createFakeNvidiaSmi, type FakeNvidiaSmi } from '../fakes/nvidia-smi.ts'
 import { type Program, startCommand, startProgram, temporaryFolder, until } from './processes.ts';
 
 export const NODE = 'gpu-n1';
-export const DEVICES = ['GPU-11111111-aaaa-4aaa-8aaa-000000000000', 'GPU-11111111-aaaa-4aaa-8aaa-000000000001'] as const;
+export const DEVICES = [
+  'GPU-11111111-aaaa-4aaa-8aaa-000000000000',
+  'GPU-11111111-aaaa-4aaa-8aaa-000000000001',
+] as const;
 
 async function freePort(): Promise<number> {
   const server = createServer();
@@ -26,6 +29,8 @@ export interface Site {
   readonly nvidiaSmi: FakeNvidiaSmi;
   readonly adminToken: string;
   startService(): Promise<Program>;
+  /** SIGKILL: no goodbye, nothing flushed. */
+  killService(): Promise<void>;
   startAgent(): Program;
   /** A program of a name of its own: a copy of /bin/sleep, so that /proc shows a path nobody else has. */
   executable(name: string): string;
@@ -63,7 +68,9 @@ export async function createSite(): Promise<Site> {
   };
   const adminToken = await token(['--role', 'admin', '--name', 'e2e']);
   const agentTokenFile = join(temporary.path, 'agent-token');
-  writeFileSync(agentTokenFile, await token(['--role', 'agent', '--node', NODE, '--name', NODE]), { mode: 0o600 });
+  writeFileSync(agentTokenFile, await token(['--role', 'agent', '--node', NODE, '--name', NODE]), {
+    mode: 0o600,
+  });
 
   const get = async <T>(path: string): Promise<T> => {
     const answer = await fetch(url + path, { headers: { authorization: `Bearer ${adminToken}` } });
@@ -78,10 +85,20 @@ export async function createSite(): Promise<Site> {
     nvidiaSmi,
     adminToken,
     startService: async () => {
-      const started = keep(startProgram('api/cli/main.ts', ['serve', '--data', data, '--port', String(port)]));
+      const started = keep(
+        startProgram('api/cli/main.ts', ['serve', '--data', data, '--port', String(port)]),
+      );
       service = started;
-      await until('the service to be ready', async () => ((await fetch(`${url}/readyz`)).ok ? true : null), 30_000, started.output);
+      await until(
+        'the service to be ready',
+        async () => ((await fetch(`${url}/readyz`)).ok ? true : null),
+        30_000,
+        started.output,
+      );
       return started;
+    },
+    killService: async () => {
+      await service?.kill('SIGKILL');
     },
     startAgent: () =>
       keep(
