@@ -1,0 +1,156 @@
+/** Create, start, stop: the wiring of the service. Nothing happens when this file is imported; tests use it as it is. */
+import { createServer, type Server } from 'node:http';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Logger, pino } from 'pino';
+import manifest from '../package.json' with { type: 'json' };
+import { type Clock, systemClock } from './clock.ts';
+import { DEFAULT_CLUSTER, isLoopback } from './config.ts';
+import type { Route } from './http/route.ts';
+import { createHttp } from './http/server.ts';
+import type { Services } from './http/services.ts';
+import { ServiceError } from './services/errors.ts';
+import { createIngest } from './services/ingest.ts';
+import { createLive } from './services/live.ts';
+import { createQueries } from './services/queries/queries.ts';
+import { createSessions } from './services/sessions.ts';
+import { createTokens } from './services/tokens.ts';
+import { openSqlite } from './store/sqlite/open.ts';
+import { openQuestions } from './store/sqlite/queries/open.ts';
+import { openPeople } from './store/sqlite/queries/people.ts';
+import type { Store } from './store/store.ts';
+
+export const DATABASE_NAME = 'gpuledger.sqlite';
+const PAGES_FOLDER = fileURLToPath(new URL('../web/dist/', import.meta.url));
+/** Requests that are under way when the service stops may take this long to finish. */
+const STOP_GRACE_MS = 5_000;
+const HEADERS_TIMEOUT_MS = 15_000;
+const REQUEST_TIMEOUT_MS = 60_000;
+
+export interface AppOptions {
+  readonly dataFolder: string;
+  readonly host: string;
+  /** 0: any free one. */
+  readonly port: number;
+  readonly clock?: Clock;
+  readonly log?: Logger;
+  readonly cluster?: string;
+  /** Pages say that the site is simulated. */
+  readonly demo?: boolean;
+  /** What `vite build web` wrote. */
+  readonly pagesFolder?: string;
+}
+
+export interface App {
+  /** Listens, and starts the work that goes on beside requests. Throws what `listen` throws, such as EADDRINUSE. */
+  start(): Promise<{ readonly url: string }>;
+  /** Stops in order: no new requests, those under way finish (within a bound), background work ends, the store closes. */
+  stop(): Promise<void>;
+  /** A link that signs one browser in, once, as an admin. Call after `start`. */
+  signInLink(): Promise<string>;
+  readonly store: Store;
+  readonly services: Services;
+  readonly routes: readonly Route[];
+}
+
+/** Never logs what could be a secret or text about people, whatever object it comes in. */
+const REDACTED = [
+  'token',
+  'secret',
+  'code',
+  'authorization',
+  'cookie',
+  'commandLine',
+  'headers',
+  'body',
+].flatMap((name) => [name, `*.${name}`, `*.*.${name}`]);
+export function createLog(level: string): Logger {
+  return pino({ level, redact: { paths: REDACTED, censor: '[redacted]' }, base: { service: 'gpuledger' } });
+}
+
+function listen(server: Server, host: string, port: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => {
+      server.off('error', reject);
+      const address = server.address();
+      const bound = typeof address === 'object' && address !== null ? address.port : port;
+      resolve(`http://${host.includes(':') ? `[${host}]` : host}:${bound}`);
+    });
+  });
+}
+
+function close(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    const force = setTimeout(() => server.closeAllConnections(), STOP_GRACE_MS);
+    server.close(() => {
+      clearTimeout(force);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}
+
+const notYet = async (): Promise<never> => {
+  throw new ServiceError('unavailable', 'not wired yet');
+};
+const NOT_YET = {
+  declareJob: notYet,
+  patchJob: notYet,
+  putSource: notYet,
+  putFleet: notYet,
+  putRates: notYet,
+};
+
+/** Opens (and makes or migrates) the database of a data folder and wires the service. Throws `StoreError`. */
+export async function createApp(options: AppOptions): Promise<App> {
+  const clock = options.clock ?? systemClock;
+  const cluster = options.cluster ?? DEFAULT_CLUSTER;
+  const log = options.log ?? createLog('warn');
+  const file = join(options.dataFolder, DATABASE_NAME);
+  const store = openSqlite({ file, nowMs: clock.nowMs() });
+  const people = openPeople(file);
+  const questions = openQuestions(file);
+  const live = createLive();
+  const services: Services = {
+    clock,
+    live,
+    ingest: createIngest(store, clock, live, cluster),
+    declarations: NOT_YET,
+    queries: createQueries(questions, { read: async () => null }, clock, cluster),
+    tokens: createTokens(people, clock),
+    sessions: createSessions(people, clock),
+  };
+  const http = createHttp({
+    services,
+    installation: { cluster, version: manifest.version, demo: options.demo ?? false },
+    log,
+    pagesFolder: options.pagesFolder ?? PAGES_FOLDER,
+    loopback: isLoopback(options.host),
+  });
+  const server = createServer(
+    { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS },
+    http.express,
+  );
+  let url: string | null = null;
+  return {
+    store,
+    services,
+    routes: http.routes,
+    async start() {
+      url = await listen(server, options.host, options.port);
+      return { url };
+    },
+    async stop() {
+      http.closeStreams();
+      if (url !== null) await close(server);
+      url = null;
+      await Promise.all([questions.close(), people.close(), store.close()]);
+    },
+    async signInLink() {
+      if (url === null) throw new Error('the service is not started');
+      const code = await services.sessions.createCode({ name: 'local admin', role: 'admin' });
+      return `${url}/sign-in?code=${code}`;
+    },
+  };
+}

@@ -1,0 +1,26 @@
+/** The built pages: hashed assets for a year, index.html for every address that is a page. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import express, { Router } from 'express';
+
+const ASSET_MAX_AGE_MS = 365 * 24 * 3_600_000;
+
+const NOT_BUILT = `<!doctype html><html lang="en"><meta charset="utf-8"><title>gpuledger</title>
+<p>The pages are not built. Run <code>npm run build:web</code>; the API works without them: <a href="/docs">/docs</a>.</p></html>`;
+
+/** `folder` is what `vite build web` wrote. Addresses of the API, and names with a dot, are never pages. */
+export function pagesRouter(folder: string): Router {
+  const router = Router();
+  router.use(
+    '/assets',
+    express.static(join(folder, 'assets'), { immutable: true, maxAge: ASSET_MAX_AGE_MS, index: false }),
+  );
+  router.use(express.static(folder, { index: false, maxAge: 0 }));
+  router.get(/^\/(?!v1(\/|$)|docs(\/|$))[^.]*$/, (_request, response) => {
+    response.set('Cache-Control', 'no-cache');
+    const index = join(folder, 'index.html');
+    if (existsSync(index)) response.sendFile(index);
+    else response.type('html').send(NOT_BUILT);
+  });
+  return router;
+}

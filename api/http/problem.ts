@@ -1,0 +1,134 @@
+/** RFC 9457 problems: the one table of codes, and the way from any thrown error to an answer. */
+import type { ErrorRequestHandler, Response } from 'express';
+import type { Logger } from 'pino';
+import type { z } from 'zod';
+import type { Problem } from '../contract/primitives.ts';
+import { ServiceError, type ServiceErrorCode } from '../services/errors.ts';
+
+export interface FieldError {
+  field: string;
+  message: string;
+}
+
+/** Every code that an answer can carry, with its HTTP status and its title. Services throw by code, never by status. */
+export const PROBLEMS = {
+  invalid: { status: 400, title: 'The request is not valid' },
+  malformed: { status: 400, title: 'The body is not JSON' },
+  unauthenticated: { status: 401, title: 'Sign in, or send a token' },
+  forbidden: { status: 403, title: 'This role may not do that' },
+  not_found: { status: 404, title: 'There is no such thing' },
+  method_not_allowed: { status: 405, title: 'This address does not take that method' },
+  conflict: { status: 409, title: 'It conflicts with what is recorded' },
+  too_large: { status: 413, title: 'The request is too large' },
+  unsupported_media_type: { status: 415, title: 'The body must be JSON' },
+  too_many: { status: 429, title: 'Too many requests at once' },
+  internal: { status: 500, title: 'The service failed' },
+  unavailable: { status: 503, title: 'The service cannot answer now' },
+} as const;
+export type ProblemCode = keyof typeof PROBLEMS;
+
+/** An error of the HTTP layer itself. */
+export class HttpProblem extends Error {
+  readonly code: ProblemCode;
+  readonly errors: readonly FieldError[];
+  readonly headers: Readonly<Record<string, string>>;
+  constructor(
+    code: ProblemCode,
+    detail: string,
+    more: { errors?: readonly FieldError[]; headers?: Readonly<Record<string, string>> } = {},
+  ) {
+    super(detail);
+    this.name = 'HttpProblem';
+    this.code = code;
+    this.errors = more.errors ?? [];
+    this.headers = more.headers ?? {};
+  }
+}
+
+const SERVICE_CODES: Record<ServiceErrorCode, ProblemCode> = {
+  invalid: 'invalid',
+  forbidden: 'forbidden',
+  not_found: 'not_found',
+  conflict: 'conflict',
+  unavailable: 'unavailable',
+};
+
+/** At most this many field errors are listed; the rest are counted. */
+const FIELD_ERRORS_MAX = 50;
+
+/** The problem for input that a schema refused. `part` names the place where a whole value is missing. */
+export function invalidInput(error: z.ZodError, part: 'query' | 'path' | 'body'): HttpProblem {
+  const errors = error.issues.flatMap((issue): FieldError[] => {
+    const at = issue.path.map(String).join('.');
+    if (issue.code === 'unrecognized_keys')
+      return issue.keys.map((key) => ({
+        field: at === '' ? key : `${at}.${key}`,
+        message: 'is not known here',
+      }));
+    return [{ field: at === '' ? part : at, message: issue.message }];
+  });
+  const names = [...new Set(errors.map((one) => one.field))].slice(0, 5).join(', ');
+  return new HttpProblem('invalid', `Not valid: ${names}`, { errors: errors.slice(0, FIELD_ERRORS_MAX) });
+}
+
+/** What body-parser throws, by its documented `type`. */
+const BODY_ERRORS: Readonly<Record<string, [ProblemCode, string]>> = {
+  'entity.parse.failed': ['malformed', 'The body could not be read as JSON'],
+  'entity.too.large': ['too_large', 'The body is larger than this address takes'],
+  'encoding.unsupported': [
+    'unsupported_media_type',
+    'Content-Encoding must be gzip, deflate, br or identity',
+  ],
+  'charset.unsupported': ['unsupported_media_type', 'The body must be UTF-8'],
+  'request.aborted': ['malformed', 'The body ended early'],
+  'request.size.invalid': ['malformed', 'The body is not as long as Content-Length says'],
+};
+
+/** Turns anything thrown into a problem; null for what nobody expected. */
+function expected(error: unknown): HttpProblem | null {
+  if (error instanceof HttpProblem) return error;
+  if (error instanceof ServiceError)
+    return new HttpProblem(SERVICE_CODES[error.code], error.message, { errors: error.errors });
+  if (error instanceof URIError) return new HttpProblem('invalid', 'The address is not valid UTF-8');
+  if (error instanceof Error && 'type' in error && typeof error.type === 'string') {
+    const known = BODY_ERRORS[error.type];
+    if (known) return new HttpProblem(known[0], known[1], { errors: [{ field: 'body', message: known[1] }] });
+  }
+  // A body that is not valid gzip fails in zlib, whose errors have codes such as Z_DATA_ERROR.
+  if (
+    error instanceof Error &&
+    'code' in error &&
+    /^(Z_|ERR__ERROR_FORMAT|ERR_BROTLI)/.test(String(error.code))
+  )
+    return new HttpProblem('malformed', 'The body does not decompress', {
+      errors: [{ field: 'body', message: 'does not decompress' }],
+    });
+  return null;
+}
+
+export function sendProblem(response: Response, problem: HttpProblem): void {
+  const { status, title } = PROBLEMS[problem.code];
+  const body: Problem = {
+    type: `/docs/problems#${problem.code}`,
+    title,
+    status,
+    detail: problem.message,
+    code: problem.code,
+    ...(problem.errors.length > 0 ? { errors: [...problem.errors] } : {}),
+  };
+  response.status(status).set(problem.headers).set('Cache-Control', 'no-store');
+  response.type('application/problem+json').send(JSON.stringify(body));
+}
+
+/** Express's last stop: expected errors become problems, others are logged and say nothing of the inside. */
+export function problemHandler(log: Logger): ErrorRequestHandler {
+  return (error: unknown, request, response, next) => {
+    let problem = expected(error);
+    if (problem === null) {
+      log.error({ err: error, method: request.method, path: request.path }, 'request failed');
+      problem = new HttpProblem('internal', 'The service failed. Its log says why.');
+    }
+    if (response.headersSent) next(error);
+    else sendProblem(response, problem);
+  };
+}

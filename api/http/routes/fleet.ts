@@ -1,0 +1,63 @@
+/** Nodes and devices, and the list of what a site owns. */
+import {
+  DeviceList,
+  DevicesQuery,
+  FleetIn,
+  FleetResult,
+  NodeList,
+  NodesQuery,
+} from '../../contract/fleet.ts';
+import { NO_BODY, NO_PARAMS, NO_QUERY, type Route, route } from '../route.ts';
+import type { Services } from '../services.ts';
+
+const BODY_LIMIT_BYTES = 16 * 1024 * 1024;
+
+export function fleetRoutes({ declarations, queries }: Services): Route[] {
+  return [
+    route({
+      id: 'listNodes',
+      method: 'get',
+      path: '/v1/nodes',
+      tag: 'Fleet',
+      summary: 'Nodes, their agents, and the last 24 hours',
+      access: 'fleet:read',
+      params: NO_PARAMS,
+      query: NodesQuery,
+      body: NO_BODY,
+      answer: NodeList,
+      answers: { 200: 'A page of nodes, by name' },
+      handle: async ({ query }) => ({ json: await queries.nodes(query) }),
+    }),
+    route({
+      id: 'listDevices',
+      method: 'get',
+      path: '/v1/devices',
+      tag: 'Fleet',
+      summary: 'Devices',
+      access: 'fleet:read',
+      params: NO_PARAMS,
+      query: DevicesQuery,
+      body: NO_BODY,
+      answer: DeviceList,
+      answers: { 200: 'A page of devices, by node and index' },
+      handle: async ({ query }) => ({ json: await queries.devices(query) }),
+    }),
+    route({
+      id: 'putFleet',
+      method: 'put',
+      path: '/v1/fleet',
+      tag: 'Fleet',
+      summary: 'Import a fleet list',
+      description:
+        'Capacity opens at the stated times, so that nodes which never enrolled show as not measured. `dryRun` only says what would change.',
+      access: 'fleet:write',
+      bodyLimitBytes: BODY_LIMIT_BYTES,
+      params: NO_PARAMS,
+      query: NO_QUERY,
+      body: FleetIn,
+      answer: FleetResult,
+      answers: { 200: 'What changed, or would' },
+      handle: async ({ caller, body }) => ({ json: await declarations.putFleet(caller, body) }),
+    }),
+  ];
+}

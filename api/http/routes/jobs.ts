@@ -1,0 +1,81 @@
+/** Declarations of jobs. */
+import { z } from 'zod';
+import { JobDetail, JobIn, JobList, JobOut, JobPatch, JobsQuery } from '../../contract/jobs.ts';
+import { NO_BODY, NO_PARAMS, NO_QUERY, type Route, route } from '../route.ts';
+import type { Services } from '../services.ts';
+
+const BODY_LIMIT_BYTES = 4 * 1024 * 1024;
+const JobId = z.object({
+  id: z.string().regex(/^j_[0-9a-f]{16}$/, 'must be a job id such as j_0123456789abcdef'),
+});
+
+export function jobRoutes({ declarations, queries }: Services): Route[] {
+  return [
+    route({
+      id: 'declareJob',
+      method: 'post',
+      path: '/v1/jobs',
+      tag: 'Jobs',
+      summary: 'Declare a job',
+      description: `The same source, instance, external id and incarnation again is the same job: 200 and nothing changes when it
+says the same, 200 and a new version when it differs. Every version is kept.`,
+      access: 'jobs:write',
+      bodyLimitBytes: BODY_LIMIT_BYTES,
+      params: NO_PARAMS,
+      query: NO_QUERY,
+      body: JobIn,
+      answer: JobOut,
+      answers: { 200: 'The job was known', 201: 'The job is new' },
+      async handle({ caller, body }) {
+        const { job, created } = await declarations.declareJob(caller, body);
+        return { json: job, status: created ? 201 : 200 };
+      },
+    }),
+    route({
+      id: 'changeJob',
+      method: 'patch',
+      path: '/v1/jobs/{id}',
+      tag: 'Jobs',
+      summary: 'Correct or end a job',
+      description: 'What is named changes, the rest stays. `{"end": …}` ends it.',
+      access: 'jobs:write',
+      bodyLimitBytes: BODY_LIMIT_BYTES,
+      params: JobId,
+      query: NO_QUERY,
+      body: JobPatch,
+      answer: JobOut,
+      answers: { 200: 'The newest version' },
+      handle: async ({ caller, params, body }) => ({
+        json: await declarations.patchJob(caller, params.id, body),
+      }),
+    }),
+    route({
+      id: 'listJobs',
+      method: 'get',
+      path: '/v1/jobs',
+      tag: 'Jobs',
+      summary: 'Jobs, newest start first',
+      access: 'jobs:read',
+      params: NO_PARAMS,
+      query: JobsQuery,
+      body: NO_BODY,
+      answer: JobList,
+      answers: { 200: 'A page of jobs, each with its use so far' },
+      handle: async ({ caller, query }) => ({ json: await queries.jobs(caller, query) }),
+    }),
+    route({
+      id: 'getJob',
+      method: 'get',
+      path: '/v1/jobs/{id}',
+      tag: 'Jobs',
+      summary: 'One job: versions, devices, what ran inside',
+      access: 'jobs:read',
+      params: JobId,
+      query: NO_QUERY,
+      body: NO_BODY,
+      answer: JobDetail,
+      answers: { 200: 'The job' },
+      handle: async ({ caller, params }) => ({ json: await queries.job(caller, params.id) }),
+    }),
+  ];
+}

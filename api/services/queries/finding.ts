@@ -1,0 +1,190 @@
+/** GET /v1/findings/{id}: the processes, the time lines, the story, and what it cost. */
+import { HOUR_MS } from '../../contract/batch.ts';
+import type { FindingDetail, ProcessView } from '../../contract/findings.ts';
+import type { Caller } from '../../domain/caller.ts';
+import type { ObservedGap, ObservedSpan, ProcessId } from '../../domain/cell.ts';
+import type { Holding } from '../../domain/job.ts';
+import type { NodeFacts } from '../../domain/verdict.ts';
+import {
+  type ChargedRow,
+  type ConnectionRow,
+  type FindingFacts,
+  type ProcessRow,
+  type Questions,
+  scopeOf,
+} from '../../store/questions.ts';
+import { ServiceError } from '../errors.ts';
+import { toTime, toTimeOrNull } from './completeness.ts';
+import { toFinding } from './findings.ts';
+import { storyOf } from './story.ts';
+import { TIMELINE_MAX_MS, timelineOf } from './timeline.ts';
+import { valueOf } from './value.ts';
+
+const EXAMPLES_MAX = 16;
+/** Time before the first and after the last sighting that a time line shows. */
+const MARGIN_MS = 600_000;
+const TIMELINE_DEVICES_MAX = 16;
+
+/** A node-hour as the attribution sees it. */
+export interface HourRecord {
+  readonly facts: NodeFacts;
+  /** By device UUID. */
+  readonly spans: ReadonlyMap<string, readonly ObservedSpan[]>;
+  readonly gaps: ReadonlyMap<string, readonly ObservedGap[]>;
+  readonly holdings: readonly Holding[];
+  readonly pollIntervalMs: number;
+}
+export interface HourReader {
+  /** `node` is the store's number of it. Null where the evidence has expired. */
+  read(node: number, hourMs: number): Promise<HourRecord | null>;
+}
+
+function toProcess(row: ProcessRow): ProcessView {
+  const {
+    id,
+    bootId,
+    pid,
+    startTicks,
+    parentId,
+    user,
+    uid,
+    comm,
+    commandLine,
+    commandLineCut,
+    cgroup,
+    boundary,
+  } = row;
+  return {
+    ...{
+      id,
+      bootId,
+      pid,
+      startTicks,
+      parentId,
+      user,
+      uid,
+      comm,
+      commandLine,
+      commandLineCut,
+      cgroup,
+      boundary,
+    },
+    startedAt: toTimeOrNull(row.startedMs),
+    exitedAt: toTimeOrNull(row.exitedMs),
+    executable:
+      row.executablePath === null
+        ? null
+        : {
+            path: row.executablePath,
+            device: row.executableDevice,
+            inode: row.executableInode,
+            deleted: row.executableDeleted,
+          },
+    claims: row.claims.map(({ name, value }) => ({ name, value })),
+    unreadable: [...row.unreadable],
+    role: row.role,
+    activeMs: row.time.reduce((sum, each) => sum + each.activeMs, 0),
+    residentMs: row.time.reduce((sum, each) => sum + each.residentMs, 0),
+    devices: row.time.map((each) => each.device),
+  };
+}
+
+function toConnection(row: ConnectionRow): FindingDetail['connections'][number] {
+  const { process, pid, comm, kind, peerClass, localPort, peers } = row;
+  const examples = [...new Set((row.examples ?? '').split('\n').filter(Boolean))].slice(0, EXAMPLES_MAX);
+  return {
+    ...{ process, pid, comm, kind, peerClass, localPort, peers, examples },
+    first: toTime(row.firstMs),
+    last: toTime(row.lastMs),
+  };
+}
+
+/** Rows of one job at several rates become one. */
+function toCharged(rows: readonly ChargedRow[]): FindingDetail['cost']['charged'] {
+  return [...Map.groupBy(rows, (row) => row.id).values()].flatMap((parts) => {
+    const [first] = parts;
+    if (first === undefined) return [];
+    const { id, source, externalId, name, account, user } = first;
+    return [
+      {
+        account,
+        job: { id, source, externalId, name, account, user },
+        ms: parts.reduce((sum, part) => sum + part.ms, 0),
+        amount: valueOf(parts),
+      },
+    ];
+  });
+}
+
+/** The newest day of the finding, with a margin: what its time lines show. */
+function windowOf({ row }: FindingFacts): { fromMs: number; toMs: number } {
+  const toMs = row.lastSeenMs + MARGIN_MS;
+  return { fromMs: Math.max(row.firstSeenMs - MARGIN_MS, toMs - TIMELINE_MAX_MS), toMs };
+}
+
+async function readHours(
+  reader: HourReader,
+  facts: FindingFacts,
+): Promise<{ node: number | null; hours: HourRecord[] }> {
+  const node = facts.hours[0]?.node ?? null;
+  const hours: HourRecord[] = [];
+  if (node === null) return { node, hours };
+  const { fromMs, toMs } = windowOf(facts);
+  for (let hourMs = Math.floor(fromMs / HOUR_MS) * HOUR_MS; hourMs < toMs; hourMs += HOUR_MS) {
+    const hour = await reader.read(node, hourMs);
+    if (hour !== null) hours.push(hour);
+  }
+  return { node, hours };
+}
+
+function timelines(facts: FindingFacts, hours: readonly HourRecord[]): FindingDetail['timelines'] {
+  if (hours.length === 0) return [];
+  const { fromMs, toMs } = windowOf(facts);
+  const ids = (role: ProcessRow['role']): ReadonlySet<string> =>
+    new Set(facts.processes.filter((row) => row.role === role).map((row) => row.id));
+  const source = ids('source');
+  const declared = ids('declared');
+  const known = (all: ReadonlySet<string>): ReadonlySet<ProcessId> =>
+    new Set(hours.flatMap((hour) => [...hour.facts.processes.keys()].filter((id) => all.has(id))));
+  const roles = { source: known(source), declared: known(declared) };
+  return facts.row.devices.slice(0, TIMELINE_DEVICES_MAX).map(({ uuid, index }) =>
+    timelineOf(
+      {
+        uuid,
+        index,
+        spans: hours.flatMap((hour) => hour.spans.get(uuid) ?? []),
+        gaps: hours.flatMap((hour) => hour.gaps.get(uuid) ?? []),
+        holdings: hours.flatMap((hour) => hour.holdings.filter((holding) => holding.device === uuid)),
+      },
+      roles,
+      fromMs,
+      toMs,
+    ),
+  );
+}
+
+/** Throws `not_found`, also for a finding that the caller may not see. */
+export async function askFinding(
+  questions: Questions,
+  reader: HourReader,
+  caller: Caller,
+  id: string,
+): Promise<FindingDetail> {
+  const facts = await questions.finding(id, scopeOf(caller));
+  if (facts === null) throw new ServiceError('not_found', `There is no finding ${id}`);
+  const { hours } = await readHours(reader, facts);
+  const finding = toFinding(facts.row);
+  return {
+    ...finding,
+    processes: facts.processes.map(toProcess),
+    timelines: timelines(facts, hours),
+    connections: facts.connections.map(toConnection),
+    story: storyOf(facts, hours),
+    cost: {
+      value: finding.value,
+      occupiedMs: facts.row.activeMs + facts.row.residentMs,
+      charged: toCharged(facts.charged),
+    },
+    history: facts.history.map(({ atMs, text }) => ({ at: toTime(atMs), text })),
+  };
+}

@@ -1,0 +1,67 @@
+/** Everything that pages, reports and metrics read, in the words of the contract. */
+import type { z } from 'zod';
+import type { Clock } from '../../clock.ts';
+import type { RateCards, Statement } from '../../contract/finance.ts';
+import type { FindingDetail, FindingList, FindingsQuery } from '../../contract/findings.ts';
+import type { DeviceList, DevicesQuery, NodeList, NodesQuery, SourceList } from '../../contract/fleet.ts';
+import type { JobDetail, JobList, JobsQuery } from '../../contract/jobs.ts';
+import type { LedgerAnswer, LedgerQuery } from '../../contract/ledger.ts';
+import type { Overview, OverviewQuery } from '../../contract/overview.ts';
+import type { Caller } from '../../domain/caller.ts';
+import type { Questions } from '../../store/questions.ts';
+import { toSource } from './completeness.ts';
+import { askRates, askStatement } from './finance.ts';
+import { askFinding, type HourReader } from './finding.ts';
+import { askFindings } from './findings.ts';
+import { askDevices, askNodes } from './fleet.ts';
+import { askJob, askJobs } from './jobs.ts';
+import { askLedger } from './ledger.ts';
+import { askMetrics, type MetricsAnswer } from './metrics.ts';
+import { askOverview } from './overview.ts';
+
+/** Each answer comes from one snapshot. All throw `ServiceError`: `invalid` and `not_found`. */
+export interface Queries {
+  /** Throws when the database does not answer. */
+  ready(): Promise<void>;
+  overview(query: z.output<typeof OverviewQuery>): Promise<Overview>;
+  ledger(query: z.output<typeof LedgerQuery>): Promise<LedgerAnswer>;
+  /** Owners see findings inside their accounts' jobs only; here and below others' are as if they were not there. */
+  findings(caller: Caller, query: z.output<typeof FindingsQuery>): Promise<FindingList>;
+  finding(caller: Caller, id: string): Promise<FindingDetail>;
+  jobs(caller: Caller, query: z.output<typeof JobsQuery>): Promise<JobList>;
+  job(caller: Caller, id: string): Promise<JobDetail>;
+  nodes(query: z.output<typeof NodesQuery>): Promise<NodeList>;
+  devices(query: z.output<typeof DevicesQuery>): Promise<DeviceList>;
+  rates(): Promise<RateCards>;
+  /** `period` is a month such as "2026-10". */
+  statement(period: string): Promise<Statement>;
+  sources(): Promise<SourceList>;
+  metrics(): Promise<MetricsAnswer>;
+}
+
+export function createQueries(
+  questions: Questions,
+  hours: HourReader,
+  clock: Clock,
+  cluster: string,
+): Queries {
+  return {
+    ready: () => questions.ready(),
+    overview: (query) => askOverview(questions, cluster, query, clock.nowMs()),
+    ledger: (query) => askLedger(questions, query, clock.nowMs()),
+    findings: (caller, query) => askFindings(questions, caller, query),
+    finding: (caller, id) => askFinding(questions, hours, caller, id),
+    jobs: (caller, query) => askJobs(questions, caller, query, clock.nowMs()),
+    job: (caller, id) => askJob(questions, caller, id),
+    nodes: (query) => askNodes(questions, query, clock.nowMs()),
+    devices: (query) => askDevices(questions, query),
+    rates: () => askRates(questions),
+    statement: (period) => askStatement(questions, cluster, period, clock.nowMs()),
+    async sources() {
+      const nowMs = clock.nowMs();
+      const { sources } = await questions.progress();
+      return { items: sources.map((source) => toSource(source, nowMs)) };
+    },
+    metrics: () => askMetrics(questions, clock.nowMs()),
+  };
+}

@@ -1,0 +1,89 @@
+/** What the domain needs to tell a finding's story, from what the store knows. */
+import { EVIDENCE, REASONS } from '../../domain/bucket.ts';
+import type { ObservedProcess, ProcessId } from '../../domain/cell.ts';
+import type { FindingSummary } from '../../domain/finding.ts';
+import { lengthMs } from '../../domain/interval.ts';
+import { DEFAULT_POLICY } from '../../domain/policy.ts';
+import { lineageOf } from '../../domain/process.ts';
+import { type Story, tellStory } from '../../domain/story.ts';
+import { createJudge } from '../../domain/verdict.ts';
+import type { FindingFacts } from '../../store/questions.ts';
+import type { HourRecord } from './finding.ts';
+
+/** What to say of polls where no batch of the time is left to ask. */
+const USUAL_POLL_MS = 5_000;
+
+function summaryOf({ row }: FindingFacts, process: ProcessId | null): FindingSummary {
+  const reasons = REASONS.filter((reason) => row.reasons.includes(reason));
+  return {
+    reason: REASONS.find((reason) => reason === row.reason) ?? 'no_job',
+    reasons,
+    evidence: EVIDENCE.find((evidence) => evidence === row.evidence) ?? null,
+    process,
+    insideJob: row.insideJob?.id ?? null,
+    devices: row.devices.map((device) => device.uuid),
+    activeMs: row.activeMs,
+    residentMs: row.residentMs,
+    provisionalMs: row.provisionalMs,
+    settledActiveMs: row.state === 'settled' ? Math.max(0, row.activeMs - row.provisionalMs) : 0,
+    firstMs: row.firstSeenMs,
+    lastMs: row.lastSeenMs,
+    state: row.state,
+    severity: row.severity,
+    strength: row.strength,
+  };
+}
+
+/** The newest fact of the busiest source process, and the hour that has it. */
+function findSource(
+  facts: FindingFacts,
+  hours: readonly HourRecord[],
+): { hour: HourRecord; process: ObservedProcess } | null {
+  const busiest = facts.processes
+    .filter((row) => row.role === 'source')
+    .map((row) => ({
+      id: row.id,
+      ms: row.time.reduce((sum, each) => sum + each.activeMs + each.residentMs, 0),
+    }))
+    .sort((a, b) => b.ms - a.ms)[0];
+  const wanted = busiest !== undefined && busiest.ms > 0 ? busiest.id : facts.row.source.process;
+  for (const hour of [...hours].reverse()) {
+    for (const process of hour.facts.processes.values()) if (process.id === wanted) return { hour, process };
+  }
+  return null;
+}
+
+/** The part of the finding's span in which its devices were not measured, as far as evidence is left. */
+function unobservedMs(facts: FindingFacts, hours: readonly HourRecord[]): number {
+  const span = { fromMs: facts.row.firstSeenMs, toMs: facts.row.lastSeenMs };
+  let sum = 0;
+  for (const hour of hours)
+    for (const { uuid } of facts.row.devices)
+      for (const gap of hour.gaps.get(uuid) ?? [])
+        sum += lengthMs({ fromMs: Math.max(gap.fromMs, span.fromMs), toMs: Math.min(gap.toMs, span.toMs) });
+  return sum;
+}
+
+export function storyOf(facts: FindingFacts, hours: readonly HourRecord[]): Story {
+  const source = findSource(facts, hours);
+  const newest = source?.hour ?? hours.at(-1) ?? null;
+  const { row } = facts;
+  return tellStory({
+    summary: summaryOf(facts, source?.process.id ?? null),
+    node: row.node,
+    devices: row.devices.map((device) => (device.index === null ? device.uuid : `GPU ${device.index}`)),
+    lineage: source ? [...lineageOf(source.process, source.hour.facts.processes)] : [],
+    ties: source ? createJudge(source.hour.facts).tiesOf(source.process.id) : null,
+    jobs: newest ? [...newest.facts.jobs.values()] : [],
+    holdings: hours.flatMap((hour) => hour.holdings),
+    deviceUuids: row.devices.map((device) => device.uuid),
+    sources: newest?.facts.sources ?? [],
+    policy: newest?.facts.policy ?? DEFAULT_POLICY,
+    unobservedMs: unobservedMs(facts, hours),
+    pollIntervalMs: newest?.pollIntervalMs ?? USUAL_POLL_MS,
+    externalConnections: facts.connections
+      .filter((connection) => connection.peerClass === 'external')
+      .reduce((sum, connection) => sum + connection.peers, 0),
+    running: row.running,
+  });
+}

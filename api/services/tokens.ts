@@ -1,0 +1,88 @@
+/** Bearer tokens: `glt_<id>_<secret>`. Only the SHA-256 of the secret is kept. */
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { Clock } from '../clock.ts';
+import type { Role } from '../contract/primitives.ts';
+import type { Caller } from '../domain/caller.ts';
+import type { PeopleStore, TokenRow } from '../store/people.ts';
+import { ServiceError } from './errors.ts';
+
+const ID_BYTES = 8;
+const SECRET_BYTES = 32;
+const TOKEN = /^glt_([0-9a-f]{16})_([A-Za-z0-9_-]{43})$/;
+/** `last used` is exact to this much: not every request is worth a write. */
+const USED_GRAIN_MS = 60_000;
+const NAME_CHARS = 100;
+
+export const hashSecret = (secret: string): string =>
+  createHash('sha256').update(secret, 'utf8').digest('hex');
+export const newSecret = (): string => randomBytes(SECRET_BYTES).toString('base64url');
+
+export interface NewToken {
+  readonly name: string;
+  readonly role: Role;
+  readonly node: string | null;
+  readonly accounts: readonly string[] | null;
+}
+
+/** A token as lists show it. */
+export type TokenView = Omit<TokenRow, 'hash'>;
+
+export interface Tokens {
+  /** `text` is the whole token; it cannot be had again. Throws `invalid` where role, node and accounts do not fit. */
+  create(token: NewToken): Promise<{ readonly id: string; readonly text: string }>;
+  list(): Promise<TokenView[]>;
+  /** False where there is no such token, or it is revoked already. */
+  revoke(id: string): Promise<boolean>;
+  /** Who a token stands for; null where it is malformed, unknown or revoked. */
+  check(text: string): Promise<{ readonly id: string; readonly caller: Caller } | null>;
+}
+
+/** An agent's token names one node, an owner's at least one account, and no other token names either. */
+function validate({ name, role, node, accounts }: NewToken): void {
+  const errors: { field: string; message: string }[] = [];
+  if (name.trim() === '' || name.length > NAME_CHARS)
+    errors.push({ field: 'name', message: `must have 1 to ${NAME_CHARS} characters` });
+  if ((role === 'agent') !== (node !== null))
+    errors.push({ field: 'node', message: role === 'agent' ? 'an agent needs one' : 'is for agents only' });
+  if ((role === 'owner') !== (accounts !== null && accounts.length > 0))
+    errors.push({
+      field: 'account',
+      message: role === 'owner' ? 'an owner needs at least one' : 'is for owners only',
+    });
+  if (errors.length > 0)
+    throw new ServiceError('invalid', errors.map((one) => `${one.field}: ${one.message}`).join('; '), errors);
+}
+
+export function createTokens(people: PeopleStore, clock: Clock): Tokens {
+  return {
+    async create(token) {
+      validate(token);
+      const id = randomBytes(ID_BYTES).toString('hex');
+      const secret = newSecret();
+      await people.addToken({
+        ...token,
+        id,
+        hash: hashSecret(secret),
+        createdAtMs: clock.nowMs(),
+        revokedAtMs: null,
+        lastUsedAtMs: null,
+      });
+      return { id, text: `glt_${id}_${secret}` };
+    },
+    list: async () => (await people.listTokens()).map(({ hash: _, ...view }) => view),
+    revoke: (id) => people.revokeToken(id, clock.nowMs()),
+    async check(text) {
+      const parts = TOKEN.exec(text);
+      const [, id, secret] = parts ?? [];
+      if (id === undefined || secret === undefined) return null;
+      const row = await people.findToken(id);
+      if (row === null || row.revokedAtMs !== null) return null;
+      const given = Buffer.from(hashSecret(secret), 'hex');
+      if (!timingSafeEqual(given, Buffer.from(row.hash, 'hex'))) return null;
+      const nowMs = clock.nowMs();
+      if (row.lastUsedAtMs === null || nowMs - row.lastUsedAtMs >= USED_GRAIN_MS)
+        await people.markTokenUsed(id, nowMs);
+      return { id, caller: { name: row.name, role: row.role, node: row.node, accounts: row.accounts } };
+    },
+  };
+}

@@ -1,0 +1,435 @@
+/**
+ * What pages, reports and metrics ask of a store. Every question is answered from one snapshot; the answers are rows,
+ * which `api/services/queries/` turns into what the contract says. Times are milliseconds UTC, `null` is "not known".
+ */
+
+import type { Sums } from '../contract/ledger.ts';
+import type { Role } from '../contract/primitives.ts';
+
+export type LedgerGroup = 'account' | 'user' | 'job' | 'node' | 'model' | 'device' | 'hour' | 'day';
+
+/** Which accounts' rows may be seen; null: all. */
+export interface Scope {
+  readonly accounts: readonly string[] | null;
+}
+export const scopeOf = (caller: { role: Role; accounts: readonly string[] | null }): Scope => ({
+  accounts: caller.role === 'owner' ? (caller.accounts ?? []) : null,
+});
+
+/** How far a node's time is booked, and what is known of its agent. */
+export interface NodeProgress {
+  readonly name: string;
+  readonly enrolled: boolean;
+  readonly lastHeardMs: number | null;
+  /** The end of what the agent has reported, and of what was booked as silence. */
+  readonly completeToMs: number | null;
+  readonly silentToMs: number | null;
+  /** The booked end of the first of its hours that still waits to be computed to its end; null: none waits. */
+  readonly waitingFromMs: number | null;
+}
+
+export interface SourceRow {
+  readonly source: string;
+  readonly sourceInstance: string;
+  readonly selfDeclared: boolean;
+  readonly completeToMs: number | null;
+  readonly lastHeardMs: number;
+  readonly jobs: number;
+}
+
+/** What completeness is made of. */
+export interface ProgressFacts {
+  readonly nodes: readonly NodeProgress[];
+  readonly sources: readonly SourceRow[];
+  readonly pendingCells: number;
+  /** The start of the first time whose verdict awaits a record; null: none does. */
+  readonly provisionalFromMs: number | null;
+}
+
+export interface LedgerQuestion {
+  /** Both full UTC hours. */
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly groups: readonly LedgerGroup[];
+  readonly maxRows: number;
+}
+export interface LedgerFactsRow extends Sums {
+  /** One value for each group: names and ids; hours and days as milliseconds; null account, user, job: nobody. */
+  readonly group: readonly (string | number | null)[];
+}
+export interface LedgerFacts {
+  readonly progress: ProgressFacts;
+  /** One more than `maxRows` where there would be more. */
+  readonly rows: readonly LedgerFactsRow[];
+}
+
+/** Active or allocated time at one rate. */
+export interface PricedMs {
+  readonly ms: number;
+  /** Millionths of the currency unit for a GPU-hour; null where no rate is set. */
+  readonly rateMicros: string | null;
+  readonly currency: string | null;
+}
+
+export interface JobRefRow {
+  readonly id: string;
+  readonly source: string;
+  readonly externalId: string;
+  readonly name: string;
+  readonly account: string;
+  readonly user: string | null;
+}
+
+export interface FindingRow {
+  /** Internal number: the tie-breaker of every order. */
+  readonly finding: number;
+  readonly id: string;
+  readonly kind: 'compute' | 'network' | 'integrity' | 'agent';
+  readonly severity: 'notice' | 'warn' | 'critical';
+  readonly strength: 'proof' | 'suspicion' | 'unobserved';
+  readonly state: 'provisional' | 'settled';
+  readonly running: boolean;
+  readonly mode: 'observe' | 'shadow' | 'live';
+  readonly cluster: string;
+  readonly node: string;
+  readonly reason: string;
+  readonly evidence: string | null;
+  readonly source: {
+    readonly process: string | null;
+    readonly pid: number | null;
+    readonly comm: string | null;
+    readonly executable: string | null;
+    readonly user: string | null;
+  };
+  readonly insideJob: JobRefRow | null;
+  readonly activeMs: number;
+  readonly residentMs: number;
+  readonly provisionalMs: number;
+  readonly firstSeenMs: number;
+  readonly lastSeenMs: number;
+  readonly recordedAtMs: number;
+  readonly reasons: readonly string[];
+  readonly devices: readonly {
+    readonly uuid: string;
+    readonly index: number | null;
+    readonly model: string | null;
+  }[];
+  readonly priced: readonly PricedMs[];
+  /** What the list was ordered by: text, number. */
+  readonly sortKey: number;
+}
+
+export interface FindingsQuestion extends Scope {
+  readonly fromMs: number | null;
+  readonly toMs: number | null;
+  readonly kind: string | null;
+  readonly reason: string | null;
+  readonly state: string | null;
+  readonly running: boolean | null;
+  readonly mode: string | null;
+  readonly node: string | null;
+  readonly search: string | null;
+  readonly sort: 'lastSeen' | 'firstSeen' | 'activeMs' | 'residentMs' | 'value' | 'severity';
+  readonly descending: boolean;
+  readonly after: { readonly sortKey: number; readonly finding: number } | null;
+  readonly limit: number;
+}
+
+export interface ProcessRow {
+  readonly id: string;
+  readonly bootId: string;
+  readonly pid: number;
+  readonly startTicks: number | null;
+  readonly startedMs: number | null;
+  readonly exitedMs: number | null;
+  readonly parentId: string | null;
+  readonly user: string | null;
+  readonly uid: number | null;
+  readonly comm: string;
+  readonly executablePath: string | null;
+  readonly executableDevice: string | null;
+  readonly executableInode: string | null;
+  readonly executableDeleted: boolean;
+  readonly commandLine: string | null;
+  readonly commandLineCut: boolean;
+  readonly cgroup: string;
+  readonly boundary: string | null;
+  readonly role: 'source' | 'ancestor' | 'sibling' | 'declared';
+  readonly claims: readonly { readonly name: string; readonly value: string }[];
+  readonly unreadable: readonly string[];
+  /** What it did on each device, over all hours. */
+  readonly time: readonly {
+    readonly device: string;
+    readonly activeMs: number;
+    readonly residentMs: number;
+  }[];
+}
+
+export interface ConnectionRow {
+  readonly process: string;
+  readonly pid: number | null;
+  readonly comm: string | null;
+  readonly kind: 'established' | 'attempt' | 'listening';
+  readonly peerClass: 'loopback' | 'internal' | 'external';
+  readonly localPort: number;
+  readonly peers: number;
+  /** `address:port`, one a line; null where retention erased them. */
+  readonly examples: string | null;
+  readonly firstMs: number;
+  readonly lastMs: number;
+}
+
+/** Time of a finding on devices that a job held, at one rate. */
+export interface ChargedRow extends JobRefRow, PricedMs {}
+
+export interface FindingHistoryRow {
+  readonly atMs: number;
+  readonly text: string;
+}
+
+export interface FindingHourRow {
+  readonly hourMs: number;
+  /** Internal number, as the batch store takes it. */
+  readonly node: number;
+  readonly device: string;
+  readonly index: number | null;
+  readonly firstMs: number;
+  readonly lastMs: number;
+}
+
+export interface FindingFacts {
+  readonly row: FindingRow;
+  readonly processes: readonly ProcessRow[];
+  readonly connections: readonly ConnectionRow[];
+  readonly charged: readonly ChargedRow[];
+  readonly history: readonly FindingHistoryRow[];
+  readonly hours: readonly FindingHourRow[];
+}
+
+export interface JobsQuestion extends Scope {
+  readonly fromMs: number | null;
+  readonly toMs: number | null;
+  readonly account: string | null;
+  readonly user: string | null;
+  readonly source: string | null;
+  readonly running: boolean | null;
+  readonly search: string | null;
+  readonly nowMs: number;
+  readonly after: { readonly startMs: number; readonly job: number } | null;
+  readonly limit: number;
+}
+
+export interface JobVersionRow {
+  /** Internal number. */
+  readonly job: number;
+  readonly id: string;
+  readonly cluster: string;
+  readonly source: string;
+  readonly sourceInstance: string;
+  readonly externalId: string;
+  readonly incarnation: number;
+  readonly selfDeclared: boolean;
+  readonly name: string;
+  readonly account: string;
+  readonly user: string | null;
+  readonly uid: number | null;
+  readonly startMs: number;
+  readonly endMs: number | null;
+  readonly root: {
+    readonly node: string;
+    readonly bootId: string;
+    readonly pid: number;
+    readonly startTicks: number;
+  } | null;
+  readonly version: number;
+  readonly firstRecordedAtMs: number;
+  readonly recordedAtMs: number;
+  readonly recordedBy: string;
+  readonly boundaries: readonly string[];
+  readonly executables: readonly string[];
+  readonly allocations: readonly {
+    readonly node: string;
+    readonly devices: readonly string[] | null;
+    readonly count: number | null;
+    readonly fromMs: number;
+    readonly toMs: number | null;
+    readonly shareMilli: number;
+  }[];
+}
+export interface JobUseRow {
+  readonly allocatedMs: number;
+  readonly usedMs: number;
+  readonly heldMs: number;
+  readonly unaccountedInsideMs: number;
+  readonly unobservedInsideMs: number;
+}
+/** The newest version of a job. `use` null: it has held nothing yet. */
+export interface JobRow extends JobVersionRow {
+  readonly use: JobUseRow | null;
+}
+export interface JobInsideRow {
+  readonly executable: string;
+  readonly bucket: 'used' | 'unaccounted';
+  readonly reason: string | null;
+  readonly suspicious: boolean;
+  readonly processes: number;
+  readonly activeMs: number;
+  readonly finding: string | null;
+}
+export interface JobDeviceRow extends Sums {
+  readonly node: string;
+  readonly device: string;
+  readonly index: number | null;
+  /** A process of the job was seen on it. */
+  readonly bound: boolean;
+}
+export interface JobFacts {
+  readonly row: JobRow;
+  readonly versions: readonly JobVersionRow[];
+  readonly inside: readonly JobInsideRow[];
+  readonly devices: readonly JobDeviceRow[];
+}
+
+export interface NodesQuestion {
+  readonly search: string | null;
+  /** Name of the last node of the page before. */
+  readonly after: string | null;
+  readonly limit: number;
+  /** Where `last24h` begins: a full UTC hour. */
+  readonly sinceMs: number;
+}
+export interface NodeRow {
+  /** Internal number. */
+  readonly number: number;
+  readonly name: string;
+  readonly cluster: string;
+  readonly group: string;
+  readonly mode: 'observe' | 'shadow' | 'live';
+  readonly enrolled: boolean;
+  readonly stream: string | null;
+  readonly seq: number | null;
+  readonly version: string | null;
+  readonly driverVersion: string | null;
+  readonly bootId: string | null;
+  readonly pollIntervalMs: number | null;
+  readonly lastHeardMs: number | null;
+  readonly completeToMs: number | null;
+  readonly silentToMs: number | null;
+  readonly devices: number;
+  readonly models: readonly string[];
+  readonly last24h: Sums | null;
+  readonly problems: readonly { readonly atMs: number; readonly source: string; readonly message: string }[];
+}
+
+export interface DevicesQuestion {
+  readonly node: string | null;
+  readonly model: string | null;
+  readonly after: { readonly node: string; readonly index: number; readonly uuid: string } | null;
+  readonly limit: number;
+}
+export interface DeviceRow {
+  readonly uuid: string;
+  readonly node: string;
+  readonly index: number | null;
+  readonly minor: number | null;
+  readonly busId: string | null;
+  readonly model: string;
+  readonly memoryBytes: number | null;
+  readonly migEnabled: boolean;
+  readonly capacityFromMs: number | null;
+  readonly capacityToMs: number | null;
+  /** Largest bucket of the newest booked minute; null: nothing is booked yet. */
+  readonly now: 'used' | 'held' | 'unaccounted' | 'idle' | 'unobserved' | null;
+}
+
+export interface RateCardRow {
+  readonly version: number;
+  readonly effectiveFromMs: number;
+  readonly currency: string;
+  readonly recordedAtMs: number;
+  readonly recordedBy: string;
+  readonly rates: readonly { readonly model: string; readonly micros: string }[];
+}
+
+/** What one holder had of one device in one UTC day at one rate. */
+export interface ChargeRow extends Sums {
+  /** null: held by nobody. */
+  readonly account: string | null;
+  readonly job: string | null;
+  readonly model: string;
+  readonly dayMs: number;
+  readonly rateMicros: string | null;
+  readonly currency: string | null;
+}
+export interface StatementQuestionFacts {
+  readonly progress: ProgressFacts;
+  readonly charges: readonly ChargeRow[];
+  readonly capacityMs: number;
+}
+
+/** Unaccounted executing time at one rate. */
+export interface UnaccountedFacts {
+  readonly settledMs: number;
+  readonly provisionalMs: number;
+  readonly rateMicros: string | null;
+  readonly currency: string | null;
+}
+
+export interface OverviewQuestion {
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly series: 'hour' | 'day';
+  readonly todayMs: number;
+  readonly monthMs: number;
+  readonly nowMs: number;
+  /** Findings recorded since then are new. */
+  readonly newSinceMs: number;
+  readonly worst: number;
+}
+export interface OverviewFacts {
+  readonly progress: ProgressFacts;
+  readonly devices: number;
+  /** Of the rate card that holds now; null: none does. */
+  readonly currency: string | null;
+  readonly series: readonly LedgerFactsRow[];
+  /** Of the asked range, of today, of this month. */
+  readonly range: readonly UnaccountedFacts[];
+  readonly today: readonly UnaccountedFacts[];
+  readonly month: readonly UnaccountedFacts[];
+  readonly counts: { readonly stillRunning: number; readonly awaiting: number; readonly newSince: number };
+  readonly worst: readonly FindingRow[];
+}
+
+export interface FindingCountRow {
+  readonly state: 'provisional' | 'settled';
+  readonly severity: string;
+  readonly mode: string;
+  readonly running: boolean;
+  readonly count: number;
+  readonly activeMs: number;
+}
+export interface MetricsFacts {
+  readonly progress: ProgressFacts;
+  readonly month: readonly LedgerFactsRow[];
+  readonly findings: readonly FindingCountRow[];
+  readonly dirtyNodeHours: number;
+}
+
+export interface Questions {
+  /** Throws when the database does not answer. */
+  ready(): Promise<void>;
+  progress(): Promise<ProgressFacts>;
+  ledger(asked: LedgerQuestion): Promise<LedgerFacts>;
+  overview(asked: OverviewQuestion): Promise<OverviewFacts>;
+  findings(asked: FindingsQuestion): Promise<FindingRow[]>;
+  finding(id: string, scope: Scope): Promise<FindingFacts | null>;
+  jobs(asked: JobsQuestion): Promise<JobRow[]>;
+  job(id: string, scope: Scope): Promise<JobFacts | null>;
+  nodes(asked: NodesQuestion): Promise<NodeRow[]>;
+  devices(asked: DevicesQuestion): Promise<DeviceRow[]>;
+  rateCards(): Promise<RateCardRow[]>;
+  /** Everything between two full UTC hours. */
+  statement(fromMs: number, toMs: number): Promise<StatementQuestionFacts>;
+  metrics(monthMs: number, nowMs: number): Promise<MetricsFacts>;
+  close(): Promise<void>;
+}

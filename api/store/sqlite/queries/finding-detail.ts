@@ -1,0 +1,143 @@
+/** What one finding is made of: processes with their lineage, connections, who was charged, what was said before. */
+import type {
+  ChargedRow,
+  ConnectionRow,
+  FindingHistoryRow,
+  FindingHourRow,
+  ProcessRow,
+} from '../../questions.ts';
+import { cardAt, rateOn } from './finding-rows.ts';
+import { listParameter, type Reader } from './reader.ts';
+
+/** A lineage deeper than this is cut; a source with more descendants shows the busiest. */
+const LINEAGE_MAX = 64;
+const PROCESSES_MAX = 300;
+const CONNECTIONS_MAX = 500;
+const HOURS_MAX = 24 * 366;
+
+/** The source (the finding's root and every process in its parts), its ancestors, its descendants, and the job's own. */
+const FAMILY = `
+  WITH RECURSIVE own(process) AS (
+    SELECT process FROM findings WHERE finding = @finding AND process IS NOT NULL
+    UNION SELECT process FROM finding_parts WHERE finding = @finding AND process IS NOT NULL),
+  up(process, depth) AS (
+    SELECT process, 0 FROM own
+    UNION SELECT q.process, u.depth + 1 FROM up u JOIN processes p ON p.process = u.process
+      JOIN processes q ON q.node = p.node AND q.boot_id = p.boot_id AND q.key = p.parent_key
+      WHERE u.depth < ${LINEAGE_MAX}),
+  root AS (SELECT p.process, p.node, p.boot_id, p.key FROM findings f JOIN processes p ON p.process = f.process
+    WHERE f.finding = @finding),
+  down(process, key, depth) AS (
+    SELECT process, key, 0 FROM root
+    UNION SELECT q.process, q.key, d.depth + 1 FROM down d JOIN root r
+      JOIN processes q ON q.node = r.node AND q.boot_id = r.boot_id AND q.parent_key = d.key
+      WHERE d.depth < ${LINEAGE_MAX}),
+  siblings AS (
+    SELECT q.process FROM findings f JOIN processes p ON p.process = f.process
+      JOIN processes q ON q.node = p.node AND q.boot_id = p.boot_id AND q.parent_key = p.parent_key
+    WHERE f.finding = @finding LIMIT ${PROCESSES_MAX}),
+  declared AS (
+    SELECT DISTINCT e.process FROM findings f JOIN entries e ON e.job = f.job AND e.node = f.node
+    WHERE f.finding = @finding AND e.bucket = 'used' AND e.process IS NOT NULL
+      AND e.to_ms > f.first_seen_ms AND e.from_ms < f.last_seen_ms LIMIT ${PROCESSES_MAX}),
+  declared_up(process, depth) AS (
+    SELECT process, 0 FROM declared
+    UNION SELECT q.process, u.depth + 1 FROM declared_up u JOIN processes p ON p.process = u.process
+      JOIN processes q ON q.node = p.node AND q.boot_id = p.boot_id AND q.key = p.parent_key
+      WHERE u.depth < ${LINEAGE_MAX}),
+  family(process, role) AS (
+    SELECT process, 0 FROM own UNION ALL SELECT process, 0 FROM down
+    UNION ALL SELECT process, 1 FROM up UNION ALL SELECT process, 2 FROM declared
+    UNION ALL SELECT process, 3 FROM siblings UNION ALL SELECT process, 3 FROM declared_up)
+  SELECT process, min(role) AS role FROM family GROUP BY process ORDER BY role, process LIMIT ${PROCESSES_MAX}`;
+
+const PROCESSES = `
+  SELECT p.process AS number, p.boot_id || '/' || p.key AS id, p.boot_id AS bootId, p.pid, p.start_ticks AS startTicks,
+    p.started_ms AS startedMs, p.exited_ms AS exitedMs, p.boot_id || '/' || p.parent_key AS parentId, u.user_name AS user,
+    p.uid, p.comm, p.executable_path AS executablePath, p.executable_device AS executableDevice,
+    p.executable_inode AS executableInode, p.executable_deleted AS executableDeleted, u.command_line AS commandLine,
+    coalesce(u.command_line_cut, 0) AS commandLineCut, p.cgroup, p.boundary
+  FROM processes p LEFT JOIN personal u ON u.digest = p.personal
+  WHERE p.process IN (SELECT value FROM json_each(@processes))`;
+const CLAIMS = `SELECT process, name, value FROM process_claims
+  WHERE process IN (SELECT value FROM json_each(@processes)) ORDER BY process, ordinal`;
+const UNREADABLE = `SELECT process, what FROM process_unreadable
+  WHERE process IN (SELECT value FROM json_each(@processes)) ORDER BY process, ordinal`;
+const PROCESS_TIME = `
+  SELECT e.process, v.uuid AS device, sum(CASE WHEN e.activity = 'active' THEN e.ms ELSE 0 END) AS activeMs,
+    sum(CASE WHEN e.activity = 'active' THEN 0 ELSE e.ms END) AS residentMs
+  FROM entries e JOIN devices v ON v.device = e.device
+  WHERE e.process IN (SELECT value FROM json_each(@processes)) GROUP BY e.process, v.uuid ORDER BY v.uuid`;
+const CONNECTIONS = `
+  SELECT p.boot_id || '/' || p.key AS process, p.pid, p.comm, c.kind, c.peer_class AS peerClass, c.local_port AS localPort,
+    max(c.peers) AS peers, group_concat(u.peers, char(10)) AS examples, min(c.first_ms) AS firstMs, max(c.last_ms) AS lastMs
+  FROM connections c JOIN processes p ON p.process = c.process LEFT JOIN personal u ON u.digest = c.personal
+  WHERE c.process IN (SELECT value FROM json_each(@processes))
+  GROUP BY c.process, c.kind, c.peer_class, c.local_port ORDER BY firstMs, p.pid LIMIT ${CONNECTIONS_MAX}`;
+const CHARGED = `
+  WITH parts AS (
+    SELECT q.holder, v.model, ${cardAt('q.hour_ms')} AS card, q.active_ms + q.resident_ms AS ms
+    FROM finding_parts q JOIN devices v ON v.device = q.device WHERE q.finding = @finding AND q.holder IS NOT NULL)
+  SELECT j.id, s.name AS source, j.external_id AS externalId, j.name, j.account, j.user_name AS user, sum(p.ms) AS ms,
+    ${rateOn('p.card', 'p.model')} AS rateMicros, (SELECT currency FROM rate_cards WHERE version = p.card) AS currency
+  FROM parts p JOIN jobs j ON j.job = p.holder JOIN sources s ON s.source = j.source
+  GROUP BY p.holder, p.model, p.card ORDER BY ms DESC`;
+const HISTORY = 'SELECT at_ms AS atMs, text FROM finding_history WHERE finding = @finding ORDER BY ordinal';
+const HOURS = `
+  SELECT q.hour_ms AS hourMs, q.node, v.uuid AS device, v.device_index AS "index", min(q.first_ms) AS firstMs,
+    max(q.last_ms) AS lastMs
+  FROM finding_parts q JOIN devices v ON v.device = q.device WHERE q.finding = @finding
+  GROUP BY q.hour_ms, q.node, q.device ORDER BY q.hour_ms DESC, v.device_index LIMIT ${HOURS_MAX}`;
+
+const ROLES = ['source', 'ancestor', 'declared', 'sibling'] as const;
+
+type ProcessColumns = Omit<
+  ProcessRow,
+  'role' | 'claims' | 'unreadable' | 'time' | 'commandLineCut' | 'executableDeleted'
+> & { number: number; commandLineCut: number; executableDeleted: number | null };
+
+export interface FindingDetailQuestions {
+  processes(finding: number): { rows: ProcessRow[]; connections: ConnectionRow[] };
+  charged(finding: number): ChargedRow[];
+  history(finding: number): FindingHistoryRow[];
+  /** Where and when it was seen, newest hour first. */
+  hours(finding: number): FindingHourRow[];
+}
+
+export function findingDetailQuestions(reader: Reader): FindingDetailQuestions {
+  const family = reader.question<{ process: number; role: number }>(FAMILY);
+  const processRows = reader.question<ProcessColumns>(PROCESSES);
+  const claims = reader.question<{ process: number; name: string; value: string }>(CLAIMS);
+  const unreadable = reader.question<{ process: number; what: string }>(UNREADABLE);
+  const time = reader.question<{ process: number } & ProcessRow['time'][number]>(PROCESS_TIME);
+  const connections = reader.question<ConnectionRow>(CONNECTIONS);
+  const charged = reader.question<ChargedRow>(CHARGED);
+  const history = reader.question<FindingHistoryRow>(HISTORY);
+  const hours = reader.question<FindingHourRow>(HOURS);
+  return {
+    processes(finding) {
+      const roles = new Map(
+        family.all({ finding }).map((row) => [row.process, ROLES[row.role] ?? 'sibling']),
+      );
+      const processes = listParameter([...roles.keys()]);
+      const claimsOf = Map.groupBy(claims.all({ processes }), (row) => row.process);
+      const unreadableOf = Map.groupBy(unreadable.all({ processes }), (row) => row.process);
+      const timeOf = Map.groupBy(time.all({ processes }), (row) => row.process);
+      const rows = processRows.all({ processes }).map(
+        ({ number, ...row }): ProcessRow => ({
+          ...row,
+          commandLineCut: row.commandLineCut === 1,
+          executableDeleted: row.executableDeleted === 1,
+          role: roles.get(number) ?? 'sibling',
+          claims: (claimsOf.get(number) ?? []).map(({ name, value }) => ({ name, value })),
+          unreadable: (unreadableOf.get(number) ?? []).map((one) => one.what),
+          time: timeOf.get(number) ?? [],
+        }),
+      );
+      return { rows, connections: connections.all({ processes }) };
+    },
+    charged: (finding) => charged.all({ finding }),
+    history: (finding) => history.all({ finding }),
+    hours: (finding) => hours.all({ finding }),
+  };
+}

@@ -1,0 +1,76 @@
+/** GPU time by account, user, job, node, model, device, hour, day: from the hourly and daily sums only. */
+import type { LedgerFactsRow, LedgerGroup, LedgerQuestion } from '../../questions.ts';
+import type { Question, Reader } from './reader.ts';
+
+const DAY_MS = 86_400_000;
+
+/** The sums of `Sums`, over rows called `l`. */
+export const SUM_COLUMNS = `
+  coalesce(sum(l.capacity_ms), 0) AS capacityMs, coalesce(sum(l.used_ms), 0) AS usedMs,
+  coalesce(sum(l.held_ms), 0) AS heldMs, coalesce(sum(l.unaccounted_ms), 0) AS unaccountedMs,
+  coalesce(sum(l.idle_ms), 0) AS idleMs, coalesce(sum(l.unobserved_ms), 0) AS unobservedMs,
+  coalesce(sum(l.allocated_ms), 0) AS allocatedMs,
+  coalesce(sum(l.unaccounted_active_ms), 0) AS unaccountedActiveMs,
+  coalesce(sum(l.unaccounted_provisional_ms), 0) AS unaccountedProvisionalMs,
+  coalesce(sum(l.unaccounted_inside_ms), 0) AS unaccountedInsideMs,
+  coalesce(sum(l.unobserved_inside_ms), 0) AS unobservedInsideMs`;
+
+const PLAIN_COLUMNS = `capacity_ms, used_ms, held_ms, unaccounted_ms, idle_ms, unobserved_ms, allocated_ms,
+  unaccounted_active_ms, unaccounted_provisional_ms, unaccounted_inside_ms, unobserved_inside_ms`;
+
+/** Hours of the question that no full UTC day holds, and days; together they cover it once. */
+const COARSE_ROWS = `
+  SELECT day_ms, node, model, account, user_name, ${PLAIN_COLUMNS}
+  FROM ledger_days WHERE day_ms >= @dayFromMs AND day_ms < @dayToMs
+  UNION ALL
+  SELECT h.hour_ms - h.hour_ms % 86400000, h.node, v.model, h.account, h.user_name, ${PLAIN_COLUMNS}
+  FROM ledger_hours h JOIN devices v ON v.device = h.device
+  WHERE (h.hour_ms >= @fromMs AND h.hour_ms < min(@dayFromMs, @toMs))
+     OR (h.hour_ms >= max(@dayToMs, @fromMs) AND h.hour_ms < @toMs)`;
+
+const FINE_ROWS = `
+  SELECT h.hour_ms, h.hour_ms - h.hour_ms % 86400000 AS day_ms, h.node, h.device, v.uuid, v.model, h.holder,
+    h.account, h.user_name, ${PLAIN_COLUMNS}
+  FROM ledger_hours h JOIN devices v ON v.device = h.device
+  WHERE h.hour_ms >= @fromMs AND h.hour_ms < @toMs`;
+
+/** What each group selects from a row `l`. */
+const GROUP_SQL: Readonly<Record<LedgerGroup, string>> = {
+  account: "nullif(l.account, '')",
+  user: "nullif(l.user_name, '')",
+  job: '(SELECT j.id FROM jobs j WHERE j.job = l.holder)',
+  node: '(SELECT n.name FROM nodes n WHERE n.node = l.node)',
+  model: 'l.model',
+  device: 'l.uuid',
+  hour: 'l.hour_ms',
+  day: 'l.day_ms',
+};
+const FINE_GROUPS: ReadonlySet<LedgerGroup> = new Set(['job', 'device', 'hour']);
+
+function statementFor(groups: readonly LedgerGroup[]): string {
+  const fine = groups.some((group) => FINE_GROUPS.has(group));
+  const keys = groups.map((group, index) => `${GROUP_SQL[group]} AS g${index}`);
+  const places = groups.map((_, index) => String(index + 1)).join(', ');
+  return `SELECT ${keys.join(', ')}, ${SUM_COLUMNS} FROM (${fine ? FINE_ROWS : COARSE_ROWS}) l
+    GROUP BY ${places} ORDER BY ${places} LIMIT @limit`;
+}
+
+type GroupValue = string | number | null;
+type Row = Omit<LedgerFactsRow, 'group'> & { g0: GroupValue; g1?: GroupValue; g2?: GroupValue };
+
+export function ledgerQuestion(reader: Reader): (asked: LedgerQuestion) => LedgerFactsRow[] {
+  const prepared = new Map<string, Question<Row>>();
+  return ({ fromMs, toMs, groups, maxRows }) => {
+    const sql = statementFor(groups);
+    const question = prepared.get(sql) ?? reader.question<Row>(sql);
+    prepared.set(sql, question);
+    const dayFromMs = Math.ceil(fromMs / DAY_MS) * DAY_MS;
+    const dayToMs = Math.max(dayFromMs, Math.floor(toMs / DAY_MS) * DAY_MS);
+    return question
+      .all({ fromMs, toMs, dayFromMs, dayToMs, limit: maxRows + 1 })
+      .map(({ g0, g1 = null, g2 = null, ...sums }) => ({
+        ...sums,
+        group: [g0, g1, g2].slice(0, groups.length),
+      }));
+  };
+}

@@ -1,0 +1,119 @@
+/** The questions of pages and reports, on a read-only connection of their own. */
+import type { LedgerFactsRow, Questions } from '../../questions.ts';
+import { openDatabase } from '../connection.ts';
+import { financeQuestions } from './finance.ts';
+import { findingDetailQuestions } from './finding-detail.ts';
+import { findingQuestions } from './finding-rows.ts';
+import { fleetQuestions } from './fleet.ts';
+import { jobInsideQuestions } from './job-inside.ts';
+import { jobQuestions } from './jobs.ts';
+import { ledgerQuestion } from './ledger.ts';
+import { progressQuestions } from './progress.ts';
+import { createReader } from './reader.ts';
+import { unaccountedQuestions } from './unaccounted.ts';
+
+const HOUR_MS = 3_600_000;
+const SERIES_MAX = 10_000;
+
+/** Opens a database that has been migrated. Throws `StoreError`. */
+export function openQuestions(file: string): Questions {
+  const reader = createReader(openDatabase({ file, readOnly: true, nowMs: 0 }));
+  const { progress } = progressQuestions(reader);
+  const ledger = ledgerQuestion(reader);
+  const findings = findingQuestions(reader);
+  const detail = findingDetailQuestions(reader);
+  const jobs = jobQuestions(reader);
+  const inside = jobInsideQuestions(reader);
+  const fleet = fleetQuestions(reader);
+  const finance = financeQuestions(reader);
+  const unaccounted = unaccountedQuestions(reader);
+  const ready = reader.question<{ one: number }>('SELECT 1 AS one FROM sequence');
+  const devices = reader.question<{ count: number }>(
+    'SELECT count(*) AS count FROM capacity WHERE to_ms IS NULL',
+  );
+  const dirty = reader.question<{ count: number }>('SELECT count(*) AS count FROM dirty_hours');
+
+  /** One kind of group over full hours. */
+  const series = (fromMs: number, toMs: number, group: 'hour' | 'day' | 'model'): LedgerFactsRow[] =>
+    ledger({ fromMs, toMs, groups: [group], maxRows: SERIES_MAX });
+  const hourAfter = (ms: number): number => Math.ceil(ms / HOUR_MS) * HOUR_MS;
+
+  return {
+    async ready() {
+      if (ready.first({}) === null) throw new Error('the database is empty');
+    },
+    progress: async () => reader.snapshot(progress),
+    ledger: async (asked) => reader.snapshot(() => ({ progress: progress(), rows: ledger(asked) })),
+    overview: async (asked) =>
+      reader.snapshot(() => ({
+        progress: progress(),
+        devices: devices.first({})?.count ?? 0,
+        currency: finance.rateCards().find((card) => card.effectiveFromMs <= asked.nowMs)?.currency ?? null,
+        series: series(asked.fromMs, asked.toMs, asked.series),
+        range: unaccounted.active(asked.fromMs, asked.toMs),
+        today: unaccounted.active(asked.todayMs, hourAfter(asked.nowMs)),
+        month: unaccounted.active(asked.monthMs, hourAfter(asked.nowMs)),
+        counts: unaccounted.counts(asked.newSinceMs),
+        worst: findings.list({
+          accounts: null,
+          fromMs: asked.fromMs,
+          toMs: asked.toMs,
+          kind: null,
+          reason: null,
+          state: null,
+          running: null,
+          mode: 'live',
+          node: null,
+          search: null,
+          sort: 'severity',
+          descending: true,
+          after: null,
+          limit: asked.worst,
+        }),
+      })),
+    findings: async (asked) => reader.snapshot(() => findings.list(asked)),
+    finding: async (id, { accounts }) =>
+      reader.snapshot(() => {
+        const row = findings.one(id, accounts);
+        if (row === null) return null;
+        const { rows, connections } = detail.processes(row.finding);
+        return {
+          row,
+          processes: rows,
+          connections,
+          charged: detail.charged(row.finding),
+          history: detail.history(row.finding),
+          hours: detail.hours(row.finding),
+        };
+      }),
+    jobs: async (asked) => reader.snapshot(() => jobs.list(asked)),
+    job: async (id, { accounts }) =>
+      reader.snapshot(() => {
+        const row = jobs.one(id, accounts);
+        if (row === null) return null;
+        return {
+          row,
+          versions: jobs.versions(row.job),
+          inside: inside.inside(row.job),
+          devices: inside.devices(row.job),
+        };
+      }),
+    nodes: async (asked) => reader.snapshot(() => fleet.nodes(asked)),
+    devices: async (asked) => reader.snapshot(() => fleet.devices(asked)),
+    rateCards: async () => reader.snapshot(finance.rateCards),
+    statement: async (fromMs, toMs) =>
+      reader.snapshot(() => ({
+        progress: progress(),
+        charges: finance.charges(fromMs, toMs),
+        capacityMs: finance.capacityMs(fromMs, toMs),
+      })),
+    metrics: async (monthMs, nowMs) =>
+      reader.snapshot(() => ({
+        progress: progress(),
+        month: series(monthMs, hourAfter(nowMs), 'model'),
+        findings: unaccounted.byState(),
+        dirtyNodeHours: dirty.first({})?.count ?? 0,
+      })),
+    close: async () => reader.close(),
+  };
+}

@@ -1,0 +1,60 @@
+/** How complete the books are. */
+import type { NodeProgress, ProgressFacts, SourceRow } from '../../questions.ts';
+import type { Reader } from './reader.ts';
+
+const NODES = `
+  WITH fleet AS (SELECT DISTINCT node FROM capacity WHERE to_ms IS NULL),
+  booked AS (
+    SELECT d.node, d.hour_ms, coalesce(max(c.booked_to_ms), d.hour_ms) AS booked_to_ms
+    FROM dirty_hours d LEFT JOIN cells c ON c.node = d.node AND c.hour_ms = d.hour_ms
+    GROUP BY d.node, d.hour_ms
+  ),
+  waiting AS (
+    SELECT node, min(booked_to_ms) AS booked_to_ms FROM booked
+    WHERE booked_to_ms < hour_ms + 3600000 GROUP BY node
+  )
+  SELECT n.name, n.enrolled_at_ms IS NOT NULL AS enrolled, s.last_heard_ms AS lastHeardMs,
+    s.complete_to_ms AS completeToMs, s.silent_to_ms AS silentToMs, w.booked_to_ms AS waitingFromMs
+  FROM nodes n
+  LEFT JOIN fleet f ON f.node = n.node
+  LEFT JOIN node_state s ON s.node = n.node
+  LEFT JOIN waiting w ON w.node = n.node
+  WHERE f.node IS NOT NULL OR NOT EXISTS (SELECT 1 FROM fleet)
+  ORDER BY n.name`;
+
+const SOURCES = `
+  SELECT s.name AS source, s.instance AS sourceInstance, s.self_declared AS selfDeclared,
+    s.complete_to_ms AS completeToMs, s.last_heard_ms AS lastHeardMs,
+    (SELECT count(*) FROM jobs j WHERE j.source = s.source) AS jobs
+  FROM sources s ORDER BY s.name, s.instance`;
+
+const PENDING = `
+  SELECT coalesce(sum((SELECT count(*) FROM devices v WHERE v.node = d.node)), 0) AS cells FROM dirty_hours d`;
+
+const PROVISIONAL = `
+  SELECT min(e.from_ms) AS fromMs
+  FROM cells c JOIN entries e ON e.hour_ms = c.hour_ms AND e.node = c.node AND e.device = c.device
+  WHERE c.settles_at_ms IS NOT NULL AND e.provisional = 1`;
+
+export interface ProgressQuestions {
+  progress(): ProgressFacts;
+  sources(): SourceRow[];
+}
+
+export function progressQuestions(reader: Reader): ProgressQuestions {
+  const nodes = reader.question<Omit<NodeProgress, 'enrolled'> & { enrolled: number }>(NODES);
+  const sourceRows = reader.question<Omit<SourceRow, 'selfDeclared'> & { selfDeclared: number }>(SOURCES);
+  const pending = reader.question<{ cells: number }>(PENDING);
+  const provisional = reader.question<{ fromMs: number | null }>(PROVISIONAL);
+  const sources = (): SourceRow[] =>
+    sourceRows.all({}).map((row) => ({ ...row, selfDeclared: row.selfDeclared === 1 }));
+  return {
+    sources,
+    progress: () => ({
+      nodes: nodes.all({}).map((row) => ({ ...row, enrolled: row.enrolled === 1 })),
+      sources: sources(),
+      pendingCells: pending.first({})?.cells ?? 0,
+      provisionalFromMs: provisional.first({})?.fromMs ?? null,
+    }),
+  };
+}
