@@ -114,9 +114,11 @@ function isSaved(value: unknown): value is SavedProcess {
   return hasSavedShape(value) && fitsTogether(value);
 }
 
-/** The digest must be of the text beside it, or none of both be there. */
+/** The key must be the pid's; the digest must be of the text beside it, or none of both be there. */
 function fitsTogether(value: unknown): boolean {
   if (!isObject(value) || !isObject(value['fact'])) return false;
+  const { key, pid } = value['fact'];
+  if (typeof key !== 'string' || !key.startsWith(`${pid}/`)) return false;
   const digest = value['fact']['personal'];
   if (value['personal'] === null) return digest === null;
   return digest === digestOf(value['salt'], value['personal']);

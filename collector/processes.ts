@@ -73,7 +73,7 @@ export function createProcessTable(
     redact: createRedactor(config.secretOptions ?? []),
     userName: createUserNames(ports.files, config.passwdPath),
     newSalt,
-    bootTimeMs: procfs.bootTimeMs(),
+    bootTimeMs: procfs.bootTimeMs(ports.clock.wallMs()),
   });
   const members = new JobMembers(procfs);
   const owners = new SocketOwners(createSocketSource(ports.files, config.procRoot));

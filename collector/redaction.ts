@@ -30,6 +30,7 @@ const LONGEST_NAME = 128;
 const SCHEME = /(?:bearer|basic|token|digest|negotiate)[ \t]{1,8}/iy;
 const SEPARATOR = /(?:\\(?:x5c)?)?["']?[ \t]{0,8}(?::=|[=:])[ \t]{0,8}/y;
 const GAP = /[ \t]{1,8}/y;
+const STRING = /"(?:\\(?:x5c)?.|[^"\\])*"?|'[^']*'?/sy;
 /** A shell word: quoted, unquoted and escaped pieces in any mixture. */
 const SHELL_WORD = /(?:"[^"]*"?|'[^']*'?|\\(?:x5c)?.|[^\s"'\\;|&])+/sy;
 /** Up to the password of an address, unless what follows the colon is a port. */
@@ -119,7 +120,7 @@ function redactArgument(argument: string, before: string, program: string, isSec
 /** `--name=value`, `NAME=value` and `Header: value` as one argument: all behind the mark goes, spaces or not. */
 function wholeValue(argument: string, before: string, isSecret: IsSecret): string | null {
   const head = /^(-{0,2}([A-Za-z][\w.-]{0,127})(=|:\s?))/.exec(argument);
-  if (head === null || !isSecret(head[2] ?? '')) return null;
+  if (head === null || head[0].length === argument.length || !isSecret(head[2] ?? '')) return null;
   // "sh -c 'TOKEN=x ./program …'" is a script: only the word goes, by the scan for names.
   const script = /^-[a-z]{0,8}c$/.test(before) && /\s/.test(argument);
   return script ? null : `${head[1] ?? ''}${REDACTED}`;
@@ -139,7 +140,9 @@ function redactNames(text: string, isSecret: IsSecret): string {
       match(SEPARATOR, text, end) ?? (option || /^bearer$/i.test(word) ? match(GAP, text, end) : null);
     if (start === null) continue;
     const value = match(SCHEME, text, start) ?? start;
-    const stop = match(SHELL_WORD, text, value);
+    // In JSON and YAML a string ends at its quote; in a shell the word may go on behind it.
+    const string = text.slice(end, start).includes(':') ? match(STRING, text, value) : null;
+    const stop = string ?? match(SHELL_WORD, text, value);
     if (stop === null) continue;
     result += text.slice(from, value) + REDACTED;
     from = stop;

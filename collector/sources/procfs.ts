@@ -1,11 +1,11 @@
 /**
  * /proc of one process, read as bytes. Of PID it reads `stat`, `status`, `loginuid`, `cgroup`, `cmdline`, `environ`,
  * `exe` (link and identity) and, for a process whose first thread has ended, `task`; of the machine
- * `sys/kernel/random/boot_id` and `stat`. Nothing here throws: what cannot be read has a reason in words.
+ * `sys/kernel/random/boot_id`, `stat` and `uptime`. Nothing here throws: what cannot be read has a reason in words.
  */
 import { BATCH_LIMITS, type ExecutableFact } from '../../api/contract/batch.ts';
 import type { Files } from '../ports.ts';
-import { bytesToText } from '../text.ts';
+import { bytesToText, cutText } from '../text.ts';
 
 /** Linux reports start times in this unit on every architecture (USER_HZ). */
 const TICKS_PER_SECOND = 100;
@@ -17,6 +17,8 @@ const COMMAND_LINE_BYTES = 160 * 1024;
 const ENVIRON_BYTES = 1024 * 1024;
 const MACHINE_STAT_BYTES = 1024 * 1024;
 const MAX_ARGUMENTS = 4096;
+/** Leaves room for sixteen hierarchies. */
+const CROWDED_CGROUP_LINE_CHARS = 500;
 const COMM_CHARS = BATCH_LIMITS.nameChars;
 const CLAIM_CHARS = 256;
 const NO_LOGIN_UID = 4_294_967_295;
@@ -144,18 +146,16 @@ export function parseClaims(bytes: Buffer): Claim[] {
   return [...claims.values()];
 }
 
-/** The lines of a cgroup file, each escaped by itself: the kernel allows no newline in a path. */
+/**
+ * The lines of a cgroup file, each escaped by itself: the kernel allows no newline in a path. When they are too long
+ * together, each loses its end: the owner stands at the beginning, and folders below it can be made to push it out.
+ */
 export function parseCgroup(bytes: Buffer): string {
-  const lines: string[] = [];
-  let room: number = BATCH_LIMITS.cgroupChars;
-  for (const line of splitLines(bytes)) {
-    const { text, cut } = bytesToText(line, room);
-    if (cut) break;
-    lines.push(text);
-    room -= text.length + 1;
-    if (room <= 0) break;
-  }
-  return lines.join('\n');
+  const lines = splitLines(bytes).map((line) => bytesToText(line, BATCH_LIMITS.cgroupChars).text);
+  const whole = lines.join('\n');
+  if (whole.length <= BATCH_LIMITS.cgroupChars) return whole;
+  const short = lines.map((line) => cutText(line, CROWDED_CGROUP_LINE_CHARS).text).join('\n');
+  return cutText(short, BATCH_LIMITS.cgroupChars).text;
 }
 
 /** What /proc/PID/exe points to, without the kernel's mark of deletion. Memory files read `/memfd:<name>`. */
@@ -171,6 +171,12 @@ export function parseBootTimeMs(bytes: Buffer): number | null {
   return seconds === null ? null : seconds * 1000;
 }
 
+/** The first number of /proc/uptime, in hundredths of a second. */
+export function parseUptimeMs(bytes: Buffer): number | null {
+  const match = /^(\d{1,12})\.(\d\d) /.exec(bytes.toString('latin1'));
+  return match === null ? null : Number(match[1]) * 1000 + Number(match[2]) * 10;
+}
+
 export function startedMs(bootTimeMs: number | null, startTicks: number): number | null {
   if (bootTimeMs === null) return null;
   return bootTimeMs + Math.floor((startTicks * 1000) / TICKS_PER_SECOND);
@@ -180,7 +186,8 @@ export function startedMs(bootTimeMs: number | null, startTicks: number): number
 export interface Procfs {
   pids(): number[];
   bootId(): string | null;
-  bootTimeMs(): number | null;
+  /** When the machine started, as the clock that says `wallMs` now would have said then. */
+  bootTimeMs(wallMs: number): number | null;
   stat(pid: number): Part<ProcessStat>;
   /** Where the memory of a process can still be seen. */
   folder(stat: ProcessStat): string;
@@ -211,9 +218,13 @@ export function createProcfs(files: Files, root: string): Procfs {
       );
       return part.ok && /^[0-9a-f-]{36}$/.test(part.value) ? part.value : null;
     },
-    bootTimeMs() {
+    bootTimeMs(wallMs) {
       const part = readBytes('stat', MACHINE_STAT_BYTES, parseBootTimeMs);
-      return part.ok ? part.value : null;
+      if (!part.ok || part.value === null) return null;
+      const uptimeMs = readBytes('uptime', STAT_BYTES, parseUptimeMs);
+      const exactMs = uptimeMs.ok && uptimeMs.value !== null ? Math.round(wallMs) - uptimeMs.value : null;
+      // btime is cut to whole seconds; the uptime fills them in, unless it is a container's own.
+      return exactMs !== null && exactMs >= part.value && exactMs < part.value + 1000 ? exactMs : part.value;
     },
     stat(pid) {
       const part = readBytes(`${pid}/stat`, STAT_BYTES, parseStat);
