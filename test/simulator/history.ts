@@ -34,6 +34,8 @@ export interface History {
   /** Stops every agent in order: last batch, last try to ship. */
   stop(): Promise<void>;
   polls(): number;
+  /** Up to where it has lived. */
+  reachedMs(): number;
   /** What the agent of the n-th node keeps on its disk, by path below its spool folder. */
   spooled(index: number): ReadonlyMap<string, Buffer>;
 }
@@ -92,6 +94,7 @@ export function createHistory(options: HistoryOptions): History {
   let polls = 0;
   return {
     polls: () => polls,
+    reachedMs: () => reachedMs,
     spooled: (index) => driven[index]?.ports.spooled() ?? new Map(),
     async advance(toMs) {
       while (reachedMs < toMs) {

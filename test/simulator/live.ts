@@ -19,6 +19,8 @@ const FEED_MS = 5000;
 /** Agents start one after another, as they would over a site. */
 const STAGGER_MS = 350;
 const STOP_MS = 8000;
+/** Where an agent keeps what it knows of processes. */
+const PROCESS_STATE = 'processes.json';
 const AGENT = fileURLToPath(new URL('../../collector/cli/main.ts', import.meta.url));
 
 export interface LiveNode {
@@ -96,6 +98,8 @@ function createStation(options: LiveOptions, { node, token, spooled }: LiveNode)
   const folder = join(options.folder, node.name);
   const spool = join(folder, 'spool');
   for (const [path, bytes] of spooled) {
+    // The live agent cannot read the inodes of executables that are only rendered: to it they would seem replaced.
+    if (path === PROCESS_STATE) continue;
     const target = join(spool, path);
     mkdirSync(dirname(target), { recursive: true });
     writeFileSync(target, bytes);
