@@ -74,8 +74,8 @@ export class ProcFixture {
     if (exe !== null) this.link(`${pid}/exe`, exe);
   }
 
-  remove(pid: number): void {
-    rmSync(join(this.root, String(pid)), { recursive: true, force: true });
+  remove(path: number | string): void {
+    rmSync(join(this.root, String(path)), { recursive: true, force: true });
   }
 
   destroy(): void {
