@@ -120,7 +120,7 @@ export function formatMoment(iso: string | null, zone: Zone, precision: Precisio
   const date = new Date(iso ?? Number.NaN);
   if (Number.isNaN(date.getTime())) return UNKNOWN;
   const text = isoInZone(date, zone).slice(0, PRECISION_CHARS[precision]).replace('T', ' ');
-  return `${text} ${zoneName(date, zone)}`;
+  return `${text}${NBSP}${zoneName(date, zone)}`;
 }
 
 /** Short text for a chart's axis: the clock where steps are shorter than a day, else the date. */

@@ -3,7 +3,7 @@
  * nowhere else: not on errors, buttons or warnings. The others are told apart by lightness as well as hue, and what is
  * uncertain is hatched, so that no meaning hangs on colour alone.
  */
-import { type CSSVariablesResolver, createTheme } from '@mantine/core';
+import { Anchor, type CSSVariablesResolver, createTheme } from '@mantine/core';
 import type { Ink } from './charts/parts.ts';
 import type { SeriesKey } from './words.ts';
 
@@ -16,6 +16,8 @@ export interface Fill {
 interface Palette {
   readonly series: Readonly<Record<SeriesKey, Fill>>;
   readonly ink: Ink;
+  /** Idle is so pale that a small square of it needs an outline. */
+  readonly idleEdge: string;
   readonly variables: Readonly<Record<string, string>>;
 }
 
@@ -28,6 +30,7 @@ const LIGHT: Palette = {
     idle: { fill: '#e3e7ec', line: null },
     unobserved: { fill: '#f7f8f9', line: '#a9b1bb' },
   },
+  idleEdge: '#b9c1ca',
   ink: { text: '#545f6e', grid: '#e4e8ed', surface: '#ffffff' },
   variables: {
     '--surface': '#ffffff',
@@ -45,6 +48,7 @@ const LIGHT: Palette = {
     '--unaccounted-text': '#b30046',
     '--unaccounted-soft': '#fdeaf1',
     '--on-unaccounted': '#ffffff',
+    '--verdict-unaccounted': '#c9004f',
     '--hover': '#f0f4f8',
   },
 };
@@ -58,6 +62,7 @@ const DARK: Palette = {
     idle: { fill: '#353d47', line: null },
     unobserved: { fill: '#1b2027', line: '#59636f' },
   },
+  idleEdge: '#55606d',
   ink: { text: '#a5b0bd', grid: '#2b333d', surface: '#171c22' },
   variables: {
     '--surface': '#171c22',
@@ -75,6 +80,7 @@ const DARK: Palette = {
     '--unaccounted-text': '#ff7fae',
     '--unaccounted-soft': '#371523',
     '--on-unaccounted': '#22000d',
+    '--verdict-unaccounted': '#b0114f',
     '--hover': '#1f262e',
   },
 };
@@ -85,7 +91,7 @@ export const PALETTES: Readonly<Record<Scheme, Palette>> = { light: LIGHT, dark:
 function variablesOf(palette: Palette): Record<string, string> {
   const series = Object.entries(palette.series).flatMap(([key, { fill, line }]) => [
     [`--${key}`, line === null ? fill : hatchCss(fill, line)],
-    [`--${key}-edge`, line ?? fill],
+    [`--${key}-edge`, line ?? (key === 'idle' ? palette.idleEdge : fill)],
   ]);
   return { ...palette.variables, ...Object.fromEntries(series) };
 }
@@ -110,4 +116,5 @@ export const theme = createTheme({
   defaultRadius: 'sm',
   respectReducedMotion: true,
   focusRing: 'auto',
+  components: { Anchor: Anchor.extend({ defaultProps: { inherit: true } }) },
 });

@@ -26,7 +26,7 @@ function Names({ names, one, many, to }: NamesProps) {
       {names.slice(0, NAMED).map((name, index) => (
         <span key={name}>
           {index > 0 ? ', ' : ''}
-          <Anchor component={Link} to={to(name)} inherit>
+          <Anchor component={Link} to={to(name)}>
             <Untrusted text={name} maxChars={32} focusable={false} />
           </Anchor>
         </span>
@@ -34,7 +34,7 @@ function Names({ names, one, many, to }: NamesProps) {
       {rest > 0 ? (
         <>
           {' '}
-          <Anchor component={Link} to="/nodes" inherit>
+          <Anchor component={Link} to="/nodes">
             and {rest} more
           </Anchor>
         </>
@@ -55,8 +55,10 @@ export function CompletenessBanner({ complete, scope }: { complete?: Completenes
   const lagging = complete.laggingNodes.length + complete.laggingSources.length > 0;
   return (
     <div className={lagging ? 'completeness completeness-lagging' : 'completeness'} role="status">
-      <span className="completeness-icon">{lagging ? <AlertIcon size={18} /> : <CheckIcon size={18} />}</span>
       <span className="completeness-item">
+        <span className="completeness-icon">
+          {lagging ? <AlertIcon size={18} /> : <CheckIcon size={18} />}
+        </span>
         {complete.completeTo === null ? (
           <strong>Nothing booked yet</strong>
         ) : (

@@ -18,7 +18,7 @@ const REASON: Column<Finding> = {
   key: 'reason',
   head: 'Reason',
   cell: (finding) => (
-    <div>
+    <div className="reason">
       {reasonWords(finding.reason)}
       {finding.insideJob ? (
         <div className="soft small">
@@ -79,13 +79,13 @@ const FIRST: Column<Finding> = {
   key: 'first',
   head: 'First seen',
   sort: 'firstSeen',
-  cell: (finding) => <Moment iso={finding.firstSeen} />,
+  cell: (finding) => <Moment iso={finding.firstSeen} stacked />,
 };
 const LAST: Column<Finding> = {
   key: 'last',
   head: 'Last seen',
   sort: 'lastSeen',
-  cell: (finding) => <Moment iso={finding.lastSeen} />,
+  cell: (finding) => <Moment iso={finding.lastSeen} stacked />,
 };
 const RUNNING: Column<Finding> = {
   key: 'running',

@@ -7,7 +7,7 @@ import { Untrusted } from './untrusted.tsx';
 export function JobLink({ job, withName = false }: { job: JobRef; withName?: boolean }) {
   return (
     <span>
-      <Anchor component={Link} to={`/jobs/${encodeURIComponent(job.id)}`} inherit>
+      <Anchor component={Link} to={`/jobs/${encodeURIComponent(job.id)}`}>
         {job.source} <Untrusted text={job.externalId} maxChars={36} focusable={false} />
       </Anchor>
       {withName && job.name !== '' ? (

@@ -5,14 +5,20 @@ import { useSettings } from '../settings.tsx';
 interface MomentProps {
   readonly iso: string | null;
   readonly precision?: Precision;
+  /** Date over clock, for crowded tables. */
+  readonly stacked?: boolean;
 }
 
-export function Moment({ iso, precision = 'minute' }: MomentProps) {
+export function Moment({ iso, precision = 'minute', stacked = false }: MomentProps) {
   const { zone } = useSettings();
   if (iso === null) return <span className="soft">{UNKNOWN}</span>;
   const other = formatMoment(iso, zone === 'utc' ? 'local' : 'utc', 'second');
   return (
-    <time dateTime={iso} title={`${formatMoment(iso, zone, 'second')} = ${other}`} className="moment">
+    <time
+      dateTime={iso}
+      title={`${formatMoment(iso, zone, 'second')} = ${other}`}
+      className={stacked ? 'moment moment-stacked' : 'moment'}
+    >
       {formatMoment(iso, zone, precision)}
     </time>
   );

@@ -102,9 +102,6 @@ function Header({ session, live }: { session: Session; live: Live }) {
           <LiveMark live={live} />
           <ZoneToggle />
           <SchemeToggle />
-          <button type="button" className="text-button" onClick={() => void leave()}>
-            Sign out
-          </button>
         </div>
       </div>
     </header>
@@ -134,7 +131,10 @@ export function Shell({ session, live }: { session: Session; live: Live }) {
       </Frame>
       <footer className="foot">
         gpuledger {session.version} · signed in as <Untrusted text={session.name} maxChars={32} /> ·{' '}
-        <a href="/docs">API</a>
+        <button type="button" className="text-button" onClick={() => void leave()}>
+          Sign out
+        </button>{' '}
+        · <a href="/docs">API</a>
       </footer>
       <ScrollRestoration />
     </>

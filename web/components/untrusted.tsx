@@ -2,6 +2,9 @@
 import { Tooltip } from '@mantine/core';
 import { shorten, visibleText } from '../format.ts';
 
+/** Names this short are kept on one line. */
+const SHORT_CHARS = 16;
+
 interface UntrustedProps {
   readonly text: string | null | undefined;
   /** Longer text is cut in the middle and shown whole on hover and focus. */
@@ -15,7 +18,8 @@ export function Untrusted({ text, maxChars = 60, mono = false, focusable = true 
   if (text === null || text === undefined || text === '') return <span className="soft">–</span>;
   const whole = visibleText(text);
   const cut = shorten(whole, maxChars);
-  const className = mono ? 'untrusted mono' : 'untrusted';
+  const short = whole.length <= SHORT_CHARS ? ' untrusted-short' : '';
+  const className = `untrusted${mono ? ' mono' : ''}${short}`;
   if (cut === whole) {
     return (
       <bdi className={className} dir="auto">

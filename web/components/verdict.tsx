@@ -12,20 +12,17 @@ interface Words {
   readonly text: string;
 }
 
-const plural = (count: number, one: string, many: string): string =>
-  `${formatCount(count)} ${count === 1 ? one : many}`;
-
 function wordsOf(overview: Overview): Words {
   const { total, verdict, stillRunning } = overview;
   const settledMs = total.unaccountedMs - total.unaccountedProvisionalMs;
   const hours = (ms: number) => `${formatGpuHours(ms, 2)} GPU-hours`;
   if (verdict === 'unaccounted') {
-    const running =
-      stillRunning > 0 ? `${plural(stillRunning, 'is', 'are')} still running` : 'none is still running';
+    const running = stillRunning === 0 ? 'No' : formatCount(stillRunning);
+    const sources = stillRunning === 1 ? 'source is' : 'sources are';
     return {
       icon: <AlertIcon size={32} />,
       title: 'Unaccounted use',
-      text: `No declaration covers ${hours(settledMs)} in this range. Of their sources ${running}.`,
+      text: `No declaration covers ${hours(settledMs)} in this range, active or resident. ${running} ${sources} still running.`,
     };
   }
   if (verdict === 'awaiting') {

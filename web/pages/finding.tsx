@@ -39,7 +39,7 @@ function Headline({ finding }: { finding: FindingDetail }) {
         </>
       ) : null}{' '}
       on{' '}
-      <Anchor component={Link} to={`/nodes/${encodeURIComponent(finding.node)}`} inherit>
+      <Anchor component={Link} to={`/nodes/${encodeURIComponent(finding.node)}`}>
         <Untrusted text={finding.node} maxChars={40} focusable={false} />
       </Anchor>
       .

@@ -38,7 +38,7 @@ const INSIDE: readonly Column<Inside>[] = [
           {row.finding === null ? null : (
             <>
               {' '}
-              <Anchor component={Link} to={`/findings/${encodeURIComponent(row.finding)}`} inherit>
+              <Anchor component={Link} to={`/findings/${encodeURIComponent(row.finding)}`}>
                 Finding
               </Anchor>
             </>
@@ -61,7 +61,7 @@ const DEVICES: readonly Column<Device>[] = [
     head: 'Device',
     cell: (row) => (
       <span>
-        <Anchor component={Link} to={`/nodes/${encodeURIComponent(row.node)}`} inherit>
+        <Anchor component={Link} to={`/nodes/${encodeURIComponent(row.node)}`}>
           <Untrusted text={row.node} maxChars={32} focusable={false} />
         </Anchor>{' '}
         GPU {row.index ?? '?'} {row.assumed ? <Badge>Assumed</Badge> : null}

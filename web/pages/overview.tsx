@@ -59,7 +59,7 @@ function Stats({ overview }: { overview: Overview | undefined }) {
         value={count(overview?.newSinceYesterday)}
         unit="findings"
         detail={
-          <Anchor component={Link} to="/unaccounted?sort=firstSeen" inherit>
+          <Anchor component={Link} to="/unaccounted?sort=firstSeen">
             Newest first
           </Anchor>
         }
@@ -69,7 +69,7 @@ function Stats({ overview }: { overview: Overview | undefined }) {
         value={count(overview?.stillRunning)}
         unit="sources"
         detail={
-          <Anchor component={Link} to="/unaccounted?running=true" inherit>
+          <Anchor component={Link} to="/unaccounted?running=true">
             Only those running
           </Anchor>
         }
