@@ -81,7 +81,7 @@ export const isWithin = (process: ObservedProcess, job: Job): boolean =>
 export function matchesPath(pattern: string, path: string): boolean {
   if (!pattern.includes('*'))
     return (
-      path === pattern || (path.startsWith(pattern) && /^\d+(?:\.\d+)*$/.test(path.slice(pattern.length)))
+      path === pattern || (path.startsWith(pattern) && /^\.?\d+(?:\.\d+)*$/.test(path.slice(pattern.length)))
     );
   return matchesWildcards(pattern, path);
 }

@@ -1,0 +1,189 @@
+// From batches to absolute spans, gaps and processes.
+import { describe, expect, test } from 'vitest';
+import type { BatchBody } from '../../api/contract/batch.ts';
+import { processId } from '../../api/domain/cell.ts';
+import { decodeNodeHour, gapsOf, spansOf } from '../../api/domain/decode.ts';
+import { BOOT, GPU, HOUR_MS, NODE, pidOf, processFact } from './domain-facts.ts';
+
+const batch = (seq: number, change: Partial<BatchBody> = {}): BatchBody => ({
+  schema: 1,
+  cluster: 'c1',
+  node: NODE,
+  stream: 's',
+  seq,
+  previousHash: '0'.repeat(64),
+  bootId: BOOT,
+  agentVersion: '1',
+  driverVersion: null,
+  pollIntervalMs: 5000,
+  fromMs: 0,
+  toMs: 60_000,
+  inventory: null,
+  processes: [],
+  tenancies: [],
+  gaps: [],
+  connections: [],
+  clockSteps: [],
+  problems: [],
+  ...change,
+});
+
+const tenancy = (startMs: number, lengthMs: number[], activeMs: number[], share = activeMs) => ({
+  device: GPU,
+  tenants: [{ process: '7/70', type: 'C', memoryBytes: null }],
+  startMs,
+  lengthMs,
+  activeMs,
+  shareMs: [share],
+  method: 'sole' as const,
+});
+
+const decode = (batches: BatchBody[], personal = new Map()) =>
+  decodeNodeHour({ cluster: 'c1', node: NODE, hour: { fromMs: 0, toMs: HOUR_MS }, batches }, personal);
+
+describe('spans', () => {
+  test('lie end to end from the start of their tenancy', () => {
+    const decoded = decode([batch(1, { tenancies: [tenancy(1000, [500, 700], [100, 200])] })]);
+    expect(spansOf(decoded, GPU)).toEqual([
+      {
+        fromMs: 1000,
+        toMs: 1500,
+        activeMs: 100,
+        method: 'sole',
+        tenants: [{ process: pidOf(7), type: 'C', activeMs: 100 }],
+      },
+      {
+        fromMs: 1500,
+        toMs: 2200,
+        activeMs: 200,
+        method: 'sole',
+        tenants: [{ process: pidOf(7), type: 'C', activeMs: 200 }],
+      },
+    ]);
+  });
+
+  test('are clipped to the hour, active time in proportion', () => {
+    const decoded = decode([batch(1, { tenancies: [tenancy(HOUR_MS - 400, [1000], [500])] })]);
+    expect(spansOf(decoded, GPU)).toMatchObject([
+      { toMs: HOUR_MS, activeMs: 200, tenants: [{ activeMs: 200 }] },
+    ]);
+  });
+
+  test('of two streams that overlap, the first in order stays whole and the other fills around it', () => {
+    const decoded = decode([
+      batch(1, { stream: 'z', fromMs: 0, tenancies: [tenancy(0, [3000], [3000])] }),
+      batch(1, { stream: 'a', fromMs: 0, tenancies: [tenancy(1000, [1000], [0])] }),
+    ]);
+    expect(spansOf(decoded, GPU).map(({ fromMs, toMs, activeMs }) => [fromMs, toMs, activeMs])).toEqual([
+      [0, 1000, 1000],
+      [1000, 2000, 0],
+      [2000, 3000, 1000],
+    ]);
+  });
+
+  test('a process that is listed twice is one tenant', () => {
+    const one = { ...tenancy(0, [1000], [900]), shareMs: [[500], [400]] };
+    one.tenants = [...one.tenants, { process: '7/70', type: 'G', memoryBytes: null }];
+    expect(spansOf(decode([batch(1, { tenancies: [one] })]), GPU)[0]?.tenants).toEqual([
+      { process: pidOf(7), type: 'C', activeMs: 900 },
+    ]);
+  });
+
+  test('activity that the device does not tell stays unknown', () => {
+    const one = { ...tenancy(0, [1000], [0]), activeMs: null, shareMs: [] };
+    expect(spansOf(decode([batch(1, { tenancies: [one] })]), GPU)).toMatchObject([
+      { activeMs: null, tenants: [{ activeMs: null }] },
+    ]);
+  });
+});
+
+describe('gaps', () => {
+  const gap = (
+    device: string | null,
+    fromMs: number,
+    toMs: number,
+    reason: 'tool_failed' | 'agent_stopped',
+  ) => ({
+    device,
+    fromMs,
+    toMs,
+    reason,
+    detail: '',
+  });
+
+  test('what was measured beats what was not, and the device’s own gap beats the node’s', () => {
+    const decoded = decode([
+      batch(1, {
+        tenancies: [tenancy(1000, [1000], [0])],
+        gaps: [gap(null, 0, 4000, 'agent_stopped'), gap(GPU, 2500, 3000, 'tool_failed')],
+      }),
+    ]);
+    expect(gapsOf(decoded, GPU).map(({ fromMs, toMs, reason }) => [fromMs, toMs, reason])).toEqual([
+      [0, 1000, 'agent_stopped'],
+      [2000, 2500, 'agent_stopped'],
+      [2500, 3000, 'tool_failed'],
+      [3000, 4000, 'agent_stopped'],
+    ]);
+  });
+
+  test('gaps of the node hold for a device that the hour never names', () => {
+    const decoded = decode([batch(1, { gaps: [gap(null, 0, 1000, 'agent_stopped')] })]);
+    expect(gapsOf(decoded, 'GPU-unheard')).toEqual([{ fromMs: 0, toMs: 1000, reason: 'agent_stopped' }]);
+  });
+});
+
+describe('the rest', () => {
+  test('devices are the newest facts of every inventory', () => {
+    const device = {
+      uuid: GPU,
+      index: 0,
+      minor: 0,
+      busId: 'x',
+      model: 'A',
+      memoryBytes: 1,
+      migEnabled: false,
+    };
+    const decoded = decode([
+      batch(2, { fromMs: 1000, inventory: [{ ...device, index: 1 }] }),
+      batch(1, { inventory: [device, { ...device, uuid: 'GPU-2' }] }),
+    ]);
+    expect(decoded.devices.map(({ uuid, index }) => [uuid, index])).toEqual([
+      [GPU, 1],
+      ['GPU-2', 0],
+    ]);
+  });
+
+  test('processes know their boot, parent and, where it is not erased, their account', () => {
+    const { id, bootId, parentId, user, commandLine, ...fact } = processFact(7, { parentPid: 6 });
+    const text = { kind: 'process', user: 'alice', commandLine: 'x', commandLineCut: false } as const;
+    const body = batch(1, { processes: [{ ...fact, personal: 'd1' }] });
+    const known = decode([body], new Map([['d1', text]])).processes.get(pidOf(7));
+    expect(known).toMatchObject({ bootId: BOOT, parentId: pidOf(6), user: 'alice', commandLine: 'x' });
+    expect(decode([body]).processes.get(pidOf(7))).toMatchObject({ user: null, commandLine: null });
+  });
+
+  test('the same key after a reboot is another process', () => {
+    const { id, bootId, parentId, user, commandLine, ...fact } = processFact(7);
+    const decoded = decode([batch(1, { processes: [fact] }), batch(2, { bootId: 'b2', processes: [fact] })]);
+    expect([...decoded.processes.keys()]).toEqual([pidOf(7), processId('b2', '7/70')]);
+  });
+
+  test('an hour is complete to its last batch', () => {
+    expect(decode([batch(2, { fromMs: 60_000, toMs: 90_000 }), batch(1)]).completeToMs).toBe(90_000);
+    expect(decode([]).completeToMs).toBe(0);
+  });
+
+  test('connections name their process across boots', () => {
+    const fact = {
+      process: '7/70',
+      kind: 'attempt' as const,
+      peerClass: 'internal' as const,
+      localPort: 1,
+      firstMs: 1,
+      lastMs: 2,
+      peers: 3,
+      personal: null,
+    };
+    expect(decode([batch(1, { connections: [fact] })]).connections).toEqual([{ ...fact, process: pidOf(7) }]);
+  });
+});

@@ -1,0 +1,209 @@
+// Ties of a process to jobs, contradictions between them, and whether it fits what was declared.
+import { describe, expect, test } from 'vitest';
+import type { ObservedProcess } from '../../api/domain/cell.ts';
+import { indexJobs, runAt, tiesOf } from '../../api/domain/evidence.ts';
+import { fitOf, matchesPath } from '../../api/domain/fit.ts';
+import type { Job } from '../../api/domain/job.ts';
+import { DEFAULT_POLICY } from '../../api/domain/policy.ts';
+import { lineageOf, mergeProcess, sameExecutable } from '../../api/domain/process.ts';
+import { BOOT, job, NODE, pidOf, processFact, SESSION_CGROUP, slurmCgroup } from './domain-facts.ts';
+
+const mapOf = (...processes: ObservedProcess[]) => new Map(processes.map((one) => [one.id, one]));
+const indexOf = (...jobs: Job[]) => indexJobs('c1', NODE, new Map(jobs.map((one) => [one.id, one])));
+const ties = (process: ObservedProcess, ...jobs: Job[]) => tiesOf(process, mapOf(process), indexOf(...jobs));
+
+describe('ties', () => {
+  test('the environment against the kernel is a contradiction, and the kernel is stronger', () => {
+    const process = processFact(1, { claims: [{ name: 'SLURM_JOB_ID', value: '8120' }] });
+    const known = ties(process, job('8101'), job('8120'));
+    expect(known.ties.map((tie) => [tie.evidence, tie.jobs[0]?.externalId])).toEqual([
+      ['cgroup', '8101'],
+      ['claim', '8120'],
+    ]);
+    expect(known.contradictions).toEqual(['environment says 8120, cgroup says 8101']);
+  });
+
+  test('a claim that agrees with the kernel is no contradiction', () => {
+    const process = processFact(1, { claims: [{ name: 'SLURM_JOB_ID', value: '8101' }] });
+    expect(ties(process, job('8101')).contradictions).toEqual([]);
+  });
+
+  test('a claim against a boundary that nobody declared is a contradiction too', () => {
+    const process = processFact(1, { claims: [{ name: 'SLURM_JOB_ID', value: '8120' }] });
+    const known = ties(process, job('8120'));
+    expect(known.contradictions).toEqual(['environment says 8120, cgroup says 8101']);
+    expect(known.unknownJob).toBe('cgroup slurm:8101');
+  });
+
+  test.each([
+    ['SLURM_JOB_ID', '7', 'slurm', true],
+    ['SLURM_JOB_ID', '7', 'ray', false],
+    ['RAY_JOB_ID', '7', 'ray', true],
+    ['GPULEDGER_JOB_ID', '7', 'api', true],
+    ['GPULEDGER_JOB_ID', 'j_7', 'api', true],
+    ['HOME', '7', 'slurm', false],
+  ])('%s=%s names a job of source %s: %s', (name, value, source, expected) => {
+    const process = processFact(1, { cgroup: SESSION_CGROUP, claims: [{ name, value }] });
+    expect(ties(process, job('7', { source })).ties.length > 0).toBe(expected);
+  });
+
+  test('a login session belongs to a job only when the job declares it', () => {
+    const process = processFact(1, { cgroup: SESSION_CGROUP });
+    const boundary = ties(process).owner?.boundary ?? '';
+    expect(ties(process).unknownJob).toBeNull();
+    expect(ties(process, job('s', { boundaries: [boundary] })).ties).toMatchObject([{ evidence: 'cgroup' }]);
+  });
+
+  test('the nearest declared root wins', () => {
+    const root = (pid: number) => ({ node: NODE, bootId: BOOT, pid, startTicks: pid * 10 });
+    const outer = job('o', { boundaries: [], declares: { executables: [], root: root(1) } });
+    const inner = job('i', { boundaries: [], declares: { executables: [], root: root(2) } });
+    const processes = mapOf(
+      processFact(1, { cgroup: '' }),
+      processFact(2, { cgroup: '', parentPid: 1 }),
+      processFact(3, { cgroup: '', parentPid: 2 }),
+    );
+    const leaf = processFact(3, { cgroup: '', parentPid: 2 });
+    expect(tiesOf(leaf, processes, indexOf(outer, inner)).ties[0]?.jobs).toEqual([inner]);
+  });
+
+  test('a circle of parents ends', () => {
+    const a = processFact(1, { parentPid: 2 });
+    const b = processFact(2, { parentPid: 1 });
+    expect([...lineageOf(a, mapOf(a, b))].length).toBeLessThanOrEqual(256);
+  });
+});
+
+describe('runs of a job', () => {
+  const run = (name: string, startMs: number, endMs: number | null, change: Partial<Job> = {}) =>
+    job('1', { id: name, startMs, endMs, ...change });
+  const at = (jobs: Job[], startedMs: number | null, atMs: number) =>
+    runAt(jobs, startedMs, atMs, DEFAULT_POLICY)?.id ?? null;
+  const first = run('a', 0, 10_000);
+  const second = run('b', 20_000, null);
+
+  test('the one that covers the time, else the nearest earlier, else the next', () => {
+    expect(at([second, first], null, 5000)).toBe('a');
+    expect(at([second, first], null, 15_000)).toBe('a');
+    expect(at([second, first], null, 25_000)).toBe('b');
+    expect(at([second, first], null, -5000)).toBe('a');
+    expect(at([], null, 0)).toBeNull();
+  });
+
+  test('the one in which the process started, unless that is too near to its end to tell', () => {
+    expect(at([first, second], 1000, 25_000)).toBe('a');
+    expect(at([first, second], 9000, 25_000)).toBe('b');
+  });
+
+  test('a self-declaration of the same boundary does not go before the scheduler’s record', () => {
+    const own = run('c', 20_000, null, { selfDeclared: true, firstRecordedAtMs: 20_000 });
+    expect(at([own, second], null, 25_000)).toBe('b');
+  });
+});
+
+describe('fit', () => {
+  test.each([
+    ['/opt/x', '/opt/x', true],
+    ['/opt/x', '/opt/xy', false],
+    ['/opt/*/x', '/opt/a/x', true],
+    ['/opt/*/x', '/opt/a/b/x', false],
+    ['/opt/**/x', '/opt/a/b/x', true],
+    ['/opt/**', '/opt/', true],
+    ['/opt/**', '/opt', false],
+    ['/opt/**', '/tmp/opt/x', false],
+    ['*', '/x', false],
+    ['**', '/any/thing', true],
+    ['/a.b', '/aXb', false],
+    ['/usr/bin/python', '/usr/bin/python3.11', true],
+    ['/usr/bin/python3', '/usr/bin/python3.11', true],
+    ['/usr/bin/python', '/usr/bin/python3-miner', false],
+    ['/usr/bin/python', '/usr/bin/pythonx', false],
+    ['', '/x', false],
+  ])('%s matches %s: %s', (pattern, path, expected) => {
+    expect(matchesPath(pattern, path)).toBe(expected);
+  });
+
+  test('a pattern of many wildcards does not take forever', () => {
+    expect(matchesPath(`/${'*a'.repeat(200)}b`, `/${'a'.repeat(1000)}`)).toBe(false);
+  });
+
+  test('launchers are passed over to find the baseline, also those that the same process was before', () => {
+    const shell = { path: '/usr/bin/bash', device: '8:1', inode: '1', deleted: false };
+    const root = processFact(1, { path: '/usr/bin/tini' });
+    const main = processFact(2, { path: '/opt/train', parentPid: 1, earlierExecutables: [shell] });
+    const worker = processFact(3, { path: '/opt/train', parentPid: 2 });
+    const helper = processFact(4, { path: '/opt/helper', parentPid: 3 });
+    const all = mapOf(root, main, worker, helper);
+    const fits = (process: ObservedProcess) => fitOf(process, all, job('8101'), DEFAULT_POLICY);
+    expect([main, worker, helper].map(fits)).toEqual(['fits', 'fits', 'other']);
+  });
+
+  test('what is outside of the job’s boundary is not its baseline', () => {
+    const outside = processFact(1, { path: '/opt/agent', cgroup: SESSION_CGROUP });
+    const main = processFact(2, { path: '/opt/train', parentPid: 1 });
+    expect(fitOf(main, mapOf(outside, main), job('8101'), DEFAULT_POLICY)).toBe('fits');
+  });
+
+  test('a process that became another executable after the job’s own is not the baseline', () => {
+    const train = { path: '/opt/train', device: '8:1', inode: 'i/opt/train', deleted: false };
+    const changed = processFact(2, { path: '/memfd:x', earlierExecutables: [train] });
+    expect(fitOf(changed, mapOf(changed), job('8101'), DEFAULT_POLICY)).toBe('other');
+  });
+
+  test('a job known by its device alone has no baseline to differ from', () => {
+    const process = processFact(2, { path: '/opt/x', parentPid: 1, cgroup: SESSION_CGROUP });
+    const parent = processFact(1, { path: '/opt/y', cgroup: SESSION_CGROUP });
+    expect(fitOf(process, mapOf(parent, process), job('b', { boundaries: [] }), DEFAULT_POLICY)).toBe('fits');
+  });
+
+  test('one file is one executable, by device and inode, else by path', () => {
+    const file = { path: '/a', device: '8:1', inode: '1', deleted: false };
+    expect(sameExecutable(file, { ...file, path: '/b' })).toBe(true);
+    expect(sameExecutable(file, { ...file, inode: '2' })).toBe(false);
+    expect(sameExecutable({ ...file, inode: null }, { ...file, path: '/a (deleted)', deleted: true })).toBe(
+      true,
+    );
+  });
+});
+
+describe('facts of one process', () => {
+  test('the later one wins, evidence once seen lasts', () => {
+    const before = processFact(5, {
+      cgroup: slurmCgroup(1),
+      path: '/usr/bin/bash',
+      parentPid: 4,
+      claims: [{ name: 'SLURM_JOB_ID', value: '1' }],
+    });
+    const after = processFact(5, {
+      cgroup: SESSION_CGROUP,
+      path: '/tmp/x',
+      firstSeenMs: 9,
+      exitedMs: 10,
+      uid: null,
+      user: null,
+    });
+    expect(mergeProcess(before, after)).toMatchObject({
+      cgroup: SESSION_CGROUP,
+      earlierCgroups: [slurmCgroup(1)],
+      executable: { path: '/tmp/x' },
+      earlierExecutables: [{ path: '/usr/bin/bash' }],
+      parentId: pidOf(4),
+      claims: [{ name: 'SLURM_JOB_ID', value: '1' }],
+      uid: 2001,
+      user: 'alice',
+      firstSeenMs: 0,
+      exitedMs: 10,
+    });
+  });
+
+  test('what became unreadable keeps its value', () => {
+    const before = processFact(5);
+    const after = processFact(5, { cgroup: '', executable: null });
+    expect(mergeProcess(before, after)).toMatchObject({
+      cgroup: slurmCgroup(8101),
+      earlierCgroups: [],
+      executable: { path: '/usr/bin/python3' },
+      earlierExecutables: [],
+    });
+  });
+});
