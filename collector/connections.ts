@@ -60,10 +60,9 @@ export class ConnectionBook {
     atMs: number,
     complain: (message: string) => void,
   ): { facts: ConnectionFact[]; personal: PersonalRecord[] } {
-    let dropped = 0;
-    for (const socket of seen) if (!this.#see(socket, atMs)) dropped += 1;
-    if (dropped > 0)
-      complain(`${dropped} connections not reported: more than ${BATCH_LIMITS.connections} at once`);
+    let dropped = false;
+    for (const socket of seen) if (!this.#see(socket, atMs)) dropped = true;
+    if (dropped) complain(`connections not reported: more than ${BATCH_LIMITS.connections} at once`);
     const facts: ConnectionFact[] = [];
     const personal: PersonalRecord[] = [];
     for (const [key, tracked] of this.#tracked) {

@@ -1,5 +1,5 @@
 /** The records of processes by key: who is new, who changed, who has gone, and whom to forget. */
-import type { AgentProblem } from '../api/contract/batch.ts';
+import { type AgentProblem, HOUR_MS } from '../api/contract/batch.ts';
 import {
   createHiddenRecord,
   createRecord,
@@ -25,6 +25,8 @@ export class ProcessRegistry {
   readonly #living = new Map<number, ProcessRecord>();
   #prunedMs = Number.NEGATIVE_INFINITY;
   #problems: AgentProblem[] = [];
+  /** When each problem was last told. */
+  readonly #told = new Map<string, number>();
 
   constructor(context: RecordContext) {
     this.#context = context;
@@ -76,8 +78,14 @@ export class ProcessRegistry {
     }
   }
 
+  /** The same again within an hour is not told again. */
   complain(atMs: number, message: string): void {
-    if (this.#problems.length < MAX_PROBLEMS) this.#problems.push({ atMs, source: 'processes', message });
+    const toldMs = this.#told.get(message);
+    if (toldMs !== undefined && !passed(toldMs, atMs, HOUR_MS)) return;
+    if (this.#problems.length >= MAX_PROBLEMS) return;
+    if (this.#told.size >= MAX_PROBLEMS) this.#told.clear();
+    this.#told.set(message, atMs);
+    this.#problems.push({ atMs, source: 'processes', message });
   }
 
   takeProblems(): AgentProblem[] {
@@ -116,7 +124,7 @@ export class ProcessRegistry {
   #parentOf(stat: ProcessStat, atMs: number, depth: number): string | null {
     if (stat.kernelThread || stat.pid === 1 || stat.parentPid === 0) return null;
     if (depth >= MAX_LINEAGE) {
-      this.complain(atMs, `pid ${stat.pid}: lineage deeper than ${MAX_LINEAGE}`);
+      this.complain(atMs, `lineages deeper than ${MAX_LINEAGE} are cut, such as that of pid ${stat.pid}`);
       return null;
     }
     const parent = this.#context.procfs.stat(stat.parentPid);
@@ -168,14 +176,13 @@ export class ProcessRegistry {
 
   #evict(atMs: number): void {
     const parents = new Set([...this.#records.values()].map((record) => record.fact.parent));
-    const size = this.#records.size;
     for (const [key, record] of this.#records) {
       if (this.#records.size <= MAX_PROCESSES) break;
       if (record.listed || parents.has(key)) continue;
       this.#records.delete(key);
       if (this.#living.get(record.fact.pid) === record) this.#living.delete(record.fact.pid);
     }
-    this.complain(atMs, `${size - this.#records.size} of ${size} processes forgotten: too many at once`);
+    this.complain(atMs, `processes forgotten: more than ${MAX_PROCESSES} at once`);
   }
 }
 

@@ -40,12 +40,16 @@ export class SocketOwners {
     const tables: SocketRow[][] = [];
     for (const pid of pids) {
       const namespace = this.#source.namespace(pid);
-      if (!namespace.ok || seen.has(namespace.value)) continue;
+      if (!namespace.ok) {
+        if (!namespace.gone) complain(`network namespaces of some processes: ${namespace.why}`);
+        continue;
+      }
+      if (seen.has(namespace.value)) continue;
       const table = this.#source.table(pid);
       if (table.ok) {
         seen.add(namespace.value);
         tables.push(table.value);
-      } else if (!table.gone) complain(`sockets of pid ${pid}: ${table.why}`);
+      } else if (!table.gone) complain(`socket tables of some processes: ${table.why}`);
     }
     return tables;
   }
@@ -64,7 +68,7 @@ export class SocketOwners {
       if (wanted.size === 0) return;
       const held = this.#source.held(pid, Math.min(room, MAX_DESCRIPTORS_OF_ONE));
       if (!held.ok) {
-        if (!held.gone) complain(`descriptors of pid ${pid}: ${held.why}`);
+        if (!held.gone) complain(`descriptors of some processes: ${held.why}`);
         continue;
       }
       room -= held.value.looked;

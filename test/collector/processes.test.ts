@@ -215,7 +215,7 @@ describe('the process table', () => {
     table.observe([199], T);
     expect(table.changedFacts().facts).toHaveLength(65);
     expect(table.takeProblems().map((problem) => problem.message)).toEqual([
-      'pid 135: lineage deeper than 64',
+      'lineages deeper than 64 are cut, such as that of pid 135',
     ]);
   });
 
