@@ -23,6 +23,11 @@ const CROWDED_CGROUP_LINE_CHARS = 500;
 const COMM_CHARS = BATCH_LIMITS.nameChars;
 const CLAIM_CHARS = 256;
 const NO_LOGIN_UID = 4_294_967_295;
+const MAX_UINT32 = 2 ** 32 - 1;
+const MAX_PID = 2 ** 31 - 1;
+/** Three centuries of uptime. */
+const MAX_TICKS = 1e12;
+const MAX_BOOT_SECONDS = 1e11;
 const KERNEL_THREAD_FLAG = 0x0020_0000;
 const DELETED = ' (deleted)';
 
@@ -74,11 +79,11 @@ export function parseStat(bytes: Buffer): ProcessStat | null {
     .toString('latin1', close + 1)
     .trim()
     .split(' ');
-  const pid = wholeNumber(bytes.toString('latin1', 0, open).trim());
-  const parentPid = wholeNumber(fields[1]);
-  const sessionId = wholeNumber(fields[3]);
-  const flags = wholeNumber(fields[6]);
-  const startTicks = wholeNumber(fields[19]);
+  const pid = wholeNumber(bytes.toString('latin1', 0, open).trim(), MAX_PID);
+  const parentPid = wholeNumber(fields[1], MAX_PID);
+  const sessionId = wholeNumber(fields[3], MAX_PID);
+  const flags = wholeNumber(fields[6], MAX_UINT32);
+  const startTicks = wholeNumber(fields[19], MAX_TICKS);
   const state = fields[0] ?? '';
   if (pid === null || parentPid === null || startTicks === null || !/^[A-Za-z]$/.test(state)) return null;
   return {
@@ -99,12 +104,12 @@ export function parseStatus(bytes: Buffer): { uid: number | null; namespacePids:
   let namespacePids: number[] = [];
   for (const line of bytes.toString('latin1').split('\n')) {
     // The kernel escapes newlines in the Name line, so no workload can write a line of its own here.
-    if (line.startsWith('Uid:\t')) uid = wholeNumber(line.split('\t')[1]);
+    if (line.startsWith('Uid:\t')) uid = wholeNumber(line.split('\t')[1], MAX_UINT32);
     if (line.startsWith('NSpid:\t'))
       namespacePids = line
         .split('\t')
         .slice(1)
-        .map(wholeNumber)
+        .map((text) => wholeNumber(text, MAX_PID))
         .filter((pid) => pid !== null);
   }
   return { uid, namespacePids };
@@ -112,7 +117,7 @@ export function parseStatus(bytes: Buffer): { uid: number | null; namespacePids:
 
 /** Null where no login is recorded. */
 export function parseLoginUid(bytes: Buffer): number | null {
-  const uid = wholeNumber(bytes.toString('latin1').trim());
+  const uid = wholeNumber(bytes.toString('latin1').trim(), MAX_UINT32);
   return uid === NO_LOGIN_UID ? null : uid;
 }
 
@@ -168,7 +173,7 @@ export function parseExecutablePath(link: Buffer): { path: string; deleted: bool
 
 /** When the machine started, ms since 1970, from the `btime` line of /proc/stat (whole seconds). */
 export function parseBootTimeMs(bytes: Buffer): number | null {
-  const seconds = wholeNumber(/^btime (\d+)$/m.exec(bytes.toString('latin1'))?.[1]);
+  const seconds = wholeNumber(/^btime (\d+)$/m.exec(bytes.toString('latin1'))?.[1], MAX_BOOT_SECONDS);
   return seconds === null ? null : seconds * 1000;
 }
 
@@ -269,7 +274,7 @@ export function createProcfs(files: Files, root: string): Procfs {
 
 /** A pid out of a folder's name, or null. */
 function pidOf(name: string): number | null {
-  return /^[1-9]\d{0,9}$/.test(name) ? wholeNumber(name) : null;
+  return /^[1-9]\d{0,9}$/.test(name) ? wholeNumber(name, MAX_PID) : null;
 }
 
 /** What an action gives, or why it failed. */
@@ -300,8 +305,9 @@ function splitLines(bytes: Buffer): Buffer[] {
   return lines;
 }
 
-function wholeNumber(text: string | undefined): number | null {
+/** Null for what is no whole number from 0 to `max`: one absurd number must not spoil a whole batch. */
+function wholeNumber(text: string | undefined, max: number): number | null {
   if (text === undefined || !/^\d{1,16}$/.test(text)) return null;
   const value = Number(text);
-  return Number.isSafeInteger(value) ? value : null;
+  return value <= max ? value : null;
 }

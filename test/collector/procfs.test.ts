@@ -52,6 +52,8 @@ describe('parsers of /proc', () => {
     ') (',
     '1 (a) S',
     '1 (a) S x 1 1 0 -1 0',
+    '99999999999 (a) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 0 0 0 0 5',
+    '1 (a) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 0 0 0 0 9007199254740991',
     '1 (a) 5 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 0 0 0 0 5',
   ])('refuses %j as stat', (text) => {
     expect(parseStat(Buffer.from(text))).toBeNull();
