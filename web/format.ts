@@ -123,10 +123,16 @@ export function formatMoment(iso: string | null, zone: Zone, precision: Precisio
   return `${text}${NBSP}${zoneName(date, zone)}`;
 }
 
-/** Short text for a chart's axis: the clock where steps are shorter than a day, else the date. */
-export function formatTick(iso: string, stepMs: number, zone: Zone): string {
+const DAY_MS = 86_400_000;
+
+/**
+ * Short text for a chart's axis: the clock within a day or so, the date too beyond it. Steps of a day are the ledger's
+ * days, which are days of UTC in any zone.
+ */
+export function formatTick(iso: string, stepMs: number, spanMs: number, zone: Zone): string {
+  if (stepMs >= DAY_MS) return isoInZone(new Date(iso), 'utc').slice(5, 10);
   const text = isoInZone(new Date(iso), zone);
-  return stepMs >= 86_400_000 ? text.slice(5, 10) : text.slice(11, 16);
+  return spanMs > 1.5 * DAY_MS ? text.slice(5, 16).replace('T', ' ') : text.slice(11, 16);
 }
 
 /**

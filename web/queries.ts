@@ -17,7 +17,7 @@ import { rangeQuery, type TimeRange } from './range.ts';
 
 /** Should the event stream be blocked by a proxy, the pages still move at this pace. */
 const SLOW_REFETCH_MS = 60_000;
-const RETRY_MS = 3_000;
+const RETRY_MS = 1_000;
 const RETRIES = 2;
 
 const isSignedOut = (error: unknown): boolean => error instanceof ApiError && error.status === 401;
@@ -38,7 +38,7 @@ export function createQueryClient(): QueryClient {
         staleTime: 5_000,
         refetchInterval: SLOW_REFETCH_MS,
         retry: (count, error) => mayHeal(error) && count < RETRIES,
-        retryDelay: RETRY_MS,
+        retryDelay: (count) => RETRY_MS * 2 ** count,
         // A page must not wait for the browser's idea of being online: the service may be on this very machine.
         networkMode: 'always',
       },

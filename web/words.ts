@@ -45,7 +45,7 @@ function wordsOf(table: Readonly<Record<string, string>>, code: string): string 
 export const reasonWords = (reason: string): string => wordsOf(REASON_WORDS, reason);
 
 const EVIDENCE_WORDS: Readonly<Record<string, string>> = {
-  cgroup: 'Kernel boundary (cgroup)',
+  cgroup: 'Kernel boundary',
   lineage: 'Process lineage',
   binding: 'Device binding',
   claim: 'Its own claim',

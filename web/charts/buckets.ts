@@ -18,8 +18,9 @@ export interface BucketChartOptions {
 /** A stacked bar chart of the series. The y axis counts GPU-hours; a step that is not booked yet is simply shorter. */
 export function bucketChart(series: Series, options: BucketChartOptions): ChartConfiguration<'bar'> {
   const parts = series.points.map(partsOf);
+  const spanMs = series.points.length * series.stepMs;
   return stackedBars({
-    labels: series.points.map((point) => formatTick(point.at, series.stepMs, options.zone)),
+    labels: series.points.map((point) => formatTick(point.at, series.stepMs, spanMs, options.zone)),
     titles: series.points.map((point) => formatMoment(point.at, options.zone)),
     datasets: SERIES.filter((key) => !options.hidden.has(key)).map((key) => ({
       label: SERIES_LABELS[key],

@@ -43,7 +43,7 @@ const stepsOf = (timeline: Timeline): string[] =>
 export function timelineChart(timeline: Timeline, options: TimelineOptions): ChartConfiguration<'bar'> {
   const steps = stepsOf(timeline);
   return stackedBars({
-    labels: steps.map((at) => formatTick(at, timeline.stepMs, options.zone)),
+    labels: steps.map((at) => formatTick(at, timeline.stepMs, steps.length * timeline.stepMs, options.zone)),
     titles: steps.map((at) => formatMoment(at, options.zone)),
     datasets: ordered(timeline).map((series) => ({
       label: series.label,

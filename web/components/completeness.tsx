@@ -3,7 +3,7 @@ import { Anchor, Skeleton } from '@mantine/core';
 import { Link } from 'react-router';
 import type { Completeness } from '../../api/contract/primitives.ts';
 import { formatCount } from '../format.ts';
-import { AlertIcon, CheckIcon } from './icons.tsx';
+import { AlertIcon, CheckIcon, WaitIcon } from './icons.tsx';
 import { Ago, Moment } from './moment.tsx';
 import { Untrusted } from './untrusted.tsx';
 
@@ -43,6 +43,11 @@ function Names({ names, one, many, to }: NamesProps) {
   );
 }
 
+function StateIcon({ complete, lagging }: { complete: Completeness; lagging: boolean }) {
+  if (lagging) return <AlertIcon size={18} />;
+  return complete.completeTo === null ? <WaitIcon size={18} /> : <CheckIcon size={18} />;
+}
+
 /** `scope` says what else is known, such as "12 nodes report". */
 export function CompletenessBanner({ complete, scope }: { complete?: Completeness; scope?: string }) {
   if (!complete) {
@@ -57,7 +62,7 @@ export function CompletenessBanner({ complete, scope }: { complete?: Completenes
     <div className={lagging ? 'completeness completeness-lagging' : 'completeness'} role="status">
       <span className="completeness-item">
         <span className="completeness-icon">
-          {lagging ? <AlertIcon size={18} /> : <CheckIcon size={18} />}
+          <StateIcon complete={complete} lagging={lagging} />
         </span>
         {complete.completeTo === null ? (
           <strong>Nothing booked yet</strong>

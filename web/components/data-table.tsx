@@ -63,7 +63,7 @@ function Placeholders({ columns, count }: { columns: number; count: number }) {
     // biome-ignore lint/suspicious/noArrayIndexKey: placeholders have no other identity.
     <tr key={row}>
       <td colSpan={columns}>
-        <Skeleton height={20} animate={false} />
+        <Skeleton height={38} />
       </td>
     </tr>
   ));

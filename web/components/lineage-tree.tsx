@@ -43,7 +43,7 @@ function Item({ row, selected, collapsed, select, toggle }: ItemProps) {
       {...(children > 0 ? { 'aria-expanded': !collapsed } : {})}
       tabIndex={selected ? 0 : -1}
       className={`tree-item tree-${process.role}`}
-      style={{ paddingInlineStart: 10 + Math.min(level - 1, MAX_INDENTS) * 18 }}
+      style={{ paddingInlineStart: `calc(10px + var(--indent) * ${Math.min(level - 1, MAX_INDENTS)})` }}
       onClick={select}
       onDoubleClick={onToggle}
     >

@@ -19,10 +19,14 @@ function wordsOf(overview: Overview): Words {
   if (verdict === 'unaccounted') {
     const running = stillRunning === 0 ? 'No' : formatCount(stillRunning);
     const sources = stillRunning === 1 ? 'source is' : 'sources are';
+    const covers =
+      settledMs > 0
+        ? `No declaration covers ${hours(settledMs)} in this range, active or resident.`
+        : 'None of it lies in this range.';
     return {
       icon: <AlertIcon size={32} />,
       title: 'Unaccounted use',
-      text: `No declaration covers ${hours(settledMs)} in this range, active or resident. ${running} ${sources} still running.`,
+      text: `${covers} ${running} ${sources} still running.`,
     };
   }
   if (verdict === 'awaiting') {

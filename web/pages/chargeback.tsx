@@ -197,7 +197,7 @@ export function ChargebackPage() {
         }
       />
       {error && !statement ? <Failure error={error} retry={() => void refetch()} /> : null}
-      {!statement && !error ? <Skeleton height={420} animate={false} /> : null}
+      {!statement && !error ? <Skeleton height={420} /> : null}
       {statement ? (
         <div className={isPlaceholderData ? 'stale' : undefined}>
           <Section

@@ -100,7 +100,7 @@ function BucketFigure({ overview }: { overview: Overview | undefined }) {
     [overview, zone, paints, ink, hidden],
   );
   const table = useMemo(() => (overview ? bucketTable(overview.series, zone) : null), [overview, zone]);
-  if (!overview || !config || !table) return <Skeleton height={CHART_HEIGHT_PX + 46} animate={false} />;
+  if (!overview || !config || !table) return <Skeleton height={CHART_HEIGHT_PX + 46} />;
   if (overview.total.capacityMs === 0)
     return (
       <div style={{ minHeight: CHART_HEIGHT_PX + 46 }}>
@@ -173,7 +173,15 @@ export function OverviewPage() {
               brief
               caption="The findings with the most unaccounted GPU time"
               findings={overview?.worst}
-              empty={<Empty title="Nothing without a declaration in this range" />}
+              empty={
+                <Empty
+                  title={
+                    overview?.verdict === 'blind'
+                      ? 'Nothing was measured in this range'
+                      : 'Nothing without a declaration in this range'
+                  }
+                />
+              }
             />
           </Section>
         </>
