@@ -6,7 +6,8 @@ import type { Severity } from './finding.ts';
 import { findingId, rootOf } from './source.ts';
 import type { Judge, NodeFacts } from './verdict.ts';
 
-export type NetworkReason = 'reverse_tunnel' | 'network_scan';
+export const NETWORK_REASONS = ['reverse_tunnel', 'network_scan'] as const;
+export type NetworkReason = (typeof NETWORK_REASONS)[number];
 
 /** A network finding of one node-hour; it carries no GPU time. */
 export interface NetworkFinding {

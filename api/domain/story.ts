@@ -7,14 +7,16 @@ import type { FindingSummary } from './finding.ts';
 import { isDeclared } from './fit.ts';
 import type { Interval } from './interval.ts';
 import type { Holding, Job } from './job.ts';
+import { NETWORK_REASONS } from './network.ts';
 import type { Policy } from './policy.ts';
 import { executablePath } from './process.ts';
-import { CAUSES, CHANGES, SENTENCES } from './wording.ts';
+import { CAUSES, CHANGES, type FindingReason, SENTENCES } from './wording.ts';
 
 export type Story = FindingDetail['story'];
 
 export interface StoryFacts {
-  readonly summary: FindingSummary;
+  /** Of a network finding too: its reason, and no GPU time. */
+  readonly summary: Omit<FindingSummary, 'reason' | 'reasons'> & { readonly reason: FindingReason };
   readonly node: string;
   /** How the finding's devices are called on pages, such as "GPU 6". */
   readonly devices: readonly string[];
@@ -44,11 +46,13 @@ export function tellStory(facts: StoryFacts): Story {
   return {
     observed: observed(facts),
     notObserved: notObserved(facts),
-    candidates: candidates(facts),
+    candidates: isNetwork(summary.reason) ? [] : candidates(facts),
     innocentCauses: [...CAUSES[summary.reason]],
     wouldChange: wouldChange(facts),
   };
 }
+
+const isNetwork = (reason: FindingReason): boolean => NETWORK_REASONS.some((other) => other === reason);
 
 function observed(facts: StoryFacts): string[] {
   const { summary, lineage, ties } = facts;
@@ -96,8 +100,11 @@ function describe(process: ObservedProcess): string[] {
 
 function notObserved(facts: StoryFacts): string[] {
   const [process] = facts.lineage;
+  const polls = `every ${duration(facts.pollIntervalMs)}: what began and ended between two readings is not seen.`;
+  if (isNetwork(facts.summary.reason))
+    return [`Connections are read about ${polls}`, 'What was sent or received is not seen.'];
   const lines = [
-    `Devices are read every ${duration(facts.pollIntervalMs)}: what began and ended between two readings is not seen.`,
+    `Devices are read ${polls}`,
     'What was computed is not seen: only that the device executed, and for which process.',
   ];
   if (facts.unobservedMs > 0)

@@ -1,8 +1,13 @@
 // What is said about each reason. Neutral: of declarations and processes, never of people's intentions.
-import type { Reason } from './bucket.ts';
+import { REASONS, type Reason } from './bucket.ts';
+import { NETWORK_REASONS, type NetworkReason } from './network.ts';
+
+/** What a finding can be about: unaccounted time, or what was seen on the network. */
+export type FindingReason = Reason | NetworkReason;
+export const FINDING_REASONS: readonly FindingReason[] = [...REASONS, ...NETWORK_REASONS];
 
 /** What the reason means, in one sentence. */
-export const SENTENCES: Readonly<Record<Reason, string>> = {
+export const SENTENCES: Readonly<Record<FindingReason, string>> = {
   unverified_claim:
     'Its environment names a job, but nothing that the process cannot write itself ties it to that job.',
   unknown_job: 'It is marked as part of a job that no source has declared.',
@@ -14,10 +19,13 @@ export const SENTENCES: Readonly<Record<Reason, string>> = {
   no_job: 'Nothing ties it to any declared job.',
   no_process: 'The device executed while no process showed on it.',
   telemetry_conflict: "The device's own readings contradict each other.",
+  reverse_tunnel:
+    'A process inside a job held an external connection and was told to forward a port of the other side to this one.',
+  network_scan: 'A process inside a job tried to reach many addresses or ports.',
 };
 
 /** What may explain it without anything being wrong. */
-export const CAUSES: Readonly<Record<Reason, readonly string[]>> = {
+export const CAUSES: Readonly<Record<FindingReason, readonly string[]>> = {
   unverified_claim: [
     'The job runs where the kernel keeps no boundary for it, so that only its environment names it.',
     'A shell was opened beside the job with its environment copied.',
@@ -56,10 +64,15 @@ export const CAUSES: Readonly<Record<Reason, readonly string[]>> = {
     'Utilisation lags behind a process that has just ended.',
   ],
   telemetry_conflict: ['A sensor or the driver reports wrong values.'],
+  reverse_tunnel: ['A person reaches a notebook or a dashboard of this job from outside in this way.'],
+  network_scan: [
+    'A large job was finding its own members at its start.',
+    'A service was looked for in a range of ports.',
+  ],
 };
 
 /** What would give another verdict. */
-export const CHANGES: Readonly<Record<Reason, readonly string[]>> = {
+export const CHANGES: Readonly<Record<FindingReason, readonly string[]>> = {
   unverified_claim: [
     'A declaration that names the kernel boundary or the root process of this use.',
     'A site policy that accepts what the environment says.',
@@ -76,4 +89,6 @@ export const CHANGES: Readonly<Record<Reason, readonly string[]>> = {
   ],
   no_process: ['A reading that names the process, such as one with access to its namespace.'],
   telemetry_conflict: ['Readings of power and utilisation that agree.'],
+  reverse_tunnel: ['Nothing in the ledger: this is an observation beside it and carries no GPU time.'],
+  network_scan: ['Nothing in the ledger: this is an observation beside it and carries no GPU time.'],
 };
