@@ -9,9 +9,11 @@ import { DEFAULT_CLUSTER, isLoopback } from './config.ts';
 import type { Route } from './http/route.ts';
 import { createHttp } from './http/server.ts';
 import type { Services } from './http/services.ts';
+import { type Attribution, createAttribution } from './services/attribution.ts';
 import { ServiceError } from './services/errors.ts';
 import { createIngest } from './services/ingest.ts';
 import { createLive } from './services/live.ts';
+import { createHourReader } from './services/queries/hours.ts';
 import { createQueries } from './services/queries/queries.ts';
 import { createSessions } from './services/sessions.ts';
 import { createTokens } from './services/tokens.ts';
@@ -50,6 +52,7 @@ export interface App {
   signInLink(): Promise<string>;
   readonly store: Store;
   readonly services: Services;
+  readonly attribution: Attribution;
   readonly routes: readonly Route[];
 }
 
@@ -117,10 +120,11 @@ export async function createApp(options: AppOptions): Promise<App> {
     live,
     ingest: createIngest(store, clock, live, cluster),
     declarations: NOT_YET,
-    queries: createQueries(questions, { read: async () => null }, clock, cluster),
+    queries: createQueries(questions, createHourReader(store, clock), clock, cluster),
     tokens: createTokens(people, clock),
     sessions: createSessions(people, clock),
   };
+  const attribution = createAttribution(store, clock, live, log);
   const http = createHttp({
     services,
     installation: { cluster, version: manifest.version, demo: options.demo ?? false },
@@ -136,15 +140,18 @@ export async function createApp(options: AppOptions): Promise<App> {
   return {
     store,
     services,
+    attribution,
     routes: http.routes,
     async start() {
       url = await listen(server, options.host, options.port);
+      attribution.start();
       return { url };
     },
     async stop() {
       http.closeStreams();
       if (url !== null) await close(server);
       url = null;
+      await attribution.stop();
       await Promise.all([questions.close(), people.close(), store.close()]);
     },
     async signInLink() {

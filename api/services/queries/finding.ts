@@ -2,9 +2,7 @@
 import { HOUR_MS } from '../../contract/batch.ts';
 import type { FindingDetail, ProcessView } from '../../contract/findings.ts';
 import type { Caller } from '../../domain/caller.ts';
-import type { ObservedGap, ObservedSpan, ProcessId } from '../../domain/cell.ts';
-import type { Holding } from '../../domain/job.ts';
-import type { NodeFacts } from '../../domain/verdict.ts';
+import type { ProcessId } from '../../domain/cell.ts';
 import {
   type ChargedRow,
   type ConnectionRow,
@@ -16,28 +14,15 @@ import {
 import { ServiceError } from '../errors.ts';
 import { toTime, toTimeOrNull } from './completeness.ts';
 import { toFinding } from './findings.ts';
+import type { HourReader, HourRecord } from './hours.ts';
 import { storyOf } from './story.ts';
 import { TIMELINE_MAX_MS, timelineOf } from './timeline.ts';
-import { valueOf } from './value.ts';
+import { moneyOf } from './value.ts';
 
 const EXAMPLES_MAX = 16;
 /** Time before the first and after the last sighting that a time line shows. */
 const MARGIN_MS = 600_000;
 const TIMELINE_DEVICES_MAX = 16;
-
-/** A node-hour as the attribution sees it. */
-export interface HourRecord {
-  readonly facts: NodeFacts;
-  /** By device UUID. */
-  readonly spans: ReadonlyMap<string, readonly ObservedSpan[]>;
-  readonly gaps: ReadonlyMap<string, readonly ObservedGap[]>;
-  readonly holdings: readonly Holding[];
-  readonly pollIntervalMs: number;
-}
-export interface HourReader {
-  /** `node` is the store's number of it. Null where the evidence has expired. */
-  read(node: number, hourMs: number): Promise<HourRecord | null>;
-}
 
 function toProcess(row: ProcessRow): ProcessView {
   const {
@@ -110,7 +95,7 @@ function toCharged(rows: readonly ChargedRow[]): FindingDetail['cost']['charged'
         account,
         job: { id, source, externalId, name, account, user },
         ms: parts.reduce((sum, part) => sum + part.ms, 0),
-        amount: valueOf(parts),
+        amount: moneyOf(parts),
       },
     ];
   });
@@ -122,19 +107,17 @@ function windowOf({ row }: FindingFacts): { fromMs: number; toMs: number } {
   return { fromMs: Math.max(row.firstSeenMs - MARGIN_MS, toMs - TIMELINE_MAX_MS), toMs };
 }
 
-async function readHours(
-  reader: HourReader,
-  facts: FindingFacts,
-): Promise<{ node: number | null; hours: HourRecord[] }> {
-  const node = facts.hours[0]?.node ?? null;
+async function readHours(reader: HourReader, facts: FindingFacts): Promise<HourRecord[]> {
+  const node = facts.hours[0]?.node;
   const hours: HourRecord[] = [];
-  if (node === null) return { node, hours };
+  if (node === undefined) return hours;
+  const { cluster, node: nodeName } = facts.row;
   const { fromMs, toMs } = windowOf(facts);
   for (let hourMs = Math.floor(fromMs / HOUR_MS) * HOUR_MS; hourMs < toMs; hourMs += HOUR_MS) {
-    const hour = await reader.read(node, hourMs);
+    const hour = await reader.read({ cluster, nodeName, node, hourMs });
     if (hour !== null) hours.push(hour);
   }
-  return { node, hours };
+  return hours;
 }
 
 function timelines(facts: FindingFacts, hours: readonly HourRecord[]): FindingDetail['timelines'] {
@@ -172,7 +155,7 @@ export async function askFinding(
 ): Promise<FindingDetail> {
   const facts = await questions.finding(id, scopeOf(caller));
   if (facts === null) throw new ServiceError('not_found', `There is no finding ${id}`);
-  const { hours } = await readHours(reader, facts);
+  const hours = await readHours(reader, facts);
   const finding = toFinding(facts.row);
   return {
     ...finding,

@@ -5,7 +5,7 @@ import type { Caller } from '../../domain/caller.ts';
 import { type FindingRow, type Questions, scopeOf } from '../../store/questions.ts';
 import { toTime } from './completeness.ts';
 import { cutPage, decodeCursor, searchText } from './page.ts';
-import { valueOf } from './value.ts';
+import { moneyOf } from './value.ts';
 
 const Position = z.tuple([z.number(), z.int()]);
 
@@ -20,7 +20,7 @@ export function toFinding(row: FindingRow): Finding {
     activeMs: row.activeMs,
     residentMs: row.residentMs,
     provisionalMs: row.provisionalMs,
-    value: valueOf(row.priced),
+    value: moneyOf(row.priced),
     firstSeen: toTime(row.firstSeenMs),
     lastSeen: toTime(row.lastSeenMs),
     recordedAt: toTime(row.recordedAtMs),

@@ -9,7 +9,7 @@ import { completeness, isLagging, isSilent, toTime } from './completeness.ts';
 import { toFinding } from './findings.ts';
 import { assertBalanced, sumsOf } from './ledger.ts';
 import { DAY_MS, hourRange, type Range, startOfDay, startOfHour } from './range.ts';
-import { valueOf } from './value.ts';
+import { moneyOf } from './value.ts';
 
 const WORST = 10;
 /** Longer ranges are shown by day. */
@@ -25,7 +25,7 @@ function headline(rows: readonly UnaccountedFacts[], currency: string | null): O
   return {
     settledMs: rows.reduce((sum, row) => sum + row.settledMs, 0),
     provisionalMs: rows.reduce((sum, row) => sum + row.provisionalMs, 0),
-    value: valueOf(
+    value: moneyOf(
       rows.map((row) => ({ ms: row.settledMs, rateMicros: row.rateMicros, currency: row.currency })),
       currency,
     ),

@@ -8,7 +8,7 @@ import { lineageOf } from '../../domain/process.ts';
 import { type Story, tellStory } from '../../domain/story.ts';
 import { createJudge } from '../../domain/verdict.ts';
 import type { FindingFacts } from '../../store/questions.ts';
-import type { HourRecord } from './finding.ts';
+import type { HourRecord } from './hours.ts';
 
 /** What to say of polls where no batch of the time is left to ask. */
 const USUAL_POLL_MS = 5_000;

@@ -19,7 +19,7 @@ export const rateFromMicros = (micros: string): Decimal => ({ units: BigInt(micr
  * Null where some of the time has no rate, or rates are in several currencies. `currency` is what to say when there is no
  * time at all; null: nothing can be said then.
  */
-export function valueOf(priced: readonly PricedMs[], currency: string | null = null): Money | null {
+export function moneyOf(priced: readonly PricedMs[], currency: string | null = null): Money | null {
   const currencies = new Set(priced.map((part) => part.currency));
   if (priced.length === 0 && currency !== null) currencies.add(currency);
   const [only] = currencies;
