@@ -13,7 +13,7 @@ export const rankOf = (evidence: Evidence): number => EVIDENCE.indexOf(evidence)
  * A process that started this long before an earlier run of its job ended belongs to that run. Start times carry the
  * error of the boot clock, so nearer to the end the time of the use decides.
  */
-export const RUN_EDGE_MS = 5_000;
+const RUN_EDGE_MS = 5_000;
 
 /** Kernel boundaries of these kinds tie a process only to a job that names them; every other kind is a job's by itself. */
 const PLAIN_KINDS: readonly string[] = ['systemd', 'user_session'];
@@ -30,7 +30,7 @@ const CLAIM_SOURCES: ReadonlyMap<string, string | null> = new Map([
 ]);
 
 /** One kind of evidence, and the jobs that it names: more than one where a job ran again under the same id. */
-export interface Tie {
+interface Tie {
   readonly evidence: Evidence;
   readonly jobs: readonly Job[];
 }

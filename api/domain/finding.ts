@@ -152,7 +152,7 @@ export interface FindingSummary {
 }
 
 /** Settled active time of one finding from which it is critical: one GPU-hour. */
-export const CRITICAL_ACTIVE_MS = 3_600_000;
+const CRITICAL_ACTIVE_MS = 3_600_000;
 
 /**
  * `edgeMs`: time at the very edge of a job (before its start, after its end) up to this much stays a notice, since use is

@@ -70,7 +70,7 @@ function isRootOf(process: ObservedProcess, job: Job): boolean {
   );
 }
 
-export const isWithin = (process: ObservedProcess, job: Job): boolean =>
+const isWithin = (process: ObservedProcess, job: Job): boolean =>
   ownersOf(process).some((owner) => job.boundaries.includes(owner.boundary));
 
 /**

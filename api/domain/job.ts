@@ -1,14 +1,14 @@
 import type { Interval } from './interval.ts';
 
 /** What a declaration says that its job will run. Empty lists say nothing. */
-export interface JobDeclares {
+interface JobDeclares {
   /** Paths of executables; `*` stands for any characters but `/`, `**` for any at all. */
   readonly executables: readonly string[];
   /** The process that starts the job, where the declarer knows it (`gpuledger run` does). */
   readonly root: JobRoot | null;
 }
 
-export interface JobRoot {
+interface JobRoot {
   readonly node: string;
   readonly bootId: string;
   readonly pid: number;

@@ -2,7 +2,7 @@
 import { Temporal } from 'temporal-polyfill';
 import type { Interval } from './interval.ts';
 
-export const DEFAULT_BILLING_ZONE = 'UTC';
+const DEFAULT_BILLING_ZONE = 'UTC';
 
 /** The months of a zone begin at its own midnight, so one may be an hour shorter or longer than another. Throws `RangeError`. */
 export function periodInterval(period: string, zone: string = DEFAULT_BILLING_ZONE): Interval {

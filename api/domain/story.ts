@@ -60,7 +60,8 @@ function observed(facts: StoryFacts): string[] {
   const lines: string[] = [];
   if (summary.activeMs > 0)
     lines.push(
-      `${duration(summary.activeMs)} of GPU time ${where} executed with no matching declaration, between ${time(summary.firstMs)} and ${time(summary.lastMs)}.`,
+      `${duration(summary.activeMs)} of GPU time ${where} executed with no matching declaration, ` +
+        `between ${time(summary.firstMs)} and ${time(summary.lastMs)}.`,
     );
   if (summary.residentMs > 0)
     lines.push(
@@ -121,7 +122,7 @@ function candidates(facts: StoryFacts): Story['candidates'] {
     .map((job) => ({ job: jobRef(job), why: whyNot(facts, job) }));
 }
 
-export const jobRef = (job: Job): JobRef => ({
+const jobRef = (job: Job): JobRef => ({
   id: job.id,
   source: job.source,
   externalId: job.externalId,
@@ -176,7 +177,10 @@ function whyNot(facts: StoryFacts, job: Job): string {
     job.declares.executables.length > 0 &&
     !isDeclared(process.executable, job)
   )
-    return `The process is ${by}, but ${executablePath(process.executable)} is none of what the job declared: ${list(job.declares.executables)}.`;
+    return (
+      `The process is ${by}, but ${executablePath(process.executable)} is none of what the job declared: ` +
+      `${list(job.declares.executables)}.`
+    );
   return `The process is ${by}; a part of the time is outside of what the job was given.`;
 }
 

@@ -1,0 +1,179 @@
+// The story of a finding: what was seen, what was not, why no job covers it. Neutral, whoever reads it.
+import { describe, expect, test } from 'vitest';
+import { attribute } from '../../api/domain/attribute.ts';
+import { REASONS, type Reason } from '../../api/domain/bucket.ts';
+import type { CellFacts } from '../../api/domain/cell.ts';
+import { groupFindings, summarise } from '../../api/domain/finding.ts';
+import { duration, MAX_CANDIDATES, type StoryFacts, tellStory } from '../../api/domain/story.ts';
+import { createJudge } from '../../api/domain/verdict.ts';
+import { FINDING_REASONS } from '../../api/domain/wording.ts';
+import {
+  cell,
+  GPU,
+  HOUR_MS,
+  holds,
+  job,
+  MINUTE_MS,
+  processFact,
+  SESSION_CGROUP,
+  span,
+} from './domain-facts.ts';
+
+describe('story', () => {
+  const j = job('8101', { declares: { executables: ['/opt/roll/**'], root: null } });
+  const foreign = processFact(13, { path: '/tmp/x', parentPid: 11 });
+  const parent = processFact(11, { path: '/opt/roll/python' });
+
+  function facts(change: Partial<CellFacts> = {}, more: Partial<StoryFacts> = {}): StoryFacts {
+    const node = {
+      ...cell({
+        processes: [foreign, parent],
+        jobs: [j],
+        holdings: [holds(j)],
+        spans: [span(0, 10 * MINUTE_MS, { 13: 5 * MINUTE_MS })],
+      }),
+      ...change,
+    };
+    const judge = createJudge(node);
+    const rows =
+      groupFindings(node, judge, [{ device: GPU, entries: attribute(node).entries }])[0]?.rows ?? [];
+    const summary = summarise(rows, 0);
+    if (summary === null) throw new Error('these facts make no finding');
+    const first = summary.process === null ? undefined : node.processes.get(summary.process);
+    return {
+      summary,
+      node: node.node,
+      devices: ['GPU 0'],
+      lineage: first === undefined ? [] : [first, parent],
+      ties: first === undefined ? null : judge.tiesOf(first.id),
+      jobs: [...node.jobs.values()],
+      holdings: node.holdings,
+      deviceUuids: [GPU],
+      sources: node.sources,
+      policy: node.policy,
+      unobservedMs: 0,
+      pollIntervalMs: 5000,
+      externalConnections: 0,
+      running: false,
+      ...more,
+    };
+  }
+
+  test('inside a job: what ran, where, as whom, and what the job had declared', () => {
+    const story = tellStory(facts());
+    expect(story.observed.join('\n')).toContain(
+      '5 min 00 s of GPU time on GPU 0 of n1 executed with no matching declaration',
+    );
+    expect(story.observed.join('\n')).toContain('ran /tmp/x');
+    expect(story.observed).toContain('The kernel holds it in slurm:8101.');
+    expect(story.candidates).toEqual([
+      {
+        job: {
+          id: 'j_8101',
+          source: 'slurm',
+          externalId: '8101',
+          name: 'job 8101',
+          account: 'research',
+          user: 'alice',
+        },
+        why: 'The process is inside its kernel boundary, but /tmp/x is none of what the job declared: /opt/roll/**.',
+      },
+    ]);
+  });
+
+  test('nobody is accused: accounts run, people are not said to do anything', () => {
+    const text = JSON.stringify(tellStory(facts()));
+    expect(text).toContain('ran as OS account alice');
+    expect(text).not.toMatch(/\b(?:min(?:er|ing)|stole|theft|abuse|illegal|attack|alice (?:did|ran))\b/i);
+  });
+
+  test('without a process it says so, and no job is blamed', () => {
+    const told = tellStory(facts({ spans: [span(0, 1000, {}, 900)] }));
+    expect(told.notObserved).toContain('No process showed on the device while it executed.');
+    expect(told.candidates[0]?.why).toBe(
+      'No process shows on the device, so nothing ties the use to this job.',
+    );
+  });
+
+  const why = (of: Partial<typeof j>, change: Partial<CellFacts> = {}) => {
+    const other = { ...j, ...of };
+    return tellStory(facts({ jobs: new Map([[other.id, other]]), holdings: [holds(other)], ...change }))
+      .candidates[0]?.why;
+  };
+
+  test.each<[string, string | undefined]>([
+    ['ran as alice while the job states bob', why({ uid: 1, user: 'bob' })],
+    ['the job ended at 1970-01-01 00:00:00 UTC, before the use', why({ endMs: 0 })],
+    ['It started at 1970-01-01 01:00:00 UTC, after the use', why({ startMs: HOUR_MS })],
+    [
+      'a self-declaration does not reach back',
+      why({ startMs: 0, selfDeclared: true, firstRecordedAtMs: HOUR_MS }),
+    ],
+    ['did not hold the device then', why({}, { holdings: [] })],
+    ['neither kernel boundary nor lineage ties this process to it', why({ boundaries: ['slurm:1'] })],
+    ['and it held other devices', why({ boundaries: ['slurm:1'] }, { holdings: [] })],
+  ])('a candidate says %j', (words, said) => {
+    expect(said).toContain(words);
+  });
+
+  test('a claim says that anybody can write it', () => {
+    const spoof = processFact(13, {
+      path: '/tmp/x',
+      cgroup: SESSION_CGROUP,
+      claims: [{ name: 'SLURM_JOB_ID', value: '8101' }],
+    });
+    const told = tellStory(facts({ processes: new Map([[spoof.id, spoof]]) }));
+    expect(told.candidates[0]?.why).toContain('which any process can set');
+  });
+
+  test('what awaits a record names the source and how far it is', () => {
+    const told = tellStory(
+      facts({ jobs: new Map(), sources: [{ source: 'slurm', sourceInstance: 'main', completeToMs: 0 }] }),
+    );
+    expect(told.wouldChange[0]).toBe(
+      '5 min 00 s await a record from slurm (main), complete to 1970-01-01 00:00:00 UTC.',
+    );
+  });
+
+  test('candidates are bounded, those that something ties to the process first', () => {
+    const many = Array.from({ length: 30 }, (_, at) => job(`${at}`, { boundaries: [] }));
+    const told = tellStory(facts({}, { jobs: [...many, j] }));
+    expect(told.candidates).toHaveLength(MAX_CANDIDATES);
+    expect(told.candidates[0]?.job.id).toBe('j_8101');
+  });
+
+  test('a network finding tells of the network only', () => {
+    const base = facts();
+    const summary = { ...base.summary, reason: 'reverse_tunnel', activeMs: 0, residentMs: 0 } as const;
+    const told = tellStory({ ...base, summary, externalConnections: 2 });
+    expect(told.candidates).toEqual([]);
+    expect(told.observed.join('\n')).toContain('2 connections to external addresses');
+    expect(told.observed.join('\n')).not.toContain('GPU time');
+  });
+
+  test.each<[string]>(FINDING_REASONS.map((reason) => [reason]))(
+    '%s has a sentence, a cause and a change',
+    (name) => {
+      const reason = FINDING_REASONS.find((other) => other === name) ?? 'no_job';
+      const base = facts();
+      const told = tellStory({ ...base, summary: { ...base.summary, reason } });
+      expect(told.innocentCauses.length).toBeGreaterThan(0);
+      expect(told.wouldChange.length).toBeGreaterThan(0);
+    },
+  );
+
+  test('every reason of the ledger is a reason of findings', () => {
+    const all: readonly Reason[] = REASONS;
+    expect(FINDING_REASONS).toEqual(expect.arrayContaining([...all]));
+  });
+
+  test.each([
+    [0, '0.0 s'],
+    [1500, '1.5 s'],
+    [59_999, '59 s'],
+    [200_000, '3 min 20 s'],
+    [7_500_000, '2 h 05 min'],
+  ])('%d ms read as %s', (ms, text) => {
+    expect(duration(ms)).toBe(text);
+  });
+});
