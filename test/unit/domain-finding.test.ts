@@ -1,4 +1,4 @@
-// Findings: one source is one finding; severity and strength; network observations; the story that is told.
+// Findings: one source is one finding; severity and strength; network observations.
 import { describe, expect, test } from 'vitest';
 import { attribute } from '../../api/domain/attribute.ts';
 import type { CellFacts } from '../../api/domain/cell.ts';
