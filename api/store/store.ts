@@ -3,9 +3,15 @@
  * snapshots, and each write is one `apply` of a whole write set. No callbacks run inside transactions.
  */
 import type { BatchStore } from './batches.ts';
+import type { FleetStore } from './fleet.ts';
+import type { JobStore } from './jobs.ts';
+import type { LedgerStore } from './ledger.ts';
 
 export interface Store {
   readonly batches: BatchStore;
+  readonly jobs: JobStore;
+  readonly fleet: FleetStore;
+  readonly ledger: LedgerStore;
   /** Calls `listener` whenever a write left node-hours to attribute. Returns the function that ends it. */
   onDirty(listener: () => void): () => void;
   close(): Promise<void>;

@@ -481,6 +481,8 @@ CREATE TABLE ledger_hours (
   holder INTEGER NOT NULL,
   account TEXT NOT NULL,
   user_name TEXT NOT NULL,
+  -- 1: nothing shows that the holder has this device; it was chosen by rule among the node's ("n devices of a node").
+  assumed INTEGER NOT NULL CHECK (assumed IN (0, 1)),
   capacity_ms INTEGER NOT NULL,
   used_ms INTEGER NOT NULL,
   held_ms INTEGER NOT NULL,
@@ -545,7 +547,7 @@ CREATE TABLE processes (
   executable_inode TEXT,
   executable_deleted INTEGER CHECK (executable_deleted IN (0, 1)),
   cgroup TEXT NOT NULL,
-  -- What the cgroup names, as cgroupOwner spells it; null: none.
+  -- What its cgroups name, as cgroupOwner spells it (a job's kind goes first, then the newest); null: none.
   boundary TEXT,
   personal TEXT,
   first_seen_ms INTEGER NOT NULL,
@@ -554,8 +556,8 @@ CREATE TABLE processes (
   exited_ms INTEGER,
   UNIQUE (node, boot_id, key)
 ) STRICT;
-CREATE INDEX processes_by_boundary ON processes (boundary) WHERE boundary IS NOT NULL;
 CREATE INDEX processes_by_pid ON processes (boot_id, pid);
+CREATE INDEX processes_by_parent ON processes (node, boot_id, parent_key) WHERE parent_key IS NOT NULL;
 
 -- Environment variables with which a process claims a job.
 CREATE TABLE process_claims (
@@ -566,6 +568,14 @@ CREATE TABLE process_claims (
   PRIMARY KEY (process, ordinal)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX process_claims_by_value ON process_claims (value);
+
+-- Every kernel boundary that a process is or was in, as cgroupOwner spells it.
+CREATE TABLE process_boundaries (
+  process INTEGER NOT NULL REFERENCES processes,
+  boundary TEXT NOT NULL,
+  PRIMARY KEY (process, boundary)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX process_boundaries_by_boundary ON process_boundaries (boundary);
 
 -- What could not be read of a process, as "<part>: <why>".
 CREATE TABLE process_unreadable (
@@ -598,14 +608,17 @@ CREATE TABLE connections (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX connections_by_process ON connections (process);
 
--- Where a job's processes were first seen: places "n devices of a node" in every hour of the job.
+-- Where the processes of a job with "n devices of a node" were first seen in an hour: the earliest of all hours places
+-- the job in every hour. first_seen_ms is within hour_ms.
 CREATE TABLE bindings (
-  job INTEGER NOT NULL REFERENCES jobs,
   node INTEGER NOT NULL REFERENCES nodes,
+  job INTEGER NOT NULL REFERENCES jobs,
   device INTEGER NOT NULL REFERENCES devices,
+  hour_ms INTEGER NOT NULL,
   first_seen_ms INTEGER NOT NULL,
-  PRIMARY KEY (node, job, device)
+  PRIMARY KEY (node, job, device, hour_ms)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX bindings_by_hour ON bindings (node, hour_ms);
 
 -- ---------------------------------------------------------------- derived: findings
 
@@ -619,7 +632,7 @@ CREATE TABLE findings (
   kind TEXT NOT NULL CHECK (kind IN ('compute', 'network', 'integrity', 'agent')),
   severity TEXT NOT NULL CHECK (severity IN ('notice', 'warn', 'critical')),
   strength TEXT NOT NULL CHECK (strength IN ('proof', 'suspicion', 'unobserved')),
-  -- provisional: part of its time awaits a record and nothing of it is settled.
+  -- provisional: all of its time awaits a record.
   state TEXT NOT NULL CHECK (state IN ('provisional', 'settled')),
   -- The root of the lineage; null where only a device is known.
   process INTEGER REFERENCES processes,
@@ -641,7 +654,8 @@ CREATE INDEX findings_by_last_seen ON findings (last_seen_ms, finding);
 CREATE INDEX findings_by_node ON findings (node, last_seen_ms);
 CREATE INDEX findings_by_process ON findings (process) WHERE process IS NOT NULL;
 
--- What one cell gives to a finding, by reason and process.
+-- What one cell gives to a finding, by reason, process and holder. device 0: of the node (network observations, which
+-- carry no time).
 CREATE TABLE finding_parts (
   hour_ms INTEGER NOT NULL,
   node INTEGER NOT NULL,
@@ -656,12 +670,15 @@ CREATE TABLE finding_parts (
   holder INTEGER REFERENCES jobs (job),
   active_ms INTEGER NOT NULL,
   resident_ms INTEGER NOT NULL,
+  -- Of active_ms + resident_ms, and of active_ms alone: awaiting a record.
   provisional_ms INTEGER NOT NULL,
+  provisional_active_ms INTEGER NOT NULL,
   first_ms INTEGER NOT NULL,
   last_ms INTEGER NOT NULL,
   PRIMARY KEY (hour_ms, node, device, ordinal)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX finding_parts_by_finding ON finding_parts (finding, hour_ms);
+CREATE INDEX finding_parts_by_process ON finding_parts (process) WHERE process IS NOT NULL;
 
 -- Earlier verdicts on a finding and what changed them, in words.
 CREATE TABLE finding_history (

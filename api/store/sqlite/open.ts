@@ -4,7 +4,14 @@ import { createBatches } from './batches.ts';
 import { createSqlite, openDatabase } from './connection.ts';
 import { createDevices } from './devices.ts';
 import { createDirtyMarks } from './dirty.ts';
+import { createFindings } from './findings.ts';
+import { createFleet } from './fleet.ts';
 import { createIds } from './ids.ts';
+import { createJobRows } from './job-rows.ts';
+import { createJobs } from './jobs.ts';
+import { createJournal } from './journal.ts';
+import { createLedger } from './ledger.ts';
+import { createProcessIndex } from './process-index.ts';
 
 export interface SqliteStoreOptions {
   readonly file: string;
@@ -19,8 +26,15 @@ export function openSqlite({ file, readOnly = false, nowMs = 0 }: SqliteStoreOpt
   const ids = createIds(sqlite);
   const dirty = createDirtyMarks(sqlite);
   const devices = createDevices(sqlite, ids, dirty);
+  const jobs = createJobRows(sqlite);
+  const journal = createJournal(sqlite);
+  const processes = createProcessIndex(sqlite);
+  const findings = createFindings(sqlite, ids, processes);
   return {
     batches: createBatches(sqlite, ids, dirty, devices),
+    jobs: createJobs(sqlite, ids, dirty, jobs, journal),
+    fleet: createFleet(sqlite, ids, dirty, journal),
+    ledger: createLedger(sqlite, { ids, dirty, jobs, processes, findings }),
     onDirty: sqlite.onDirty,
     close: async () => {
       sqlite.database.close();

@@ -1,0 +1,221 @@
+/** The worker that keeps the ledger up to date: takes node-hours that facts have touched and attributes them again. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Clock } from '../clock.ts';
+import type { BatchBody } from '../contract/batch.ts';
+import { RULES_VERSION } from '../domain/cell.ts';
+import type { DecodedHour } from '../domain/decode.ts';
+import { DEFAULT_POLICY } from '../domain/policy.ts';
+import type { NodeHourKey } from '../store/batches.ts';
+import type { DirtyHour, FindingWrite } from '../store/ledger.ts';
+import type { Store } from '../store/store.ts';
+import { findingWrites } from './finding-state.ts';
+import type { Live } from './live.ts';
+import {
+  boundariesOf,
+  computeNodeHour,
+  decodeHour,
+  jobsWanted,
+  missingProcesses,
+  watermarksOf,
+} from './node-hour.ts';
+
+/** How often the passing of time alone is looked at: verdicts that await a record settle then. */
+const TICK_MS = 1_000;
+const HOURS_PER_ROUND = 16;
+const FIRST_RETRY_MS = 10_000;
+const LAST_RETRY_MS = 3_600_000;
+/** Text of batches whose decoded form is kept in memory. */
+const KEPT_CHARS = 64 * 1024 * 1024;
+/** A finding runs while its node's newest report, or one this much older, shows it. */
+const RUNNING_SLACK_MS = 60_000;
+const MAX_FAILURE_CHARS = 1_000;
+
+/** Where failures are told; pino's logger fits. */
+export interface AttributionLog {
+  error(details: object, message: string): void;
+}
+
+export interface Attribution {
+  start(): void;
+  /** Resolves when the node-hour at hand is written. */
+  stop(): Promise<void>;
+  /** Resolves when nothing is left to do; what failed and waits for its next try does not count. */
+  whenIdle(): Promise<void>;
+}
+
+export function createAttribution(store: Store, clock: Clock, live: Live, log: AttributionLog): Attribution {
+  const worker = createWorker(store, clock, live);
+  let running: Promise<void> | null = null;
+  let stopping = false;
+  let timer: NodeJS.Timeout | null = null;
+  let unsubscribe: (() => void) | null = null;
+  let again = false;
+
+  async function round(): Promise<boolean> {
+    const waitMs = DEFAULT_POLICY.selfDeclarationWaitMs;
+    await store.ledger.markSettled(clock.nowMs() - waitMs, waitMs, clock.nowMs());
+    const hours = await store.ledger.listDirty(clock.nowMs(), HOURS_PER_ROUND);
+    for (const hour of hours) {
+      if (stopping) return false;
+      await attempt(hour);
+      await nextTurn();
+      // Something urgent may have come meanwhile: look again rather than finish the old list.
+      if (again && !hour.urgent) break;
+    }
+    return hours.length > 0;
+  }
+
+  async function attempt(hour: DirtyHour): Promise<void> {
+    try {
+      await worker.attribute(hour);
+    } catch (error) {
+      const failure = String(error instanceof Error ? error.message : error).slice(0, MAX_FAILURE_CHARS);
+      log.error(
+        { err: error, node: hour.nodeName, hourMs: hour.hourMs },
+        'a node-hour could not be attributed',
+      );
+      const delayMs = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(hour.failures, 20));
+      await store.ledger.postpone(hour, failure, clock.nowMs() + delayMs);
+    }
+  }
+
+  async function drain(): Promise<void> {
+    do {
+      again = false;
+      while (await round()) if (stopping) return;
+    } while (again && !stopping);
+    await worker.tell();
+  }
+
+  function wake(): Promise<void> {
+    again = true;
+    running ??= drain()
+      .catch((error) => log.error({ err: error }, 'the attribution stopped for now'))
+      .finally(() => {
+        running = null;
+      });
+    return running;
+  }
+
+  return {
+    start() {
+      stopping = false;
+      unsubscribe = store.onDirty(() => void wake());
+      timer = setInterval(() => void wake(), TICK_MS);
+      void wake();
+    },
+    async stop() {
+      stopping = true;
+      if (timer !== null) clearInterval(timer);
+      unsubscribe?.();
+      await running;
+    },
+    async whenIdle() {
+      do await wake();
+      while (!stopping && (await store.ledger.countDirty(clock.nowMs())).due > 0);
+    },
+  };
+}
+
+interface Worker {
+  attribute(hour: DirtyHour): Promise<void>;
+  /** Publishes that the books moved, if they did. */
+  tell(): Promise<void>;
+}
+
+function createWorker(store: Store, clock: Clock, live: Live): Worker {
+  const batches = createBatchCache(store);
+  let moved = false;
+
+  async function decode(hour: DirtyHour): Promise<DecodedHour> {
+    const bodies = await batches.read(hour);
+    const digests = new Set<string>();
+    for (const body of bodies)
+      for (const process of body.processes) if (process.personal !== null) digests.add(process.personal);
+    return decodeHour(hour, bodies, await store.ledger.readPersonal(digests));
+  }
+
+  return {
+    async attribute(hour) {
+      const facts = await store.ledger.readFacts(hour);
+      const nowMs = clock.nowMs();
+      const decoded = await decode(hour);
+      const ancestors = await store.ledger.readProcesses(hour.node, missingProcesses(decoded));
+      const processes = new Map(ancestors.map((process) => [process.id, process]));
+      for (const [id, process] of decoded.processes) processes.set(id, process);
+      const result = computeNodeHour({
+        ...{ cluster: hour.cluster, nodeName: hour.nodeName, hourMs: hour.hourMs, decoded, processes, facts },
+        bookedToMs: facts.bookedToMs ?? hour.hourMs,
+        sources: watermarksOf(facts.sources, facts.policy, nowMs),
+        jobs: await store.ledger.readJobs(jobsWanted(hour, processes)),
+        firstSeenElsewhere: await store.ledger.readFirstSeen(hour),
+      });
+      const ids = [...result.findings, ...result.network].map((finding) => finding.id);
+      const known = await store.ledger.readFindings(hour, ids);
+      const findings = findingWrites(result, known, facts.policy.endGraceMs);
+      await store.ledger.apply({
+        ...{ node: hour.node, hourMs: hour.hourMs, factsSeq: facts.seq, nowMs, boundariesOf, findings },
+        ...{ rulesVersion: RULES_VERSION, policyVersion: facts.policy.version, cells: result.cells },
+        ...{
+          processes: decoded.processes.values(),
+          connections: result.connections,
+          firstSeen: result.firstSeen,
+        },
+      });
+      moved = true;
+      for (const finding of findings) publish(finding, facts.bookedToMs ?? 0);
+    },
+    async tell() {
+      if (!moved) return;
+      moved = false;
+      const completeToMs = await store.ledger.readCompleteToMs();
+      live.publish({
+        type: 'ledger',
+        completeTo: completeToMs === null ? null : new Date(completeToMs).toISOString(),
+      });
+    },
+  };
+
+  function publish({ id, state }: FindingWrite, bookedToMs: number): void {
+    if (state === null) live.publish({ type: 'finding', id, state: 'settled', running: false });
+    else
+      live.publish({
+        type: 'finding',
+        id,
+        state: state.state,
+        running: state.lastMs >= bookedToMs - RUNNING_SLACK_MS,
+      });
+  }
+}
+
+/** Decoded batches of the node-hours used last, so that a new batch of the hour costs only itself. */
+function createBatchCache(store: Store): { read(key: NodeHourKey): Promise<readonly BatchBody[]> } {
+  const kept = new Map<string, { seq: number; chars: number; bodies: BatchBody[] }>();
+  let chars = 0;
+  const forget = (name: string): void => {
+    chars -= kept.get(name)?.chars ?? 0;
+    kept.delete(name);
+  };
+  return {
+    async read(key) {
+      const name = `${key.node} ${key.hourMs}`;
+      const known = kept.get(name);
+      const more = known === undefined ? null : await store.batches.readHourSince(key, known.seq);
+      const entry = more === null || known === undefined ? { seq: 0, chars: 0, bodies: [] } : known;
+      forget(name);
+      for (const batch of more ?? (await store.batches.readHour(key))) {
+        const body: BatchBody = JSON.parse(batch.body);
+        entry.bodies.push(body);
+        entry.seq = Math.max(entry.seq, batch.seq);
+        entry.chars += batch.body.length;
+      }
+      kept.set(name, entry);
+      chars += entry.chars;
+      for (const oldest of kept.keys()) {
+        if (chars <= KEPT_CHARS || oldest === name) break;
+        forget(oldest);
+      }
+      return entry.bodies;
+    },
+  };
+}

@@ -1,0 +1,228 @@
+/** What people and schedulers declare: jobs, how far a source is complete, the fleet, the rates. */
+import type { Clock } from '../clock.ts';
+import { HOUR_MS } from '../contract/batch.ts';
+import { canonicalJson, sha256Hex } from '../contract/canonical.ts';
+import type { RateCard } from '../contract/finance.ts';
+import type { FleetIn, FleetResult } from '../contract/fleet.ts';
+import type { JobIn, JobOut, JobPatch } from '../contract/jobs.ts';
+import type { Caller } from '../domain/caller.ts';
+import type { Allocation, Job } from '../domain/job.ts';
+import { StoreConflict } from '../store/batches.ts';
+import type { JobKey, JobRecord, JournalWrite } from '../store/jobs.ts';
+import type { Store } from '../store/store.ts';
+import { ServiceError } from './errors.ts';
+import { importFleet } from './fleet-import.ts';
+import { SELF_DECLARING_SOURCES } from './node-hour.ts';
+
+/** A source may not say that it is complete further than this ahead of the service's clock. */
+const MAX_AHEAD_MS = 60_000;
+/** A declaration that touches time this recent is attributed at once. */
+const URGENT_WITHIN_MS = 2 * HOUR_MS;
+const ATTEMPTS = 3;
+/** Sources whose external id names a kernel boundary of the same kind. */
+const BOUNDARY_SOURCES: readonly string[] = ['slurm', 'kubernetes', 'docker', 'podman', 'pbs'];
+const DECLARING_ROLES: readonly string[] = ['admin', 'scheduler', 'owner'];
+
+export interface Declarations {
+  /** The same source, instance, external id and incarnation is the same job: a new version only where it differs. */
+  declareJob(caller: Caller, job: JobIn): Promise<{ job: JobOut; created: boolean }>;
+  patchJob(caller: Caller, id: string, patch: JobPatch): Promise<JobOut>;
+  /** "This source has declared everything up to then." Going back is ignored. */
+  putSource(caller: Caller, source: string, sourceInstance: string, completeToMs: number): Promise<void>;
+  putFleet(caller: Caller, fleet: FleetIn): Promise<FleetResult>;
+  putRates(caller: Caller, card: RateCard): Promise<void>;
+}
+
+export function createDeclarations(store: Store, clock: Clock, cluster: string): Declarations {
+  const journal = (caller: Caller, action: string, subject: string, detail: string): JournalWrite => ({
+    ...{ atMs: clock.nowMs(), actor: caller.name, role: caller.role, action, subject, detail },
+  });
+
+  /** Decides on the newest version and stores; again where somebody else was quicker. */
+  async function change(
+    caller: Caller,
+    id: string,
+    next: (before: JobRecord | null, nowMs: number) => Job,
+  ): Promise<{ record: JobRecord; created: boolean }> {
+    for (let attempt = 1; ; attempt += 1) {
+      const before = await store.jobs.find(id);
+      const nowMs = clock.nowMs();
+      const wanted = next(before, nowMs);
+      mayDeclare(caller, wanted);
+      if (before !== null) mayDeclare(caller, before.job);
+      if (before !== null && contentOf(before.job) === contentOf(wanted))
+        return { record: before, created: false };
+      const action = before === null ? 'job.declare' : 'job.change';
+      const detail = `version ${wanted.version}, account ${wanted.account}`;
+      try {
+        await store.jobs.apply({
+          ...{ job: wanted, recordedBy: caller.name, expectedVersion: before?.job.version ?? 0 },
+          urgent: (wanted.endMs ?? nowMs) >= nowMs - URGENT_WITHIN_MS,
+          journal: journal(caller, action, id, detail),
+        });
+        return { record: { job: wanted, recordedBy: caller.name }, created: before === null };
+      } catch (error) {
+        if (!(error instanceof StoreConflict) || attempt >= ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  return {
+    async declareJob(caller, input) {
+      const key = { ...input, cluster };
+      const { record, created } = await change(caller, jobId(key), (before, nowMs) =>
+        fromInput(key, input, before?.job ?? null, nowMs),
+      );
+      return { job: toJobOut(record), created };
+    },
+    async patchJob(caller, id, patch) {
+      const { record } = await change(caller, id, (before, nowMs) => {
+        if (before === null) throw new ServiceError('not_found', `there is no job ${id}`);
+        return patched(before.job, patch, nowMs);
+      });
+      return toJobOut(record);
+    },
+    async putSource(caller, source, sourceInstance, completeToMs) {
+      if (caller.role !== 'admin' && caller.role !== 'scheduler')
+        throw new ServiceError('forbidden', 'only a scheduler says how far a source is complete');
+      if (isSelfDeclaring(source))
+        throw invalid('source', 'completes by itself: its jobs are declared by those who run them');
+      const nowMs = clock.nowMs();
+      if (completeToMs > nowMs + MAX_AHEAD_MS) throw invalid('completeTo', 'lies in the future');
+      const key = { cluster, source, sourceInstance };
+      const entry = journal(caller, 'source.add', `${source}/${sourceInstance}`, '');
+      await store.jobs.moveWatermark(key, false, completeToMs, nowMs, entry);
+    },
+    putFleet: (caller, fleet) => importFleet(store, clock, cluster, caller, fleet),
+    async putRates(caller, card) {
+      if (caller.role !== 'admin' && caller.role !== 'finance')
+        throw new ServiceError('forbidden', 'only finance and administrators set rates');
+      const microsPerGpuHour = new Map(
+        Object.entries(card.perGpuHour).map(([model, rate]) => [model, toMicros(rate)]),
+      );
+      const detail = `${card.currency}: ${Object.entries(card.perGpuHour)
+        .map(([model, rate]) => `${model} ${rate}`)
+        .join(', ')}`;
+      await store.fleet.addRateCard({
+        ...{
+          cluster,
+          currency: card.currency,
+          microsPerGpuHour,
+          nowMs: clock.nowMs(),
+          recordedBy: caller.name,
+        },
+        effectiveFromMs: Date.parse(card.effectiveFrom),
+        journal: journal(caller, 'rates.set', card.effectiveFrom, detail),
+      });
+    },
+  };
+}
+
+const invalid = (field: string, message: string): ServiceError =>
+  new ServiceError('invalid', `Not valid: ${field}`, [{ field, message }]);
+
+const isSelfDeclaring = (source: string): boolean => SELF_DECLARING_SOURCES.some((one) => one === source);
+
+/** `j_` and 16 hexadecimal digits. */
+export function jobId({ cluster, source, sourceInstance, externalId, incarnation }: JobKey): string {
+  const key = { cluster, source, sourceInstance, externalId, incarnation };
+  return `j_${sha256Hex(canonicalJson(key)).slice(0, 16)}`;
+}
+
+function mayDeclare(caller: Caller, job: Job): void {
+  if (!DECLARING_ROLES.includes(caller.role))
+    throw new ServiceError('forbidden', 'this role declares no jobs');
+  if (caller.role === 'owner' && !(caller.accounts ?? []).includes(job.account))
+    throw new ServiceError('forbidden', `this token does not declare jobs of account ${job.account}`);
+  if (!job.selfDeclared && caller.role === 'owner')
+    throw new ServiceError('forbidden', `only a scheduler's token declares jobs of source ${job.source}`);
+}
+
+/** `2.5` in millionths: exact, since a rate has at most 6 decimals. */
+function toMicros(decimal: string): bigint {
+  const [whole = '0', part = ''] = decimal.split('.');
+  return BigInt(whole) * 1_000_000n + BigInt(part.padEnd(6, '0'));
+}
+
+function fromInput(key: JobKey, input: JobIn, before: Job | null, nowMs: number): Job {
+  const startMs = Date.parse(input.start);
+  const endMs = input.end === null ? null : Date.parse(input.end);
+  const named = BOUNDARY_SOURCES.includes(key.source) ? [`${key.source}:${key.externalId}`] : [];
+  return {
+    id: jobId(key),
+    ...{ cluster: key.cluster, source: key.source, sourceInstance: key.sourceInstance },
+    ...{ externalId: key.externalId, incarnation: key.incarnation },
+    ...{ name: input.name, account: input.account, user: input.user, uid: input.uid, startMs, endMs },
+    allocations: input.allocations.map((one, index) => toAllocation(one, index, startMs)),
+    boundaries: [...new Set(input.boundaries ?? named)].sort(),
+    declares: { executables: [...new Set(input.executables)].sort(), root: input.root },
+    firstRecordedAtMs: before?.firstRecordedAtMs ?? nowMs,
+    recordedAtMs: nowMs,
+    version: (before?.version ?? 0) + 1,
+    selfDeclared: isSelfDeclaring(key.source),
+  };
+}
+
+function patched(before: Job, patch: JobPatch, nowMs: number): Job {
+  const startMs = patch.start === undefined ? before.startMs : Date.parse(patch.start);
+  const endMs = patch.end === undefined ? before.endMs : patch.end === null ? null : Date.parse(patch.end);
+  if (endMs !== null && endMs < startMs)
+    throw invalid(patch.end === undefined ? 'start' : 'end', 'end must not lie before start');
+  return {
+    ...before,
+    account: patch.account ?? before.account,
+    user: patch.user === undefined ? before.user : patch.user,
+    name: patch.name ?? before.name,
+    ...{ startMs, endMs },
+    allocations:
+      patch.allocations?.map((one, index) => toAllocation(one, index, startMs)) ??
+      before.allocations.map((one) => ({
+        ...one,
+        fromMs: one.fromMs === before.startMs ? startMs : one.fromMs,
+      })),
+    declares: { ...before.declares, executables: patch.executables ?? before.declares.executables },
+    recordedAtMs: nowMs,
+    version: before.version + 1,
+  };
+}
+
+function toAllocation(input: JobIn['allocations'][number], index: number, startMs: number): Allocation {
+  const fromMs = input.start === undefined ? startMs : Date.parse(input.start);
+  const toMs = input.end === undefined || input.end === null ? null : Date.parse(input.end);
+  if (toMs !== null && toMs < fromMs) throw invalid(`allocations.${index}.end`, 'must not lie before start');
+  return {
+    node: input.node,
+    devices: input.devices === undefined ? null : [...new Set(input.devices)].sort(),
+    count: input.count ?? null,
+    ...{ fromMs, toMs, shareMilli: Math.max(1, Math.round(input.share * 1000)) },
+  };
+}
+
+/** What makes two versions differ. */
+function contentOf(job: Job): string {
+  const { version, recordedAtMs, firstRecordedAtMs, ...content } = job;
+  return canonicalJson(content);
+}
+
+const toTime = (ms: number): string => new Date(ms).toISOString();
+
+export function toJobOut({ job, recordedBy }: JobRecord): JobOut {
+  const { id, source, externalId, name, account, user, cluster, sourceInstance, incarnation, uid } = job;
+  return {
+    ...{ id, source, externalId, name, account, user, cluster, sourceInstance, incarnation, uid, recordedBy },
+    start: toTime(job.startMs),
+    end: job.endMs === null ? null : toTime(job.endMs),
+    allocations: job.allocations.map(({ node, devices, count, fromMs, toMs, shareMilli }) => ({
+      ...{ node, devices: devices === null ? null : [...devices], count, start: toTime(fromMs) },
+      end: toMs === null ? null : toTime(toMs),
+      share: shareMilli / 1000,
+    })),
+    boundaries: [...job.boundaries],
+    executables: [...job.declares.executables],
+    root: job.declares.root,
+    version: job.version,
+    firstRecordedAt: toTime(job.firstRecordedAtMs),
+    recordedAt: toTime(job.recordedAtMs),
+    selfDeclared: job.selfDeclared,
+  };
+}

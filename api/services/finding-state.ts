@@ -1,0 +1,148 @@
+/** A finding as a whole after a node-hour was attributed again, and what of that is worth remembering. */
+import type { Reason } from '../domain/bucket.ts';
+import { type FindingRow, mergeRows, summarise } from '../domain/finding.ts';
+import type { NetworkFinding } from '../domain/network.ts';
+import type { FindingState, FindingWrite, KnownFinding } from '../store/ledger.ts';
+import type { NodeHourResult } from './node-hour.ts';
+
+/** What to write for every finding that the node-hour gives to, or gave to before. */
+export function findingWrites(
+  result: NodeHourResult,
+  known: ReadonlyMap<string, KnownFinding>,
+  edgeMs: number,
+): FindingWrite[] {
+  const writes = new Map<string, FindingWrite>();
+  for (const part of result.findings) {
+    const before = known.get(part.id) ?? null;
+    const state = computeState(part.rows, before, part.root, edgeMs);
+    const parts = result.partsOf.get(part.id) ?? [];
+    writes.set(part.id, { id: part.id, state, parts, seen: null, history: historyOf(before, state) });
+  }
+  for (const one of result.network) {
+    const before = known.get(one.id) ?? null;
+    const { firstMs: fromMs, lastMs: toMs, process, job } = one;
+    const state = networkState(one, before);
+    writes.set(one.id, { id: one.id, state, parts: [], seen: { fromMs, toMs, process, job }, history: [] });
+  }
+  for (const [id, before] of known) {
+    if (writes.has(id)) continue;
+    const state = remaining(before, edgeMs);
+    writes.set(id, { id, state, parts: [], seen: null, history: historyOf(before, state) });
+  }
+  return [...writes.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+/** What the other node-hours leave of a finding that this one no longer gives to. */
+function remaining(before: KnownFinding, edgeMs: number): FindingState | null {
+  if (before.state.kind === 'compute') return computeState([], before, before.state.root, edgeMs);
+  if (before.otherSeen === null) return null;
+  return { ...before.state, firstMs: before.otherSeen.fromMs, lastMs: before.otherSeen.toMs };
+}
+
+function computeState(
+  rows: readonly FindingRow[],
+  before: KnownFinding | null,
+  root: FindingState['root'],
+  edgeMs: number,
+): FindingState | null {
+  const summary = summarise(mergeRows([...(before?.otherRows ?? []), ...rows]), edgeMs);
+  if (summary === null) return null;
+  const {
+    severity,
+    strength,
+    state,
+    reason,
+    evidence,
+    activeMs,
+    residentMs,
+    provisionalMs,
+    firstMs,
+    lastMs,
+  } = summary;
+  return {
+    ...{
+      kind: 'compute',
+      severity,
+      strength,
+      state,
+      root,
+      reason,
+      evidence,
+      activeMs,
+      residentMs,
+      provisionalMs,
+    },
+    ...{
+      firstMs,
+      lastMs,
+      job: summary.insideJob,
+      device: root === null ? (summary.devices[0] ?? null) : null,
+    },
+  };
+}
+
+function networkState(one: NetworkFinding, before: KnownFinding | null): FindingState {
+  return {
+    ...{
+      kind: 'network',
+      severity: one.severity,
+      strength: 'suspicion',
+      state: 'settled',
+      root: one.process,
+    },
+    ...{ device: null, reason: one.reason, evidence: null, job: one.job },
+    ...{ activeMs: 0, residentMs: 0, provisionalMs: 0 },
+    firstMs: Math.min(one.firstMs, before?.otherSeen?.fromMs ?? one.firstMs),
+    lastMs: Math.max(one.lastMs, before?.otherSeen?.toMs ?? one.lastMs),
+  };
+}
+
+const REASON_WORDS: Readonly<Record<Reason, string>> = {
+  unverified_claim: 'only its own environment named a job',
+  unknown_job: 'inside a job that nobody had declared',
+  wrong_user: 'the job was declared for another user',
+  before_start: 'before the job started',
+  after_end: 'after the job ended',
+  outside_allocation: 'on a device that the job did not hold',
+  foreign_in_job: 'inside a declared job, not what that job declared',
+  no_job: 'no job was tied to it',
+  no_process: 'no process showed',
+  telemetry_conflict: 'power and utilisation disagreed',
+};
+const inWords = (reason: string): string =>
+  Object.entries(REASON_WORDS).find(([name]) => name === reason)?.[1] ?? reason;
+
+/** `1 h 02 min`, `3 min 20 s`, `5 s`. */
+export function durationText(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  if (hours > 0) return `${hours} h ${String(minutes).padStart(2, '0')} min`;
+  return minutes > 0 ? `${minutes} min ${seconds % 60} s` : `${seconds} s`;
+}
+
+/** What was said before and is no longer said. Time that merely adds up is no news. */
+function historyOf(before: KnownFinding | null, after: FindingState | null): string[] {
+  if (before === null) return [];
+  const was = before.state;
+  const wasMs = was.activeMs + was.residentMs;
+  if (after === null) {
+    if (before.resolved) return [];
+    return [
+      `Until now ${durationText(wasMs)} were unaccounted (${inWords(was.reason)}). Later records cover all of it.`,
+    ];
+  }
+  const texts: string[] = [];
+  const nowMs = after.activeMs + after.residentMs;
+  if (!before.resolved && nowMs < wasMs)
+    texts.push(
+      `Until now ${durationText(wasMs)} were unaccounted. Later records cover ${durationText(wasMs - nowMs)} of it.`,
+    );
+  if (!before.resolved && was.reason !== after.reason)
+    texts.push(
+      `Until now the verdict was: ${inWords(was.reason)}. Later records changed it to: ${inWords(after.reason)}.`,
+    );
+  if (before.resolved) texts.push('It was covered by records before; corrected records no longer cover it.');
+  if (!before.resolved && was.state === 'provisional' && after.state === 'settled')
+    texts.push(`It awaited a record; none came that covers it (${inWords(after.reason)}).`);
+  return texts;
+}

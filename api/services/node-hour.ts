@@ -1,0 +1,256 @@
+/**
+ * One node-hour, from its facts to everything that is derived from it. Pure: the attribution stores what comes out, and
+ * `verify` compares it with what was stored.
+ */
+import { type BatchBody, HOUR_MS, type ProcessPersonal } from '../contract/batch.ts';
+import { createAttributor } from '../domain/attribute.ts';
+import { bindNode, type FirstSeen, firstSeenIn } from '../domain/bind.ts';
+import type { Entry, ObservedGap, ObservedProcess, ProcessId, SourceWatermark } from '../domain/cell.ts';
+import {
+  type DecodedHour,
+  decodeNodeHour,
+  gapsOf,
+  type ObservedConnection,
+  spansOf,
+} from '../domain/decode.ts';
+import { isJobBoundary, ownersOf } from '../domain/evidence.ts';
+import { type FindingPart, type FindingRow, groupFindings } from '../domain/finding.ts';
+import type { Interval } from '../domain/interval.ts';
+import type { Holding, Job } from '../domain/job.ts';
+import { type NetworkFinding, networkFindings } from '../domain/network.ts';
+import type { Policy } from '../domain/policy.ts';
+import { sumEntries } from '../domain/sums.ts';
+import { createJudge, type NodeFacts } from '../domain/verdict.ts';
+import type { SourceState } from '../store/jobs.ts';
+import type { CellWrite, FindingPartWrite, HourFacts, JobsWanted } from '../store/ledger.ts';
+
+/** Declarations through these need nobody's word but the declarer's; they are there even when never used. */
+export const SELF_DECLARING_SOURCES = ['api', 'run'] as const;
+
+export interface HourOfNode {
+  readonly cluster: string;
+  readonly nodeName: string;
+  readonly hourMs: number;
+}
+
+export function decodeHour(
+  { cluster, nodeName, hourMs }: HourOfNode,
+  batches: readonly BatchBody[],
+  personal: ReadonlyMap<string, ProcessPersonal>,
+): DecodedHour {
+  const hour = { fromMs: hourMs, toMs: hourMs + HOUR_MS };
+  return decodeNodeHour({ cluster, node: nodeName, hour, batches }, personal);
+}
+
+/** Processes that the hour names and does not describe: tenants, parents, owners of connections. */
+export function missingProcesses(decoded: DecodedHour): Set<ProcessId> {
+  const missing = new Set<ProcessId>();
+  const want = (id: ProcessId | null): void => {
+    if (id !== null && !decoded.processes.has(id)) missing.add(id);
+  };
+  for (const process of decoded.processes.values()) want(process.parentId);
+  for (const spans of decoded.spansByDevice.values())
+    for (const span of spans) for (const tenant of span.tenants) want(tenant.process);
+  for (const connection of decoded.connections) want(connection.process);
+  return missing;
+}
+
+/** Jobs near the hour count as well: the place of one depends on its neighbours. */
+const NEAR_MS = 24 * HOUR_MS;
+
+export function jobsWanted(
+  { cluster, nodeName, hourMs }: HourOfNode,
+  processes: ReadonlyMap<ProcessId, ObservedProcess>,
+): JobsWanted {
+  const boundaries = new Set<string>();
+  const claims = new Set<string>();
+  const pids = new Map<string, { bootId: string; pid: number }>();
+  for (const process of processes.values()) {
+    for (const owner of ownersOf(process)) boundaries.add(owner.boundary);
+    for (const claim of process.claims) claims.add(claim.value);
+    pids.set(`${process.bootId} ${process.pid}`, { bootId: process.bootId, pid: process.pid });
+  }
+  return {
+    cluster,
+    node: nodeName,
+    fromMs: hourMs - NEAR_MS,
+    toMs: hourMs + HOUR_MS + NEAR_MS,
+    boundaries: [...boundaries],
+    claims: [...claims],
+    processes: [...pids.values()],
+  };
+}
+
+/** The kernel boundaries of a process, a job's kind first, then the newest. */
+export function boundariesOf(process: ObservedProcess): string[] {
+  const owners = ownersOf(process);
+  const first = owners.find(isJobBoundary);
+  const names = owners.map((owner) => owner.boundary);
+  return [...new Set(first === undefined ? names : [first.boundary, ...names])];
+}
+
+/**
+ * How far each source is complete. Self-declared ones are by themselves, a little behind `nowMs`; one that has jobs but
+ * never said how far it is cannot be waited for.
+ */
+export function watermarksOf(
+  sources: readonly SourceState[],
+  policy: Policy,
+  nowMs: number,
+): SourceWatermark[] {
+  const ownMs = nowMs - policy.selfDeclarationWaitMs;
+  const marks: SourceWatermark[] = [];
+  const add = (source: string, sourceInstance: string, completeToMs: number) =>
+    marks.push({ source, sourceInstance, completeToMs });
+  for (const one of sources) {
+    if (one.selfDeclared) add(one.source, one.sourceInstance, ownMs);
+    else if (one.completeToMs !== null) add(one.source, one.sourceInstance, one.completeToMs);
+  }
+  for (const source of SELF_DECLARING_SOURCES)
+    if (!marks.some((mark) => mark.source === source && mark.sourceInstance === 'default'))
+      add(source, 'default', ownMs);
+  return marks;
+}
+
+export interface NodeHourInputs extends HourOfNode {
+  readonly decoded: DecodedHour;
+  /** Those of the hour and the ancestors that earlier hours told of. */
+  readonly processes: ReadonlyMap<ProcessId, ObservedProcess>;
+  readonly facts: Pick<HourFacts, 'devices' | 'notEnrolled' | 'policy'>;
+  readonly bookedToMs: number;
+  readonly sources: readonly SourceWatermark[];
+  readonly jobs: readonly Job[];
+  /** As the other hours of the node show. */
+  readonly firstSeenElsewhere: FirstSeen;
+}
+
+export interface NodeHourResult {
+  readonly cells: readonly CellWrite[];
+  readonly connections: readonly ObservedConnection[];
+  /** Where counted jobs ran in this hour. */
+  readonly firstSeen: FirstSeen;
+  readonly findings: readonly FindingPart[];
+  /** The rows of each finding, divided by holder. */
+  readonly partsOf: ReadonlyMap<string, readonly FindingPartWrite[]>;
+  readonly network: readonly NetworkFinding[];
+}
+
+/** Throws `ConservationError` when a cell's books do not balance. */
+export function computeNodeHour(inputs: NodeHourInputs): NodeHourResult {
+  const { cluster, nodeName, hourMs, decoded, processes, facts, sources } = inputs;
+  const jobs = new Map(inputs.jobs.map((job) => [job.id, job]));
+  const node: NodeFacts = { cluster, node: nodeName, processes, jobs, sources, policy: facts.policy };
+  const judge = createJudge(node);
+  const counted = inputs.jobs.filter((job) => placesByCount(job, nodeName));
+  const here = countedOnly(firstSeenIn(judge, decoded.spansByDevice), counted);
+  const uuids = facts.devices.map((device) => device.device);
+  const holdings = bindNode(nodeName, inputs.jobs, earliest(inputs.firstSeenElsewhere, here), uuids);
+  const attributeCell = createAttributor(node, judge);
+  const interval = { fromMs: hourMs, toMs: hourMs + HOUR_MS };
+  const cells: CellWrite[] = [];
+  for (const { device, capacity } of facts.devices) {
+    const held = holdings.filter((holding) => holding.device === device);
+    const bookedToMs = Math.min(inputs.bookedToMs, interval.toMs);
+    const gaps = withNotEnrolled(gapsOf(decoded, device), facts.notEnrolled, decoded);
+    const spans = spansOf(decoded, device);
+    const { entries, settlesAtMs } = attributeCell({
+      ...{ device, interval, capacity, bookedToMs, spans, gaps, holdings: held },
+    });
+    const capacityMs = entries.reduce((sum, entry) => sum + entry.ms, 0);
+    if (capacityMs === 0) continue;
+    const holders = byHolder(entries, held, jobs, interval);
+    cells.push({ device, interval, bookedToMs, capacityMs, settlesAtMs, entries, holders });
+  }
+  const findings = groupFindings(node, judge, cells);
+  return {
+    cells,
+    connections: decoded.connections,
+    firstSeen: here,
+    findings,
+    partsOf: divideByHolder(findings, cells),
+    network: networkFindings(node, judge, decoded.connections),
+  };
+}
+
+const placesByCount = (job: Job, node: string): boolean =>
+  job.allocations.some((one) => one.node === node && one.devices === null && one.count !== null);
+
+function countedOnly(seen: FirstSeen, counted: readonly Job[]): FirstSeen {
+  const ids = new Set(counted.map((job) => job.id));
+  return new Map([...seen].filter(([job]) => ids.has(job)));
+}
+
+function earliest(a: FirstSeen, b: FirstSeen): FirstSeen {
+  const merged = new Map<string, Map<string, number>>();
+  for (const seen of [a, b])
+    for (const [job, byDevice] of seen) {
+      const known = merged.get(job) ?? new Map<string, number>();
+      merged.set(job, known);
+      for (const [device, atMs] of byDevice) known.set(device, Math.min(known.get(device) ?? atMs, atMs));
+    }
+  return merged;
+}
+
+/** Time before a node's agent was first heard is not "silent": nobody was there yet. Reports of the agent win. */
+function withNotEnrolled(
+  gaps: readonly ObservedGap[],
+  silences: readonly Interval[],
+  decoded: DecodedHour,
+): readonly ObservedGap[] {
+  if (silences.length === 0 || decoded.spansByDevice.size > 0 || gaps.length > 0) return gaps;
+  return silences.map(({ fromMs, toMs }) => ({ fromMs, toMs, reason: 'not_enrolled' }));
+}
+
+function byHolder(
+  entries: readonly Entry[],
+  holdings: readonly Holding[],
+  jobs: ReadonlyMap<string, Job>,
+  interval: Interval,
+): CellWrite['holders'] {
+  return [...Map.groupBy(entries, (entry) => entry.holder)].map(([holder, own]) => {
+    const job = holder === null ? null : (jobs.get(holder) ?? null);
+    const assumed = holdings.some(
+      (one) => one.job === holder && one.assumed && one.fromMs < interval.toMs && one.toMs > interval.fromMs,
+    );
+    let activeMs = 0;
+    for (const entry of own) if (entry.activity === 'active') activeMs += entry.ms;
+    return { job, assumed, sums: sumEntries(own), activeMs };
+  });
+}
+
+type RowKeyed = Pick<FindingRow, 'process' | 'reason' | 'job' | 'evidence'>;
+const rowKey = (device: string, row: RowKeyed): string =>
+  [device, row.process ?? '', row.reason, row.job ?? '', row.evidence ?? ''].join(' ');
+
+/** A finding's rows say nothing of who held the device; what was charged to whom needs it. */
+function divideByHolder(
+  findings: readonly FindingPart[],
+  cells: readonly CellWrite[],
+): Map<string, FindingPartWrite[]> {
+  const idOf = new Map<string, string>();
+  for (const { id, rows } of findings) for (const row of rows) idOf.set(rowKey(row.device, row), id);
+  const parts = new Map<string, Map<string, FindingPartWrite>>();
+  for (const { device, entries } of cells) {
+    for (const entry of entries) {
+      const { reason, holder, process, job, evidence, fromMs, toMs, ms } = entry;
+      if (entry.bucket !== 'unaccounted' || reason === null) continue;
+      const key = rowKey(device, { process, reason, job, evidence });
+      const id = idOf.get(key);
+      if (id === undefined) throw new Error('an unaccounted entry belongs to no finding');
+      const own = parts.get(id) ?? new Map<string, FindingPartWrite>();
+      parts.set(id, own);
+      const active = entry.activity === 'active' ? ms : 0;
+      const before = own.get(`${key} ${holder ?? ''}`);
+      own.set(`${key} ${holder ?? ''}`, {
+        ...{ device, process, job, reason, evidence, holder },
+        activeMs: (before?.activeMs ?? 0) + active,
+        residentMs: (before?.residentMs ?? 0) + (ms - active),
+        provisionalActiveMs: (before?.provisionalActiveMs ?? 0) + (entry.provisional ? active : 0),
+        provisionalResidentMs: (before?.provisionalResidentMs ?? 0) + (entry.provisional ? ms - active : 0),
+        fromMs: Math.min(before?.fromMs ?? fromMs, fromMs),
+        toMs: Math.max(before?.toMs ?? toMs, toMs),
+      });
+    }
+  }
+  return new Map([...parts].map(([id, own]) => [id, [...own.values()]]));
+}

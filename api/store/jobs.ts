@@ -1,0 +1,67 @@
+/** What the services need of a store for declarations: jobs with every version, sources, prices, and the journal. */
+import type { Job } from '../domain/job.ts';
+
+export interface JobKey {
+  readonly cluster: string;
+  readonly source: string;
+  readonly sourceInstance: string;
+  readonly externalId: string;
+  readonly incarnation: number;
+}
+
+/** One version of a job, and who recorded it. */
+export interface JobRecord {
+  readonly job: Job;
+  readonly recordedBy: string;
+}
+
+/** Something that a person or a scheduler did, for the journal. */
+export interface JournalWrite {
+  readonly atMs: number;
+  readonly actor: string;
+  readonly role: string;
+  readonly action: string;
+  readonly subject: string;
+  readonly detail: string;
+}
+
+export interface JobWrite {
+  /** The version to add. */
+  readonly job: Job;
+  readonly recordedBy: string;
+  /** The version that it was decided on; 0 for a new job. */
+  readonly expectedVersion: number;
+  /** Attribute before everything else. */
+  readonly urgent: boolean;
+  readonly journal: JournalWrite;
+}
+
+export interface SourceKey {
+  readonly cluster: string;
+  readonly source: string;
+  readonly sourceInstance: string;
+}
+
+export interface SourceState extends SourceKey {
+  readonly selfDeclared: boolean;
+  readonly completeToMs: number | null;
+  readonly lastHeardMs: number;
+}
+
+export interface JobStore {
+  /** The newest version. */
+  find(id: string): Promise<JobRecord | null>;
+  /**
+   * Adds a version and marks what it touches for attribution: the node-hours of its old and new allocations, and those
+   * in which processes of its boundaries, its root or its name ran. Throws `StoreConflict` on another newest version.
+   */
+  apply(write: JobWrite): Promise<void>;
+  /** Sets how far a source is complete, and marks cells that this settles. Returns the state before; null: new. */
+  moveWatermark(
+    key: SourceKey,
+    selfDeclared: boolean,
+    completeToMs: number,
+    nowMs: number,
+    journal: JournalWrite,
+  ): Promise<SourceState | null>;
+}

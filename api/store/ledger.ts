@@ -1,0 +1,138 @@
+/** What the attribution needs of a store: what to do next, the facts of a node-hour, and one write of its results. */
+import type { ProcessPersonal } from '../contract/batch.ts';
+import type { Sums } from '../contract/ledger.ts';
+import type { FirstSeen } from '../domain/bind.ts';
+import type { Entry, ObservedProcess, ProcessId } from '../domain/cell.ts';
+import type { ObservedConnection } from '../domain/decode.ts';
+import type { FindingKind, FindingRow, Severity, Strength } from '../domain/finding.ts';
+import type { Interval } from '../domain/interval.ts';
+import type { Job } from '../domain/job.ts';
+import type { Policy } from '../domain/policy.ts';
+import type { NodeHourKey } from './batches.ts';
+import type { SourceState } from './jobs.ts';
+
+export interface DirtyHour extends NodeHourKey {
+  readonly cluster: string;
+  readonly nodeName: string;
+  readonly urgent: boolean;
+  readonly failures: number;
+}
+
+/** What the store knows of a node-hour beside its batches and jobs. `seq`: the last fact that it saw. */
+export interface HourFacts {
+  readonly seq: number;
+  /** Null: nothing of this node is booked. */
+  readonly bookedToMs: number | null;
+  readonly devices: readonly { readonly device: string; readonly capacity: readonly Interval[] }[];
+  /** Silences of nodes that were never enrolled. */
+  readonly notEnrolled: readonly Interval[];
+  readonly sources: readonly SourceState[];
+  readonly policy: Policy;
+}
+
+/** Everything by which a job could matter on a node in a time. */
+export interface JobsWanted extends Interval {
+  readonly cluster: string;
+  readonly node: string;
+  readonly boundaries: readonly string[];
+  readonly processes: readonly { readonly bootId: string; readonly pid: number }[];
+  readonly claims: readonly string[];
+}
+
+export interface CellWrite {
+  readonly device: string;
+  readonly interval: Interval;
+  readonly bookedToMs: number;
+  readonly capacityMs: number;
+  readonly settlesAtMs: number | null;
+  readonly entries: readonly Entry[];
+  /** Sums of the entries by holder; null: held by nobody. */
+  readonly holders: readonly {
+    readonly job: Job | null;
+    readonly assumed: boolean;
+    readonly sums: Sums;
+    readonly activeMs: number;
+  }[];
+}
+
+/** A row of a finding, and whom its time was allocated to. */
+export interface FindingPartWrite extends FindingRow {
+  readonly holder: string | null;
+}
+
+export interface FindingState {
+  readonly kind: FindingKind;
+  readonly severity: Severity;
+  readonly strength: Strength;
+  readonly state: 'provisional' | 'settled';
+  readonly root: ProcessId | null;
+  /** Where only a device is known. */
+  readonly device: string | null;
+  readonly reason: string;
+  readonly evidence: string | null;
+  readonly job: string | null;
+  readonly activeMs: number;
+  readonly residentMs: number;
+  readonly provisionalMs: number;
+  readonly firstMs: number;
+  readonly lastMs: number;
+}
+
+export interface FindingWrite {
+  readonly id: string;
+  /** The finding as a whole after this write; null: nothing is left of it. */
+  readonly state: FindingState | null;
+  /** What this node-hour gives to it; empty where only the rest of it is left. */
+  readonly parts: readonly FindingPartWrite[];
+  /** A network observation has no time and no device, only when it was seen. */
+  readonly seen: (Interval & { readonly process: ProcessId; readonly job: string | null }) | null;
+  /** What to add to its history. */
+  readonly history: readonly string[];
+}
+
+export interface NodeHourWrite extends NodeHourKey {
+  readonly factsSeq: number;
+  readonly nowMs: number;
+  readonly rulesVersion: number;
+  readonly policyVersion: number;
+  readonly cells: readonly CellWrite[];
+  readonly processes: Iterable<ObservedProcess>;
+  /** Boundaries of each process, its main one first. */
+  boundariesOf(process: ObservedProcess): readonly string[];
+  readonly connections: readonly ObservedConnection[];
+  readonly firstSeen: FirstSeen;
+  readonly findings: readonly FindingWrite[];
+}
+
+/** A finding as the store has it, with the rows of all other node-hours. */
+export interface KnownFinding {
+  readonly state: FindingState;
+  readonly resolved: boolean;
+  readonly otherRows: readonly FindingRow[];
+  /** Of network findings: when the other node-hours saw it. */
+  readonly otherSeen: Interval | null;
+}
+
+export interface LedgerStore {
+  /** Node-hours to do now: urgent ones first (newest first), then the others, oldest first. */
+  listDirty(nowMs: number, limit: number): Promise<DirtyHour[]>;
+  /** How many wait, and how many of those failed and wait for their next try. */
+  countDirty(nowMs: number): Promise<{ readonly due: number; readonly failed: number }>;
+  /** Marks the cells that self-declared sources can no longer change, now that they are complete to `completeToMs`. */
+  markSettled(completeToMs: number, waitMs: number, nowMs: number): Promise<number>;
+  readFacts(key: NodeHourKey): Promise<HourFacts>;
+  readPersonal(digests: Iterable<string>): Promise<Map<string, ProcessPersonal>>;
+  /** Known processes of the node by id, and all their known ancestors. */
+  readProcesses(node: number, ids: Iterable<ProcessId>): Promise<ObservedProcess[]>;
+  readJobs(wanted: JobsWanted): Promise<Job[]>;
+  /** Where counted jobs ran first, as all other hours of the node show. */
+  readFirstSeen(key: NodeHourKey): Promise<FirstSeen>;
+  /** The findings named, and those that the node-hour gave to before. */
+  readFindings(key: NodeHourKey, ids: Iterable<string>): Promise<Map<string, KnownFinding>>;
+  /** Replaces everything derived from a node-hour, in one transaction. */
+  apply(write: NodeHourWrite): Promise<void>;
+  /** Puts a node-hour off after a failure. */
+  postpone(key: NodeHourKey, failure: string, retryAtMs: number): Promise<void>;
+  /** The earliest end of what is booked and computed, over all nodes with capacity; null before the first. */
+  readCompleteToMs(): Promise<number | null>;
+}

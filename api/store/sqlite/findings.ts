@@ -1,0 +1,214 @@
+/** Findings in SQLite: their parts by node-hour, the whole of each, and what was said of it before. */
+import { z } from 'zod';
+import { EVIDENCE, REASONS } from '../../domain/bucket.ts';
+import type { FindingRow } from '../../domain/finding.ts';
+import type { NodeHourKey } from '../batches.ts';
+import type { FindingState, FindingWrite, KnownFinding } from '../ledger.ts';
+import { required, type Sqlite } from './connection.ts';
+import type { Ids, NodeRow } from './ids.ts';
+import type { ProcessIndex } from './process-index.ts';
+
+const HISTORY_PER_FINDING = 200;
+
+const Reason = z.enum(REASONS);
+const Evidence = z.enum(EVIDENCE).nullable();
+
+interface PartRow {
+  readonly device: number;
+  readonly process: number | null;
+  readonly job: number | null;
+  readonly reason: string;
+  readonly evidence: string | null;
+  readonly active_ms: number;
+  readonly resident_ms: number;
+  readonly provisional_ms: number;
+  readonly provisional_active_ms: number;
+  readonly first_ms: number;
+  readonly last_ms: number;
+}
+
+interface FindingTableRow {
+  readonly finding: number;
+  readonly kind: FindingState['kind'];
+  readonly severity: FindingState['severity'];
+  readonly strength: FindingState['strength'];
+  readonly state: FindingState['state'];
+  readonly process: number | null;
+  readonly device: number | null;
+  readonly reason: string;
+  readonly evidence: string | null;
+  readonly job: number | null;
+  readonly active_ms: number;
+  readonly resident_ms: number;
+  readonly provisional_ms: number;
+  readonly first_seen_ms: number;
+  readonly last_seen_ms: number;
+  readonly resolved_at_ms: number | null;
+}
+
+export interface Findings {
+  read(key: NodeHourKey, ids: Iterable<string>): Map<string, KnownFinding>;
+  /** Replaces what a node-hour gives. Call within a transaction. */
+  replace(
+    key: NodeHourKey,
+    node: NodeRow,
+    findings: readonly FindingWrite[],
+    seq: number,
+    nowMs: number,
+  ): void;
+}
+
+export function createFindings(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): Findings {
+  const { database } = sqlite;
+  const selectHere = database
+    .prepare<[number, number], string>(
+      `SELECT DISTINCT f.id FROM finding_parts p JOIN findings f ON f.finding = p.finding
+       WHERE p.hour_ms = ? AND p.node = ?`,
+    )
+    .pluck();
+  const selectFinding = database.prepare<[string], FindingTableRow>('SELECT * FROM findings WHERE id = ?');
+  // Added up here rather than in the service: a finding may have lasted for months.
+  const selectOthers = database.prepare<[number, number, number], PartRow>(
+    `SELECT device, process, job, reason, evidence, sum(active_ms) AS active_ms, sum(resident_ms) AS resident_ms,
+       sum(provisional_ms) AS provisional_ms, sum(provisional_active_ms) AS provisional_active_ms,
+       min(first_ms) AS first_ms, max(last_ms) AS last_ms
+     FROM finding_parts WHERE finding = ? AND NOT (hour_ms = ? AND node = ?)
+     GROUP BY device, process, job, reason, evidence`,
+  );
+  const toState = (row: FindingTableRow): FindingState => ({
+    kind: row.kind,
+    severity: row.severity,
+    strength: row.strength,
+    state: row.state,
+    root: row.process === null ? null : processes.id(row.process),
+    device: row.device === null ? null : ids.deviceUuid(row.device),
+    reason: row.reason,
+    evidence: row.evidence,
+    job: row.job === null ? null : ids.jobId(row.job),
+    activeMs: row.active_ms,
+    residentMs: row.resident_ms,
+    provisionalMs: row.provisional_ms,
+    firstMs: row.first_seen_ms,
+    lastMs: row.last_seen_ms,
+  });
+  const toRow = (row: PartRow): FindingRow => ({
+    device: ids.deviceUuid(row.device),
+    process: row.process === null ? null : processes.id(row.process),
+    job: row.job === null ? null : ids.jobId(row.job),
+    reason: Reason.parse(row.reason),
+    evidence: Evidence.parse(row.evidence),
+    activeMs: row.active_ms,
+    residentMs: row.resident_ms,
+    provisionalActiveMs: row.provisional_active_ms,
+    provisionalResidentMs: row.provisional_ms - row.provisional_active_ms,
+    fromMs: row.first_ms,
+    toMs: row.last_ms,
+  });
+  const replace = createWriter(sqlite, ids, processes);
+
+  return {
+    read({ node, hourMs }, wanted) {
+      const found = new Map<string, KnownFinding>();
+      for (const id of new Set([...wanted, ...selectHere.all(hourMs, node)])) {
+        const row = selectFinding.get(id);
+        if (row === undefined) continue;
+        const others = selectOthers.all(row.finding, hourMs, node);
+        const seen = others.filter((other) => other.device === 0);
+        found.set(id, {
+          state: toState(row),
+          resolved: row.resolved_at_ms !== null,
+          otherRows: others.filter((other) => other.device !== 0).map(toRow),
+          otherSeen:
+            seen.length === 0
+              ? null
+              : {
+                  fromMs: Math.min(...seen.map((one) => one.first_ms)),
+                  toMs: Math.max(...seen.map((one) => one.last_ms)),
+                },
+        });
+      }
+      return found;
+    },
+    replace,
+  };
+}
+
+function createWriter(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): Findings['replace'] {
+  const { database } = sqlite;
+  const removeParts = database.prepare('DELETE FROM finding_parts WHERE hour_ms = ? AND node = ?');
+  const upsert = database
+    .prepare<[Record<string, string | number | null>], number>(
+      `INSERT INTO findings (id, node, kind, severity, strength, state, process, device, reason, evidence, job, active_ms,
+         resident_ms, provisional_ms, first_seen_ms, last_seen_ms, recorded_at_ms)
+       VALUES (:id, :node, :kind, :severity, :strength, :state, :process, :device, :reason, :evidence, :job, :activeMs,
+         :residentMs, :provisionalMs, :firstMs, :lastMs, :nowMs)
+       ON CONFLICT (id) DO UPDATE SET severity = excluded.severity, strength = excluded.strength, state = excluded.state,
+         reason = excluded.reason, evidence = excluded.evidence, job = excluded.job, active_ms = excluded.active_ms,
+         resident_ms = excluded.resident_ms, provisional_ms = excluded.provisional_ms,
+         first_seen_ms = excluded.first_seen_ms, last_seen_ms = excluded.last_seen_ms, resolved_at_ms = NULL
+       RETURNING finding`,
+    )
+    .pluck();
+  const resolve = database
+    .prepare<[number, string], number>(
+      `UPDATE findings SET active_ms = 0, resident_ms = 0, provisional_ms = 0,
+         resolved_at_ms = coalesce(resolved_at_ms, ?) WHERE id = ? RETURNING finding`,
+    )
+    .pluck();
+  const insertPart = database.prepare(
+    `INSERT INTO finding_parts (hour_ms, node, device, ordinal, finding, reason, process, evidence, job, holder, active_ms,
+       resident_ms, provisional_ms, provisional_active_ms, first_ms, last_ms)
+     VALUES (:hourMs, :node, :device, :ordinal, :finding, :reason, :process, :evidence, :job, :holder, :activeMs,
+       :residentMs, :provisionalMs, :provisionalActiveMs, :fromMs, :toMs)`,
+  );
+  const insertHistory = database.prepare(
+    `INSERT INTO finding_history (finding, ordinal, at_ms, seq, text)
+     SELECT :finding, n, :nowMs, :seq, :text FROM
+       (SELECT coalesce(max(ordinal) + 1, 0) AS n FROM finding_history WHERE finding = :finding)
+     WHERE n < ${HISTORY_PER_FINDING}`,
+  );
+  const jobOf = (id: string | null): number | null => (id === null ? null : ids.job(id));
+
+  return ({ node, hourMs }, nodeRow, findings, seq, nowMs) => {
+    removeParts.run(hourMs, node);
+    let ordinal = 0;
+    for (const { id, state, parts, seen, history } of findings) {
+      let finding: number | undefined;
+      if (state === null) finding = resolve.get(nowMs, id);
+      else {
+        const { root, device, job, ...rest } = state;
+        const process = root === null ? null : processes.number(node, root, hourMs);
+        const deviceRow = device === null ? null : ids.findDevice(nodeRow.cluster, device);
+        finding = upsert.get({ ...rest, id, node, process, device: deviceRow, job: jobOf(job), nowMs });
+      }
+      if (finding === undefined) continue;
+      for (const text of history) insertHistory.run({ finding, nowMs, seq, text });
+      for (const part of parts) {
+        const { device, provisionalResidentMs, ...row } = part;
+        insertPart.run({
+          ...row,
+          ...{ hourMs, node, ordinal: ordinal++, finding, holder: jobOf(part.holder), job: jobOf(part.job) },
+          device: required(ids.findDevice(nodeRow.cluster, device) ?? undefined),
+          process: part.process === null ? null : processes.number(node, part.process, hourMs),
+          provisionalMs: part.provisionalActiveMs + provisionalResidentMs,
+        });
+      }
+      if (seen !== null && state !== null)
+        insertPart.run({
+          ...{
+            hourMs,
+            node,
+            device: 0,
+            ordinal: ordinal++,
+            finding,
+            reason: state.reason,
+            evidence: null,
+            holder: null,
+          },
+          ...{ activeMs: 0, residentMs: 0, provisionalMs: 0, provisionalActiveMs: 0 },
+          ...{ fromMs: seen.fromMs, toMs: seen.toMs, job: jobOf(seen.job) },
+          process: processes.number(node, seen.process, hourMs),
+        });
+    }
+  };
+}

@@ -1,0 +1,96 @@
+/** What a node-hour's attribution must know of the fleet, the sources and the policy. */
+import { z } from 'zod';
+import { HOUR_MS } from '../../contract/batch.ts';
+import { EVIDENCE } from '../../domain/bucket.ts';
+import { DEFAULT_POLICY, type Policy } from '../../domain/policy.ts';
+import type { NodeHourKey } from '../batches.ts';
+import type { HourFacts } from '../ledger.ts';
+import type { Sqlite } from './connection.ts';
+
+const Evidence = z.enum(EVIDENCE);
+
+interface SourceRow {
+  readonly cluster: string;
+  readonly source: string;
+  readonly instance: string;
+  readonly self_declared: number;
+  readonly complete_to_ms: number | null;
+  readonly last_heard_ms: number;
+}
+
+interface PolicyRow {
+  readonly version: number;
+  readonly weakest_evidence: string;
+  readonly end_grace_ms: number;
+  readonly self_declaration_lead_ms: number;
+  readonly self_declaration_wait_ms: number;
+}
+
+export function createFleetReader(
+  sqlite: Sqlite,
+): (key: NodeHourKey) => Pick<HourFacts, 'devices' | 'notEnrolled' | 'sources' | 'policy'> {
+  const { database } = sqlite;
+  const capacity = database.prepare<
+    [number, number, number],
+    { uuid: string; from_ms: number; to_ms: number | null }
+  >(
+    `SELECT d.uuid, c.from_ms, c.to_ms FROM capacity c JOIN devices d ON d.device = c.device
+     WHERE c.node = ? AND c.from_ms < ? AND (c.to_ms IS NULL OR c.to_ms > ?) ORDER BY d.uuid, c.from_ms`,
+  );
+  const silences = database.prepare<[number, number, number], { fromMs: number; toMs: number }>(
+    `SELECT from_ms AS fromMs, to_ms AS toMs FROM silences
+     WHERE node = ? AND cause = 'not_enrolled' AND from_ms < ? AND to_ms > ? ORDER BY from_ms`,
+  );
+  const sources = database.prepare<[number], SourceRow>(
+    `SELECT c.name AS cluster, s.name AS source, s.instance, s.self_declared, s.complete_to_ms, s.last_heard_ms
+     FROM sources s JOIN clusters c ON c.cluster = s.cluster JOIN nodes n ON n.cluster = s.cluster
+     WHERE n.node = ? ORDER BY s.name, s.instance`,
+  );
+  const policy = createPolicyReader(sqlite);
+
+  return ({ node, hourMs }) => {
+    const endMs = hourMs + HOUR_MS;
+    const devices = new Map<string, { fromMs: number; toMs: number }[]>();
+    for (const row of capacity.all(node, endMs, hourMs)) {
+      const parts = devices.get(row.uuid) ?? [];
+      devices.set(row.uuid, parts);
+      parts.push({ fromMs: Math.max(row.from_ms, hourMs), toMs: Math.min(row.to_ms ?? endMs, endMs) });
+    }
+    return {
+      devices: [...devices].map(([device, parts]) => ({ device, capacity: parts })),
+      notEnrolled: silences.all(node, endMs, hourMs),
+      sources: sources.all(node).map((row) => ({
+        cluster: row.cluster,
+        source: row.source,
+        sourceInstance: row.instance,
+        selfDeclared: row.self_declared === 1,
+        completeToMs: row.complete_to_ms,
+        lastHeardMs: row.last_heard_ms,
+      })),
+      policy: policy(hourMs),
+    };
+  };
+}
+
+/** The policy that holds at a moment: the newest of those in effect; the built-in one where none is. */
+function createPolicyReader(sqlite: Sqlite): (atMs: number) => Policy {
+  const select = sqlite.database.prepare<[number], PolicyRow>(
+    `SELECT version, weakest_evidence, end_grace_ms, self_declaration_lead_ms, self_declaration_wait_ms FROM policies
+     WHERE effective_from_ms <= ? ORDER BY effective_from_ms DESC, version DESC LIMIT 1`,
+  );
+  const launchers = sqlite.database
+    .prepare<[number], string>('SELECT name FROM policy_launchers WHERE version = ? ORDER BY name')
+    .pluck();
+  return (atMs) => {
+    const row = select.get(atMs);
+    if (row === undefined) return DEFAULT_POLICY;
+    return {
+      version: row.version,
+      weakestEvidence: Evidence.parse(row.weakest_evidence),
+      endGraceMs: row.end_grace_ms,
+      selfDeclarationLeadMs: row.self_declaration_lead_ms,
+      selfDeclarationWaitMs: row.self_declaration_wait_ms,
+      launchers: launchers.all(row.version),
+    };
+  };
+}

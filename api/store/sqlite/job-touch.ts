@@ -1,0 +1,81 @@
+/** Which node-hours a declaration touches. */
+import type { Job } from '../../domain/job.ts';
+import type { Sqlite } from './connection.ts';
+import type { DirtyMarks } from './dirty.ts';
+import type { Ids } from './ids.ts';
+
+const OPEN_MS = Number.MAX_SAFE_INTEGER;
+/** A verdict on time near a job's end waits for the grace, so cells after it may change too. */
+const END_EDGE_MS = 600_000;
+
+/**
+ * Marks, for all `versions` of one job: the hours of its allocations; where devices are placed by count, also those of
+ * the counted jobs beside it, whose place may change; and the hours in which a process ran that its boundaries, its
+ * root or its id name.
+ */
+export function createJobTouch(
+  sqlite: Sqlite,
+  ids: Ids,
+  dirty: DirtyMarks,
+): (versions: readonly Job[], seq: number, nowMs: number, urgent: boolean) => void {
+  const { database } = sqlite;
+  const counted = database.prepare<[string, number, number], { from_ms: number; until_ms: number }>(
+    `SELECT a.from_ms, a.until_ms FROM job_allocations a JOIN jobs j ON j.job = a.job AND j.version = a.version
+     WHERE a.node = ? AND a.until_ms > ? AND a.from_ms < ? AND a.device_count IS NOT NULL`,
+  );
+  const byBoundary = database.prepare<[string, string], { node: number; hour_ms: number }>(
+    `SELECT DISTINCT p.node, h.hour_ms FROM process_boundaries b JOIN processes p ON p.process = b.process
+     JOIN nodes n ON n.node = p.node JOIN clusters c ON c.cluster = n.cluster
+     JOIN process_hours h ON h.process = p.process WHERE b.boundary = ? AND c.name = ?`,
+  );
+  const byClaim = database.prepare<[string, string, string], { node: number; hour_ms: number }>(
+    `SELECT DISTINCT p.node, h.hour_ms FROM process_claims a JOIN processes p ON p.process = a.process
+     JOIN nodes n ON n.node = p.node JOIN clusters c ON c.cluster = n.cluster
+     JOIN process_hours h ON h.process = p.process WHERE a.value IN (?, ?) AND c.name = ?`,
+  );
+  const byRoot = database.prepare<[{ node: number; bootId: string; key: string }], { hour_ms: number }>(
+    `WITH RECURSIVE tree (process, key, depth) AS (
+       SELECT process, key, 0 FROM processes WHERE node = :node AND boot_id = :bootId AND key = :key
+       UNION
+       SELECT p.process, p.key, t.depth + 1 FROM tree t
+       JOIN processes p ON p.node = :node AND p.boot_id = :bootId AND p.parent_key = t.key WHERE t.depth < 64
+     )
+     SELECT DISTINCT h.hour_ms FROM tree t JOIN process_hours h ON h.process = t.process`,
+  );
+
+  return (versions, seq, nowMs, urgent) => {
+    const marks = new Map<number, Set<number>>();
+    const add = (node: number, hourMs: number) => {
+      const hours = marks.get(node) ?? new Set<number>();
+      marks.set(node, hours.add(hourMs));
+    };
+    for (const job of versions) {
+      for (const allocation of job.allocations) {
+        const node = ids.findNode(job.cluster, allocation.node)?.node;
+        if (node === undefined) continue;
+        const fromMs = Math.max(allocation.fromMs, job.startMs);
+        const untilMs = Math.min(allocation.toMs ?? OPEN_MS, job.endMs ?? OPEN_MS);
+        dirty.markRange(
+          node,
+          fromMs,
+          untilMs === OPEN_MS ? OPEN_MS : untilMs + END_EDGE_MS,
+          seq,
+          nowMs,
+          urgent,
+        );
+        for (const other of counted.all(allocation.node, fromMs, untilMs))
+          dirty.markRange(node, other.from_ms, other.until_ms, seq, nowMs);
+      }
+      for (const boundary of job.boundaries)
+        for (const row of byBoundary.all(boundary, job.cluster)) add(row.node, row.hour_ms);
+      for (const row of byClaim.all(job.externalId, job.id, job.cluster)) add(row.node, row.hour_ms);
+      const root = job.declares.root;
+      const node = root === null ? undefined : ids.findNode(job.cluster, root.node)?.node;
+      if (root !== null && node !== undefined)
+        for (const row of byRoot.all({ node, bootId: root.bootId, key: `${root.pid}/${root.startTicks}` }))
+          add(node, row.hour_ms);
+    }
+    for (const [node, hours] of marks)
+      for (const hourMs of hours) dirty.mark(node, hourMs, urgent, seq, nowMs);
+  };
+}

@@ -1,0 +1,216 @@
+/** Replaces everything that is derived from one node-hour: cells, entries, sums, processes, findings. */
+import { HOUR_MS } from '../../contract/batch.ts';
+import type { CellWrite, NodeHourWrite } from '../ledger.ts';
+import { required, type Sqlite } from './connection.ts';
+import { type DirtyMarks, hourOf } from './dirty.ts';
+import type { Ids, NodeRow } from './ids.ts';
+import type { LedgerParts } from './ledger.ts';
+
+const DAY_MS = 24 * HOUR_MS;
+const SUMS = [
+  ...['capacity_ms', 'used_ms', 'held_ms', 'unaccounted_ms', 'idle_ms', 'unobserved_ms', 'allocated_ms'],
+  ...[
+    'unaccounted_active_ms',
+    'unaccounted_provisional_ms',
+    'unaccounted_inside_ms',
+    'unobserved_inside_ms',
+    'active_ms',
+  ],
+];
+
+/** The function that writes a result; call it within a transaction. */
+export function createLedgerWriter(sqlite: Sqlite, parts: LedgerParts): (write: NodeHourWrite) => void {
+  const { database } = sqlite;
+  const { ids, dirty, processes, findings } = parts;
+  const selectNode = database.prepare<[number], NodeRow>('SELECT node, cluster FROM nodes WHERE node = ?');
+  const remove = ['cells', 'entries', 'ledger_hours', 'connections'].map((table) =>
+    database.prepare(`DELETE FROM ${table} WHERE hour_ms = ? AND node = ?`),
+  );
+  const newestWatermark = database
+    .prepare<[], number | null>('SELECT max(seq) FROM source_watermarks')
+    .pluck();
+  const clearDirty = database.prepare('DELETE FROM dirty_hours WHERE node = ? AND hour_ms = ? AND seq <= ?');
+  const insertConnection = database.prepare(
+    `INSERT INTO connections (hour_ms, node, ordinal, process, kind, peer_class, local_port, first_ms, last_ms, peers,
+       personal)
+     VALUES (:hourMs, :node, :ordinal, :process, :kind, :peerClass, :localPort, :firstMs, :lastMs, :peers, :personal)`,
+  );
+  const writeCell = createCellWriter(sqlite, parts);
+  const sumDay = createDayWriter(sqlite);
+  const replaceBindings = createBindingWriter(sqlite, ids, dirty);
+
+  return (write) => {
+    const { node, hourMs, nowMs } = write;
+    const nodeRow = required(selectNode.get(node));
+    for (const statement of remove) statement.run(hourMs, node);
+    for (const process of write.processes)
+      processes.write(node, process, write.boundariesOf(process), hourMs);
+    for (const cell of write.cells) writeCell(write, nodeRow, cell);
+    sumDay(node, hourMs);
+    for (const [ordinal, one] of write.connections.entries())
+      insertConnection.run({
+        ...one,
+        hourMs,
+        node,
+        ordinal,
+        process: processes.number(node, one.process, hourMs),
+      });
+    findings.replace(write, nodeRow, write.findings, write.factsSeq, nowMs);
+    // What came while this was computed keeps the hour dirty: its mark, or a watermark, has a later number.
+    if ((newestWatermark.get() ?? 0) <= write.factsSeq) clearDirty.run(node, hourMs, write.factsSeq);
+    replaceBindings(write, nodeRow);
+  };
+}
+
+function createCellWriter(
+  sqlite: Sqlite,
+  { ids, processes }: LedgerParts,
+): (write: NodeHourWrite, node: NodeRow, cell: CellWrite) => void {
+  const { database } = sqlite;
+  const insertCell = database.prepare(
+    `INSERT INTO cells (hour_ms, node, device, from_ms, to_ms, booked_to_ms, capacity_ms, rules_version, policy_version,
+       facts_seq, settles_at_ms, computed_at_ms)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const insertEntry = database.prepare(
+    `INSERT INTO entries (hour_ms, node, device, ordinal, from_ms, to_ms, bucket, reason, cause, activity, holder, job,
+       process, evidence, provisional, suspicious, ms)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const insertSums = database.prepare(
+    `INSERT INTO ledger_hours (hour_ms, node, device, holder, account, user_name, assumed, ${SUMS.join(', ')})
+     VALUES (?, ?, ?, ?, ?, ?, ?, ${SUMS.map(() => '?').join(', ')})`,
+  );
+  const jobOf = (id: string | null): number | null => (id === null ? null : ids.job(id));
+
+  return (write, node, cell) => {
+    const { hourMs, nowMs } = write;
+    const device = required(ids.findDevice(node.cluster, cell.device) ?? undefined);
+    insertCell.run(
+      ...[
+        hourMs,
+        node.node,
+        device,
+        cell.interval.fromMs,
+        cell.interval.toMs,
+        cell.bookedToMs,
+        cell.capacityMs,
+      ],
+      ...[write.rulesVersion, write.policyVersion, write.factsSeq, cell.settlesAtMs, nowMs],
+    );
+    for (const [ordinal, one] of cell.entries.entries()) {
+      const process = one.process === null ? null : processes.number(node.node, one.process, hourMs);
+      insertEntry.run(
+        ...[
+          hourMs,
+          node.node,
+          device,
+          ordinal,
+          one.fromMs,
+          one.toMs,
+          one.bucket,
+          one.reason,
+          one.cause,
+          one.activity,
+        ],
+        ...[jobOf(one.holder), jobOf(one.job), process, one.evidence, Number(one.provisional)],
+        ...[Number(one.suspicious), one.ms],
+      );
+    }
+    for (const { job, assumed, sums, activeMs } of cell.holders) {
+      insertSums.run(
+        ...[
+          hourMs,
+          node.node,
+          device,
+          job === null ? 0 : ids.job(job.id),
+          job?.account ?? '',
+          job?.user ?? '',
+        ],
+        ...[Number(assumed), sums.capacityMs, sums.usedMs, sums.heldMs, sums.unaccountedMs, sums.idleMs],
+        ...[sums.unobservedMs, sums.allocatedMs, sums.unaccountedActiveMs, sums.unaccountedProvisionalMs],
+        ...[sums.unaccountedInsideMs, sums.unobservedInsideMs, activeMs],
+      );
+    }
+  };
+}
+
+/** The function that sums a node's day anew from its hours: cheaper to trust than keeping differences. */
+function createDayWriter(sqlite: Sqlite): (node: number, hourMs: number) => void {
+  const remove = sqlite.database.prepare('DELETE FROM ledger_days WHERE day_ms = ? AND node = ?');
+  const hours = Array.from({ length: 24 }, (_, hour) => `:dayMs + ${hour * HOUR_MS}`).join(', ');
+  const insert = sqlite.database.prepare(
+    `INSERT INTO ledger_days (day_ms, node, model, account, user_name, ${SUMS.join(', ')})
+     SELECT :dayMs, h.node, d.model, h.account, h.user_name, ${SUMS.map((column) => `sum(h.${column})`).join(', ')}
+     FROM ledger_hours h JOIN devices d ON d.device = h.device
+     WHERE h.hour_ms IN (${hours}) AND h.node = :node GROUP BY d.model, h.account, h.user_name`,
+  );
+  return (node, hourMs) => {
+    const dayMs = hourMs - (hourMs % DAY_MS);
+    remove.run(dayMs, node);
+    insert.run({ dayMs, node });
+  };
+}
+
+/** The function that writes where counted jobs ran; a place that is new or gone concerns the job's other hours. */
+function createBindingWriter(
+  sqlite: Sqlite,
+  ids: Ids,
+  dirty: DirtyMarks,
+): (write: NodeHourWrite, node: NodeRow) => void {
+  const { database } = sqlite;
+  const selectHere = database.prepare<
+    [number, number],
+    { job: number; device: number; first_seen_ms: number }
+  >('SELECT job, device, first_seen_ms FROM bindings WHERE node = ? AND hour_ms = ?');
+  const removeHere = database.prepare('DELETE FROM bindings WHERE node = ? AND hour_ms = ?');
+  const insert = database.prepare(
+    'INSERT INTO bindings (node, job, device, hour_ms, first_seen_ms) VALUES (?, ?, ?, ?, ?)',
+  );
+  const earliest = database
+    .prepare<[number, number, number], number | null>(
+      'SELECT min(first_seen_ms) FROM bindings WHERE node = ? AND job = ? AND device = ?',
+    )
+    .pluck();
+  const selectHours = database
+    .prepare<[number, number, number, number], number>(
+      'SELECT DISTINCT hour_ms FROM cells WHERE node = ? AND hour_ms >= ? AND hour_ms < ? AND hour_ms <> ?',
+    )
+    .pluck();
+  const selectExtent = database.prepare<
+    [number, string],
+    { from_ms: number | null; until_ms: number | null }
+  >(
+    `SELECT min(a.from_ms) AS from_ms, max(a.until_ms) AS until_ms FROM job_allocations a
+     JOIN jobs j ON j.job = a.job AND j.version = a.version WHERE a.job = ? AND a.node = ?`,
+  );
+
+  return (write, { node, cluster }) => {
+    const { hourMs, firstSeen } = write;
+    const now = new Map<string, { job: number; device: number; atMs: number }>();
+    for (const [jobId, byDevice] of firstSeen)
+      for (const [uuid, atMs] of byDevice) {
+        const [job, device] = [ids.job(jobId), ids.findDevice(cluster, uuid)];
+        if (device !== null) now.set(`${job} ${device}`, { job, device, atMs });
+      }
+    const before = selectHere.all(node, hourMs);
+    if (before.length === 0 && now.size === 0) return;
+    const pairs = new Map<string, { job: number; device: number }>(now);
+    for (const row of before) pairs.set(`${row.job} ${row.device}`, row);
+    const earlier = new Map<string, number | null>();
+    for (const [key, { job, device }] of pairs) earlier.set(key, earliest.get(node, job, device) ?? null);
+    removeHere.run(node, hourMs);
+    for (const { job, device, atMs } of now.values()) insert.run(node, job, device, hourMs, atMs);
+    const moved = new Set<number>();
+    for (const [key, { job, device }] of pairs)
+      if ((earliest.get(node, job, device) ?? null) !== earlier.get(key)) moved.add(job);
+    const { node: nodeName } = ids.nodeName(node);
+    for (const job of moved) {
+      const extent = selectExtent.get(job, nodeName);
+      if (extent?.from_ms == null || extent.until_ms === null) continue;
+      const seq = sqlite.lastSeq();
+      for (const other of selectHours.all(node, hourOf(extent.from_ms), extent.until_ms, hourMs))
+        dirty.mark(node, other, false, seq, write.nowMs);
+    }
+  };
+}

@@ -1,0 +1,179 @@
+/** The attribution's side of SQLite: what is dirty, the facts of a node-hour, and putting a failure off. */
+import type { ProcessPersonal } from '../../contract/batch.ts';
+import type { Job } from '../../domain/job.ts';
+import type { NodeHourKey } from '../batches.ts';
+import type { HourFacts, JobsWanted, LedgerStore } from '../ledger.ts';
+import type { Sqlite } from './connection.ts';
+import type { DirtyMarks } from './dirty.ts';
+import type { Findings } from './findings.ts';
+import { createFleetReader } from './fleet-reader.ts';
+import type { Ids } from './ids.ts';
+import type { JobRows } from './job-rows.ts';
+import { createLedgerWriter } from './ledger-writer.ts';
+import type { ProcessIndex } from './process-index.ts';
+
+export interface LedgerParts {
+  readonly ids: Ids;
+  readonly dirty: DirtyMarks;
+  readonly jobs: JobRows;
+  readonly processes: ProcessIndex;
+  readonly findings: Findings;
+}
+
+interface DirtyRow {
+  readonly node: number;
+  readonly hour_ms: number;
+  readonly urgent: number;
+  readonly failures: number;
+}
+
+export function createLedger(sqlite: Sqlite, parts: LedgerParts): LedgerStore {
+  const { database } = sqlite;
+  const { ids, dirty, processes, findings } = parts;
+  const selectDirty = database.prepare<[number, number], DirtyRow>(
+    `SELECT node, hour_ms, urgent, failures FROM dirty_hours WHERE retry_at_ms <= ?
+     ORDER BY urgent DESC, CASE urgent WHEN 1 THEN -hour_ms ELSE hour_ms END, node LIMIT ?`,
+  );
+  const countDirty = database.prepare<[{ nowMs: number }], { due: number; failed: number }>(
+    `SELECT count(*) FILTER (WHERE retry_at_ms <= :nowMs) AS due, count(*) FILTER (WHERE retry_at_ms > :nowMs) AS failed
+     FROM dirty_hours`,
+  );
+  const selectSettled = database.prepare<[number, number], { node: number; hour_ms: number }>(
+    `SELECT DISTINCT node, hour_ms FROM cells WHERE settles_at_ms <= ? AND computed_at_ms - ? < settles_at_ms`,
+  );
+  const postpone = database.prepare(
+    `UPDATE dirty_hours SET failures = failures + 1, failure = ?, retry_at_ms = ?, urgent = 0
+     WHERE node = ? AND hour_ms = ?`,
+  );
+  const selectComplete = database
+    .prepare<[], number | null>(
+      `SELECT min(coalesce(d.hour_ms, max(coalesce(s.complete_to_ms, 0), coalesce(s.silent_to_ms, 0))))
+       FROM (SELECT DISTINCT node FROM capacity WHERE to_ms IS NULL) f
+       LEFT JOIN node_state s ON s.node = f.node
+       LEFT JOIN (SELECT node, min(hour_ms) AS hour_ms FROM dirty_hours GROUP BY node) d ON d.node = f.node`,
+    )
+    .pluck();
+  const fleet = createFleetReader(sqlite);
+  const readJobs = createJobFinder(sqlite, parts);
+  const readPersonal = createPersonalReader(sqlite);
+  const readFirstSeen = createFirstSeenReader(sqlite, ids);
+  const write = createLedgerWriter(sqlite, parts);
+
+  return {
+    listDirty: async (nowMs, limit) =>
+      sqlite.read(() =>
+        selectDirty.all(nowMs, limit).map(({ node, hour_ms, urgent, failures }) => {
+          const { cluster, node: nodeName } = ids.nodeName(node);
+          return { node, hourMs: hour_ms, cluster, nodeName, urgent: urgent === 1, failures };
+        }),
+      ),
+    countDirty: async (nowMs) => countDirty.get({ nowMs }) ?? { due: 0, failed: 0 },
+    markSettled: async (completeToMs, waitMs, nowMs) => {
+      const due = selectSettled.all(completeToMs, waitMs);
+      if (due.length > 0)
+        sqlite.write(() => {
+          const seq = sqlite.lastSeq();
+          for (const { node, hour_ms } of due) dirty.mark(node, hour_ms, false, seq, nowMs);
+        });
+      return due.length;
+    },
+    readFacts: async (key) =>
+      sqlite.read(
+        (): HourFacts => ({ seq: sqlite.lastSeq(), bookedToMs: dirty.bookedToMs(key.node), ...fleet(key) }),
+      ),
+    readPersonal: async (digests) => sqlite.read(() => readPersonal(digests)),
+    readProcesses: async (node, wanted) => sqlite.read(() => processes.readLineages(node, wanted)),
+    readJobs: async (wanted) => sqlite.read(() => readJobs(wanted)),
+    readFirstSeen: async (key) => sqlite.read(() => readFirstSeen(key)),
+    readFindings: async (key, wanted) => sqlite.read(() => findings.read(key, wanted)),
+    apply: async (result) => sqlite.write(() => write(result)),
+    postpone: async (key, failure, retryAtMs) =>
+      sqlite.write(() => void postpone.run(failure, retryAtMs, key.node, key.hourMs)),
+    readCompleteToMs: async () => selectComplete.get() ?? null,
+  };
+}
+
+function createPersonalReader(sqlite: Sqlite): (digests: Iterable<string>) => Map<string, ProcessPersonal> {
+  const select = sqlite.database.prepare<
+    [string],
+    { user_name: string | null; command_line: string | null; command_line_cut: number }
+  >(
+    `SELECT user_name, command_line, command_line_cut FROM personal
+     WHERE digest = ? AND kind = 'process' AND erased_at_ms IS NULL`,
+  );
+  return (digests) => {
+    const found = new Map<string, ProcessPersonal>();
+    for (const digest of digests) {
+      const row = select.get(digest);
+      if (row === undefined) continue;
+      const { user_name: user, command_line: commandLine } = row;
+      found.set(digest, { kind: 'process', user, commandLine, commandLineCut: row.command_line_cut === 1 });
+    }
+    return found;
+  };
+}
+
+function createFirstSeenReader(
+  sqlite: Sqlite,
+  ids: Ids,
+): (key: NodeHourKey) => Map<string, Map<string, number>> {
+  const select = sqlite.database.prepare<
+    [number, number],
+    { job: number; device: number; first_seen_ms: number }
+  >(
+    `SELECT job, device, min(first_seen_ms) AS first_seen_ms FROM bindings
+     WHERE node = ? AND hour_ms <> ? GROUP BY job, device`,
+  );
+  return ({ node, hourMs }) => {
+    const firstSeen = new Map<string, Map<string, number>>();
+    for (const row of select.all(node, hourMs)) {
+      const job = ids.jobId(row.job);
+      const byDevice = firstSeen.get(job) ?? new Map<string, number>();
+      firstSeen.set(job, byDevice.set(ids.deviceUuid(row.device), row.first_seen_ms));
+    }
+    return firstSeen;
+  };
+}
+
+/** Jobs that overlap an hour may be placed beside jobs that ended this long before it. */
+const NEIGHBOUR_MS = 30 * 86_400_000;
+
+function createJobFinder(sqlite: Sqlite, { jobs }: LedgerParts): (wanted: JobsWanted) => Job[] {
+  const { database } = sqlite;
+  const byNode = database.prepare<
+    [string, string, number, number],
+    { job: number; from_ms: number; until_ms: number }
+  >(
+    `SELECT DISTINCT a.job, a.from_ms, a.until_ms FROM job_allocations a
+     JOIN jobs j ON j.job = a.job AND j.version = a.version
+     JOIN sources s ON s.source = j.source JOIN clusters c ON c.cluster = s.cluster
+     WHERE c.name = ? AND a.node = ? AND a.until_ms > ? AND a.from_ms < ?`,
+  );
+  const byBoundary = database
+    .prepare<[string], number>(
+      `SELECT b.job FROM job_boundaries b JOIN jobs j ON j.job = b.job AND j.version = b.version WHERE b.boundary = ?`,
+    )
+    .pluck();
+  const byRoot = database
+    .prepare<[string, number], number>('SELECT job FROM jobs WHERE root_boot_id = ? AND root_pid = ?')
+    .pluck();
+  const byClaim = database
+    .prepare<[{ claim: string }], number>(
+      'SELECT job FROM jobs WHERE external_id = :claim UNION SELECT job FROM jobs WHERE id = :claim',
+    )
+    .pluck();
+
+  return (wanted) => {
+    const found = new Set<number>();
+    const near = byNode.all(wanted.cluster, wanted.node, wanted.fromMs, wanted.toMs);
+    // The place of "n devices of a node" depends on the jobs that were there when it began.
+    const beginMs = near.reduce((least, row) => Math.min(least, row.from_ms), wanted.fromMs);
+    const fromMs = Math.max(beginMs, wanted.fromMs - NEIGHBOUR_MS);
+    const all = near.length === 0 ? near : byNode.all(wanted.cluster, wanted.node, fromMs, wanted.toMs);
+    for (const { job } of all) found.add(job);
+    for (const boundary of wanted.boundaries) for (const job of byBoundary.all(boundary)) found.add(job);
+    for (const { bootId, pid } of wanted.processes) for (const job of byRoot.all(bootId, pid)) found.add(job);
+    for (const claim of wanted.claims) for (const job of byClaim.all({ claim })) found.add(job);
+    return [...found].map((job) => jobs.read(job).job).filter((job) => job.cluster === wanted.cluster);
+  };
+}
