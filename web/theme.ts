@@ -112,6 +112,21 @@ export const theme = createTheme({
   fontFamilyMonospace: 'ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace',
   primaryColor: 'blue',
   primaryShade: { light: 8, dark: 5 },
+  /** Mantine's own dark greys are neutral; these match the palette's. */
+  colors: {
+    dark: [
+      '#e6ebf1',
+      '#c5ced8',
+      '#a5b0bd',
+      '#7f8b99',
+      '#3a4550',
+      '#2a323b',
+      '#1b2128',
+      '#171c22',
+      '#11161b',
+      '#0f1318',
+    ],
+  },
   autoContrast: true,
   defaultRadius: 'sm',
   respectReducedMotion: true,

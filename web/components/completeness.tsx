@@ -21,7 +21,7 @@ function Names({ names, one, many, to }: NamesProps) {
   if (names.length === 0) return null;
   const rest = names.length - NAMED;
   return (
-    <span className="completeness-item">
+    <span>
       {names.length} {names.length === 1 ? one : many}:{' '}
       {names.slice(0, NAMED).map((name, index) => (
         <span key={name}>
@@ -48,41 +48,23 @@ function StateIcon({ complete, lagging }: { complete: Completeness; lagging: boo
   return complete.completeTo === null ? <WaitIcon size={18} /> : <CheckIcon size={18} />;
 }
 
-/** `scope` says what else is known, such as "12 nodes report". */
-export function CompletenessBanner({ complete, scope }: { complete?: Completeness; scope?: string }) {
-  if (!complete) {
-    return (
-      <div className="completeness" aria-busy="true">
-        <Skeleton height={18} width={380} maw="100%" />
-      </div>
-    );
-  }
-  const lagging = complete.laggingNodes.length + complete.laggingSources.length > 0;
+function When({ complete }: { complete: Completeness }) {
+  if (complete.completeTo === null) return <strong>Nothing booked yet</strong>;
   return (
-    <div className={lagging ? 'completeness completeness-lagging' : 'completeness'} role="status">
-      <span className="completeness-item">
-        <span className="completeness-icon">
-          <StateIcon complete={complete} lagging={lagging} />
-        </span>
-        {complete.completeTo === null ? (
-          <strong>Nothing booked yet</strong>
-        ) : (
-          <>
-            <strong>
-              Complete to <Moment iso={complete.completeTo} />
-            </strong>{' '}
-            <span className="soft">
-              (<Ago iso={complete.completeTo} />)
-            </span>
-          </>
-        )}
+    <>
+      <strong>
+        Complete to <Moment iso={complete.completeTo} />
+      </strong>{' '}
+      <span className="soft">
+        (<Ago iso={complete.completeTo} />)
       </span>
-      {complete.settledTo !== null && complete.settledTo !== complete.completeTo ? (
-        <span className="completeness-item soft">
-          Settled to <Moment iso={complete.settledTo} />
-        </span>
-      ) : null}
-      {scope ? <span className="completeness-item soft">{scope}</span> : null}
+    </>
+  );
+}
+
+function Laggards({ complete }: { complete: Completeness }) {
+  return (
+    <>
       <Names
         names={complete.laggingNodes}
         one="node is silent"
@@ -95,11 +77,47 @@ export function CompletenessBanner({ complete, scope }: { complete?: Completenes
         many="sources lag"
         to={() => '/nodes#sources'}
       />
-      {complete.pendingCells > 0 ? (
-        <span className="completeness-item soft">
-          {formatCount(complete.pendingCells)} device-hours are being computed
-        </span>
-      ) : null}
+    </>
+  );
+}
+
+/**
+ * Two lines whatever they say, so that a node which falls silent moves nothing. `scope` says what else is known, such as
+ * "12 of 12 nodes report".
+ */
+export function CompletenessBanner({ complete, scope }: { complete?: Completeness; scope?: string }) {
+  if (!complete) {
+    return (
+      <div className="completeness" aria-busy="true">
+        <Skeleton height={18} width={380} maw="100%" />
+      </div>
+    );
+  }
+  const lagging = complete.laggingNodes.length + complete.laggingSources.length > 0;
+  return (
+    <div className={lagging ? 'completeness completeness-lagging' : 'completeness'} role="status">
+      <span className="completeness-icon">
+        <StateIcon complete={complete} lagging={lagging} />
+      </span>
+      <div className="completeness-lines">
+        <div className="completeness-line">
+          <span>
+            <When complete={complete} />
+          </span>
+          {complete.settledTo === null ? null : (
+            <span className="soft">
+              Verdicts settled to <Moment iso={complete.settledTo} />
+            </span>
+          )}
+          {complete.pendingCells > 0 ? (
+            <span className="soft">{formatCount(complete.pendingCells)} device-hours are being computed</span>
+          ) : null}
+        </div>
+        <div className="completeness-line">
+          {lagging ? <Laggards complete={complete} /> : <span className="soft">No node or source lags</span>}
+          {scope ? <span className="soft">{scope}</span> : null}
+        </div>
+      </div>
     </div>
   );
 }

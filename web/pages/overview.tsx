@@ -24,6 +24,8 @@ import { toggled } from '../toggled.ts';
 import type { SeriesKey } from '../words.ts';
 
 const CHART_HEIGHT_PX = 300;
+/** The chart with its legend under it. */
+const FIGURE_HEIGHT_PX = CHART_HEIGHT_PX + 40;
 
 type Spell = Overview['today'];
 
@@ -100,10 +102,10 @@ function BucketFigure({ overview }: { overview: Overview | undefined }) {
     [overview, zone, paints, ink, hidden],
   );
   const table = useMemo(() => (overview ? bucketTable(overview.series, zone) : null), [overview, zone]);
-  if (!overview || !config || !table) return <Skeleton height={CHART_HEIGHT_PX + 46} />;
+  if (!overview || !config || !table) return <Skeleton height={FIGURE_HEIGHT_PX} />;
   if (overview.total.capacityMs === 0)
     return (
-      <div style={{ minHeight: CHART_HEIGHT_PX + 46 }}>
+      <div style={{ minHeight: FIGURE_HEIGHT_PX }}>
         <Empty title="No GPU time was booked in this range">
           <p>Choose a longer range, or look whether the agents report.</p>
         </Empty>
