@@ -10,7 +10,7 @@ import type { Route } from './http/route.ts';
 import { createHttp } from './http/server.ts';
 import type { Services } from './http/services.ts';
 import { type Attribution, createAttribution } from './services/attribution.ts';
-import { ServiceError } from './services/errors.ts';
+import { createDeclarations } from './services/declarations.ts';
 import { createIngest } from './services/ingest.ts';
 import { createLive } from './services/live.ts';
 import { createHourReader } from './services/queries/hours.ts';
@@ -94,17 +94,6 @@ function close(server: Server): Promise<void> {
   });
 }
 
-const notYet = async (): Promise<never> => {
-  throw new ServiceError('unavailable', 'not wired yet');
-};
-const NOT_YET = {
-  declareJob: notYet,
-  patchJob: notYet,
-  putSource: notYet,
-  putFleet: notYet,
-  putRates: notYet,
-};
-
 /** Opens (and makes or migrates) the database of a data folder and wires the service. Throws `StoreError`. */
 export async function createApp(options: AppOptions): Promise<App> {
   const clock = options.clock ?? systemClock;
@@ -119,7 +108,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     clock,
     live,
     ingest: createIngest(store, clock, live, cluster),
-    declarations: NOT_YET,
+    declarations: createDeclarations(store, clock, cluster),
     queries: createQueries(questions, createHourReader(store, clock), clock, cluster),
     tokens: createTokens(people, clock),
     sessions: createSessions(people, clock),

@@ -1,0 +1,140 @@
+/** `gpuledger findings`: what no declaration covers. */
+import { Command } from 'commander';
+import { type Finding, FindingDetail, FindingList } from '../contract/findings.ts';
+import { createClient, withClient, withJson, withQuery } from './client.ts';
+import { EXIT_HELP } from './exit.ts';
+import { hours, print, printJson, printTable, shortTime, visible } from './output.ts';
+
+const value = (finding: Finding): string | null =>
+  finding.value === null ? null : `${finding.value.amount} ${finding.value.currency}`;
+const sourceName = (finding: Finding): string =>
+  finding.source.executable ?? finding.source.comm ?? finding.devices.map((device) => device.uuid).join(' ');
+
+type Flags = Record<string, string | undefined> & { all?: string; json?: string };
+
+async function list(flags: Flags): Promise<void> {
+  const { node, reason, state, search, sort, limit, running } = flags;
+  const answer = await createClient(flags).ask(
+    FindingList,
+    'GET',
+    withQuery('/v1/findings', {
+      ...{ node, reason, state, search, sort, limit },
+      running: running === undefined ? undefined : 'true',
+    }),
+  );
+  if (flags.json) return printJson(answer);
+  printTable(
+    [
+      'finding',
+      'severity',
+      'state',
+      'running',
+      'node',
+      'source',
+      'user',
+      'reason',
+      'active h',
+      'value',
+      'last seen',
+    ],
+    answer.items.map((finding) => [
+      finding.id,
+      finding.severity,
+      finding.state === 'provisional' ? 'awaiting record' : 'settled',
+      finding.running ? 'yes' : 'no',
+      finding.node,
+      sourceName(finding),
+      finding.source.user,
+      finding.reason,
+      hours(finding.activeMs),
+      value(finding),
+      shortTime(finding.lastSeen),
+    ]),
+    'No findings: everything that was measured has a matching declaration.',
+  );
+  if (answer.nextCursor !== null) print('There are more; narrow the list, or raise --limit.');
+}
+
+const section = (title: string, lines: readonly string[]): void => {
+  if (lines.length === 0) return;
+  print(`\n${title}`);
+  for (const line of lines) print(`  ${visible(line)}`);
+};
+
+/** The lineage as an indented tree; processes whose parent is not known stand at the left. */
+function treeLines(finding: FindingDetail): string[] {
+  const shown = finding.processes.filter(
+    (process) => process.role === 'source' || process.role === 'ancestor',
+  );
+  const ids = new Set(shown.map((process) => process.id));
+  const children = Map.groupBy(shown, (process) =>
+    process.parentId !== null && ids.has(process.parentId) ? process.parentId : null,
+  );
+  const lines: string[] = [];
+  const walk = (parent: string | null, depth: number): void => {
+    for (const process of children.get(parent) ?? []) {
+      const mark = process.role === 'source' ? ' ←' : '';
+      lines.push(
+        `${'  '.repeat(depth)}${process.pid} ${process.executable?.path ?? `[${process.comm}]`} (${process.user ?? process.uid ?? 'unknown account'})${mark}`,
+      );
+      walk(process.id, depth + 1);
+    }
+  };
+  walk(null, 0);
+  return lines;
+}
+
+async function show(id: string, flags: Flags): Promise<void> {
+  const finding = await createClient(flags).ask(
+    FindingDetail,
+    'GET',
+    `/v1/findings/${encodeURIComponent(id)}`,
+  );
+  if (flags.json) return printJson(finding);
+  const { story } = finding;
+  print(`${finding.id}  ${finding.severity}  ${finding.reason}  on ${visible(finding.node)}`);
+  print(
+    `${shortTime(finding.firstSeen)} to ${shortTime(finding.lastSeen)}${finding.running ? ', still running' : ''}`,
+  );
+  print(
+    `${hours(finding.activeMs)} GPU-hours active, ${hours(finding.residentMs)} resident, value ${value(finding) ?? 'unknown (no rate)'}`,
+  );
+  section('Processes', treeLines(finding));
+  section('Observed', story.observed);
+  section('Not observed', story.notObserved);
+  section(
+    'Jobs that do not match',
+    story.candidates.map(({ job, why }) => `${job.source}/${job.externalId} (${job.account}): ${why}`),
+  );
+  section('Innocent causes', story.innocentCauses);
+  section('What would change this', story.wouldChange);
+  section(
+    'Already charged',
+    finding.cost.charged.map(
+      (each) =>
+        `${each.account}, job ${each.job.externalId}: ${hours(each.ms)} GPU-hours${each.amount ? `, ${each.amount.amount} ${each.amount.currency}` : ''}`,
+    ),
+  );
+}
+
+export function findingsCommand(): Command {
+  const command = new Command('findings')
+    .description('use that no declaration covers')
+    .addHelpText(
+      'after',
+      `\nExamples:\n  gpuledger findings list --running\n  gpuledger findings show f_0123456789abcdef\n${EXIT_HELP}`,
+    );
+  withJson(withClient(command.command('list', { isDefault: true }).description('findings by source process')))
+    .option('--node <node>')
+    .option('--reason <reason>')
+    .option('--state <state>', 'provisional or settled')
+    .option('--running', 'only those still running')
+    .option('--search <text>', 'part of executable, user, node or job')
+    .option('--sort <column>', 'lastSeen, firstSeen, activeMs, residentMs, value or severity')
+    .option('--limit <rows>', 'at most 500')
+    .action(list);
+  withJson(
+    withClient(command.command('show').description('one finding and its story').argument('<finding>')),
+  ).action(show);
+  return command;
+}

@@ -1,0 +1,125 @@
+/** `gpuledger report`: a month's statement, or the ledger of any time. */
+import { Command } from 'commander';
+import { Statement } from '../contract/finance.ts';
+import { LedgerAnswer, type Sums } from '../contract/ledger.ts';
+import { type Client, createClient, withClient, withJson, withQuery } from './client.ts';
+import { CliError, EXIT, EXIT_HELP } from './exit.ts';
+import { parseTime } from './jobs.ts';
+import { hours, print, printJson, printTable, visible } from './output.ts';
+
+type Flags = Record<string, string | undefined>;
+
+const SUMS_HEAD = [
+  'capacity h',
+  'used h',
+  'held h',
+  'unaccounted h',
+  'idle h',
+  'not measured h',
+  'allocated h',
+];
+const sumsCells = (sums: Sums): string[] =>
+  [
+    sums.capacityMs,
+    sums.usedMs,
+    sums.heldMs,
+    sums.unaccountedMs,
+    sums.idleMs,
+    sums.unobservedMs,
+    sums.allocatedMs,
+  ].map(hours);
+
+function printStatement(statement: Statement): void {
+  print(
+    `Statement ${statement.period} (${statement.status}), complete to ${statement.complete.completeTo ?? 'nothing yet'}`,
+  );
+  const money = (amount: string | null): string =>
+    amount === null ? '–' : `${amount} ${statement.currency ?? ''}`;
+  printTable(
+    ['account', 'model', 'GPU-hours', 'rate', 'amount'],
+    [
+      ...statement.accounts.flatMap((account) => [
+        ...account.lines.map((line) => [
+          line.account,
+          line.model,
+          line.gpuHours,
+          line.ratePerGpuHour,
+          money(line.amount),
+        ]),
+        [account.account, '(total)', account.gpuHours, null, money(account.total)],
+      ]),
+      ['(held by nobody)', '', hours(statement.unheld.capacityMs), null, null],
+      ['(all)', '', hours(statement.total.sums.capacityMs), null, money(statement.total.amount)],
+    ],
+    'No capacity in this month.',
+  );
+  print(
+    statement.check.balanced
+      ? `Foots to capacity: ${hours(statement.check.capacityMs)} GPU-hours.`
+      : `DOES NOT FOOT: ${statement.check.differenceMs} ms differ from capacity.`,
+  );
+}
+
+async function ledger(client: Client, flags: Flags): Promise<void> {
+  if (flags['from'] === undefined || flags['to'] === undefined)
+    throw new CliError('give --month, or both --from and --to', EXIT.usage);
+  const path = withQuery('/v1/ledger', {
+    from: parseTime(flags['from'], '--from'),
+    to: parseTime(flags['to'], '--to'),
+    group_by: flags['by'],
+  });
+  const answer = await client.ask(LedgerAnswer, 'GET', path);
+  if (flags['json']) return printJson(answer);
+  printTable(
+    [...answer.groupBy, ...SUMS_HEAD],
+    [
+      ...answer.rows.map((row) => [
+        ...answer.groupBy.map((group) => row.group[group] ?? '(nobody)'),
+        ...sumsCells(row),
+      ]),
+      [...answer.groupBy.map((_, index) => (index === 0 ? '(all)' : '')), ...sumsCells(answer.total)],
+    ],
+    'Nothing was booked in this time.',
+  );
+  print(`Complete to ${answer.complete.completeTo ?? 'nothing yet'}.`);
+  for (const node of answer.complete.laggingNodes) print(`Silent: ${visible(node)}`);
+}
+
+async function report(flags: Flags): Promise<void> {
+  const client = createClient(flags);
+  if (flags['from'] !== undefined || flags['to'] !== undefined) return ledger(client, flags);
+  const month = flags['month'] ?? new Date().toISOString().slice(0, 7);
+  const path = withQuery('/v1/statements', { period: month });
+  if (flags['csv']) {
+    process.stdout.write(await client.text(`${path}&format=csv`));
+    return;
+  }
+  const statement = await client.ask(Statement, 'GET', path);
+  if (flags['json']) printJson(statement);
+  else printStatement(statement);
+}
+
+export function reportCommand(): Command {
+  return withJson(
+    withClient(new Command('report').description("a month's statement, or the ledger of any time")),
+  )
+    .option('--month <month>', 'such as 2026-10; default: this month')
+    .option('--csv', 'the statement as CSV')
+    .option('--from <time>', 'the ledger from here')
+    .option('--to <time>', 'to here')
+    .option(
+      '--by <groups>',
+      'account, user, job, node, model, device, hour, day; up to three, by commas',
+      'account',
+    )
+    .addHelpText(
+      'after',
+      `
+Examples:
+  gpuledger report --month 2026-10
+  gpuledger report --month 2026-10 --csv > october.csv
+  gpuledger report --from 2026-10-01 --to 2026-10-08 --by account,day
+${EXIT_HELP}`,
+    )
+    .action(report);
+}
