@@ -47,7 +47,7 @@ export interface Agent {
   stop(): Promise<void>;
 }
 
-export type LogLevel = 'info' | 'warn';
+type LogLevel = 'info' | 'warn';
 /** Told when the agent's state changes, never for a single poll. */
 export type AgentLog = (level: LogLevel, message: string) => void;
 

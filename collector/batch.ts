@@ -17,7 +17,7 @@ import {
 import { canonicalJson, sha256Hex } from '../api/contract/canonical.ts';
 
 /** A batch is split before its JSON passes this, so that several fit into one request. */
-export const BATCH_BYTES = 2 * 1024 * 1024;
+const BATCH_BYTES = 2 * 1024 * 1024;
 
 /** The end of a chain: where the next batch goes. */
 export interface Head {

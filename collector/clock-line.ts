@@ -5,7 +5,7 @@
  */
 
 /** Clocks may differ by this much before it counts as a step. */
-export const CLOCK_STEP_MS = 1000;
+const CLOCK_STEP_MS = 1000;
 
 export interface Placement {
   /** Where the interval since the reading before begins; equals `toMs` at the first reading. */

@@ -48,23 +48,22 @@ const Settings = z.object({
 });
 
 /** Flag of each setting and the variable that stands in for it. */
-export const SETTINGS: Readonly<
-  Record<keyof z.input<typeof Settings>, { flag: string; variable: string | null }>
-> = {
-  api: { flag: '--api', variable: 'GPULEDGER_URL' },
-  cluster: { flag: '--cluster', variable: 'GPULEDGER_CLUSTER' },
-  node: { flag: '--node', variable: 'GPULEDGER_NODE' },
-  tokenFile: { flag: '--token-file', variable: 'GPULEDGER_TOKEN_FILE' },
-  spool: { flag: '--spool', variable: 'GPULEDGER_SPOOL' },
-  spoolMib: { flag: '--spool-mib', variable: null },
-  poll: { flag: '--poll', variable: 'GPULEDGER_POLL' },
-  ship: { flag: '--ship', variable: null },
-  inventory: { flag: '--inventory', variable: null },
-  nvidiaSmi: { flag: '--nvidia-smi', variable: 'GPULEDGER_NVIDIA_SMI' },
-  proc: { flag: '--proc', variable: null },
-  passwd: { flag: '--passwd', variable: null },
-  internalRange: { flag: '--internal-range', variable: null },
-};
+const SETTINGS: Readonly<Record<keyof z.input<typeof Settings>, { flag: string; variable: string | null }>> =
+  {
+    api: { flag: '--api', variable: 'GPULEDGER_URL' },
+    cluster: { flag: '--cluster', variable: 'GPULEDGER_CLUSTER' },
+    node: { flag: '--node', variable: 'GPULEDGER_NODE' },
+    tokenFile: { flag: '--token-file', variable: 'GPULEDGER_TOKEN_FILE' },
+    spool: { flag: '--spool', variable: 'GPULEDGER_SPOOL' },
+    spoolMib: { flag: '--spool-mib', variable: null },
+    poll: { flag: '--poll', variable: 'GPULEDGER_POLL' },
+    ship: { flag: '--ship', variable: null },
+    inventory: { flag: '--inventory', variable: null },
+    nvidiaSmi: { flag: '--nvidia-smi', variable: 'GPULEDGER_NVIDIA_SMI' },
+    proc: { flag: '--proc', variable: null },
+    passwd: { flag: '--passwd', variable: null },
+    internalRange: { flag: '--internal-range', variable: null },
+  };
 
 /** Some settings are wrong; one line for each in the message. */
 export class ConfigError extends Error {

@@ -12,7 +12,7 @@ export interface Split {
  * Divides `total` (integer ms, at least 0) in proportion to `weights` (at least 0, not all 0): parts are rounded down,
  * and what is left goes to the largest remainders, ties to the earlier one.
  */
-export function byLargestRemainder(total: number, weights: readonly number[]): number[] {
+function byLargestRemainder(total: number, weights: readonly number[]): number[] {
   const sum = weights.reduce((a, b) => a + b, 0);
   const shares = weights.map((weight) => Math.floor((total * weight) / sum));
   let left = total - shares.reduce((a, b) => a + b, 0);

@@ -4,8 +4,8 @@ import { type AgentClock, type Network, ShipError } from './ports.ts';
 import type { Spool } from './spool.ts';
 
 /** Well under what the service takes in one request. */
-export const REQUEST_BYTES = 8 * 1024 * 1024;
-export const FIRST_RETRY_MS = 1000;
+const REQUEST_BYTES = 8 * 1024 * 1024;
+const FIRST_RETRY_MS = 1000;
 export const LAST_RETRY_MS = 60_000;
 /** Requests that one call makes at most: a full spool of small batches takes several calls. */
 const MAX_REQUESTS = 1000;

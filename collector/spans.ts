@@ -17,9 +17,9 @@ import type { Reading } from './reading.ts';
 import { type Stretched, Track } from './track.ts';
 
 /** A reading that comes later than this many poll intervals says nothing about the time before it. */
-export const LATE_POLLS = 3;
+const LATE_POLLS = 3;
 export const BACKWARD_SEGMENT_MS = HOUR_MS;
-export const FORWARD_SEGMENT_MS = 24 * HOUR_MS;
+const FORWARD_SEGMENT_MS = 24 * HOUR_MS;
 /** Earlier segments that are remembered. */
 const MAX_SEGMENTS = 16;
 
@@ -40,7 +40,7 @@ export interface Taken {
 }
 
 /** `changed`: the set of processes of a device is not that of its last good reading. `atMs`: where the reading lies. */
-export interface Added {
+interface Added {
   readonly changed: boolean;
   readonly atMs: number;
 }

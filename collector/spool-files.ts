@@ -75,7 +75,7 @@ export function readBatchFile(files: Files, path: string): { batch: Batch; bytes
   }
 }
 
-export const isMissing = (error: unknown): boolean =>
+const isMissing = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
 
 /** Names in a folder; none when it does not exist. Throws what the disk throws otherwise. */

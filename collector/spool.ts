@@ -36,7 +36,7 @@ export interface SpoolOptions {
 }
 
 /** What an earlier run left. */
-export interface Earlier {
+interface Earlier {
   /** Where its reports end; null: nothing is known of one. */
   readonly lastToMs: number | null;
   /** When it stopped in order; null: it did not. */
@@ -44,12 +44,12 @@ export interface Earlier {
 }
 
 /** Time whose batches were lost; `toMs` null: up to now. */
-export interface Loss {
+interface Loss {
   readonly fromMs: number;
   readonly toMs: number | null;
 }
 
-export type Appended =
+type Appended =
   | { readonly ok: true }
   | { readonly ok: false; readonly full: boolean; readonly detail: string };
 
@@ -75,12 +75,22 @@ export interface Spool {
 interface Entry {
   readonly seq: number;
   readonly bytes: number;
+  readonly fromMs: number;
+  readonly toMs: number;
 }
+const entryOf = ({ body }: Batch, bytes: number): Entry => ({
+  seq: body.seq,
+  bytes,
+  fromMs: body.fromMs,
+  toMs: body.toMs,
+});
 
 interface Source {
   readonly path: string;
   readonly stream: string;
   readonly seq: number;
+  /** What it covers, where that is known without reading it. */
+  readonly entry: Entry | null;
 }
 
 class FileSpool implements Spool {
@@ -151,7 +161,7 @@ class FileSpool implements Spool {
     } catch (error) {
       return { ok: false, full: false, detail: `the spool cannot be written: ${messageOf(error)}` };
     }
-    this.#entries.push({ seq: batch.body.seq, bytes: bytes.length });
+    this.#entries.push(entryOf(batch, bytes.length));
     this.#bytes += bytes.length;
     this.#head = headAfter(batch);
     this.#lastToMs = batch.body.toMs;
@@ -189,7 +199,9 @@ class FileSpool implements Spool {
 
   restart(): boolean {
     const { stream } = this.#head;
-    return this.#rechain(this.#entries.map(({ seq }) => ({ path: this.#pathOf(seq), stream, seq })));
+    return this.#rechain(
+      this.#entries.map((entry) => ({ path: this.#pathOf(entry.seq), stream, seq: entry.seq, entry })),
+    );
   }
 
   markStopped(atMs: number): void {
@@ -213,7 +225,7 @@ class FileSpool implements Spool {
         const seq = seqOfFile(name);
         // What another stream left here is a restart that was cut short; its batches are in the known one.
         if (seq === null || (known && stream !== this.#head.stream)) this.#removeFile(path);
-        else sources.push({ path, stream, seq });
+        else sources.push({ path, stream, seq, entry: null });
       }
     }
     if (known ? this.#readChain(sources) : sources.length === 0) return;
@@ -233,7 +245,7 @@ class FileSpool implements Spool {
       )
         return false;
       before = headAfter(batch);
-      this.#entries.push({ seq: source.seq, bytes });
+      this.#entries.push(entryOf(batch, bytes));
       this.#bytes += bytes;
       if (before.nextSeq >= this.#head.nextSeq) this.#lastToMs = batch.body.toMs;
     }
@@ -256,7 +268,9 @@ class FileSpool implements Spool {
     const entries: Entry[] = [];
     let head = newHead(this.#options.newStream());
     let lastToMs: number | null = null;
+    /** Something between the last readable one and the next is gone. */
     let broken = false;
+    let before: string | null = null;
     const folder = join(this.#options.folder, head.stream);
     try {
       this.#files.makeFolder(folder);
@@ -264,21 +278,29 @@ class FileSpool implements Spool {
         const read = this.#readSource(source);
         if (read === null) {
           damaged.push(source);
-          broken = true;
+          if (source.entry === null) broken = true;
+          else if (source.entry.toMs > source.entry.fromMs) {
+            lost.push({ fromMs: source.entry.fromMs, toMs: source.entry.toMs });
+            lastToMs = Math.max(source.entry.toMs, lastToMs ?? 0);
+          }
           continue;
         }
-        const { fromMs, toMs } = read.batch.body;
-        if (lastToMs !== null && fromMs > lastToMs) lost.push({ fromMs: lastToMs, toMs: fromMs });
+        const { fromMs, toMs, previousHash } = read.batch.body;
+        broken ||= before !== null && before !== previousHash;
+        if (broken && lastToMs !== null && fromMs > lastToMs) lost.push({ fromMs: lastToMs, toMs: fromMs });
         const batch = rechain(read.batch, head);
         const bytes = Buffer.from(JSON.stringify(batch));
         this.#files.writeDurably(join(folder, batchFileName(batch.body.seq)), bytes);
-        entries.push({ seq: batch.body.seq, bytes: bytes.length });
+        entries.push(entryOf(batch, bytes.length));
         head = headAfter(batch);
         lastToMs = Math.max(toMs, lastToMs ?? toMs);
+        before = read.batch.hash;
         broken = false;
       }
-      const endMs = lastToMs ?? this.#lastToMs;
-      if (broken && endMs !== null) lost.push({ fromMs: endMs, toMs: null });
+      const knownToMs = this.#lastToMs;
+      if (broken && lastToMs !== null)
+        lost.push({ fromMs: lastToMs, toMs: knownToMs !== null && knownToMs > lastToMs ? knownToMs : null });
+      const endMs = lastToMs === null ? knownToMs : Math.max(lastToMs, knownToMs ?? lastToMs);
       writeHead(this.#files, this.#headPath(), head, endMs, null);
       this.#lastToMs = endMs;
     } catch (error) {

@@ -62,13 +62,14 @@ async function run(flags: Readonly<Record<string, unknown>>): Promise<number> {
     const token = tokenReader(config);
     token();
     release = lock(config.agent.spoolFolder);
+    const stop = stopSignal();
     const agent = createAgent(config.agent, createPorts({ apiUrl: config.api, token }), log);
     const { cluster, node } = config.agent;
     log(
       'info',
       `version ${AGENT_VERSION} watches ${cluster}/${node} and reports to ${new URL(config.api).origin}`,
     );
-    await agent.run(stopSignal());
+    await agent.run(stop);
     log('info', 'stopping: the last batch goes out');
     await agent.stop();
     log('info', 'stopped');

@@ -6,7 +6,7 @@ import type { AgentClock, Execute, Executed, Files } from '../../collector/ports
 import { ProcFixture } from './proc-fixture.ts';
 import { StandInService } from './spool-fixture.ts';
 
-export interface FakeProcess {
+interface FakeProcess {
   readonly pid: number;
   readonly sm?: number;
 }

@@ -145,12 +145,40 @@ describe('the spool', () => {
     expect(new Set([spool, second, third].map((one) => one.head().stream)).size).toBe(3);
   });
 
+  it('does not call time lost in which nothing was kept', () => {
+    const spool = open(folder.path);
+    fill(spool, 1, 2);
+    fill(spool, 5, 6);
+    expect(spool.restart()).toBe(true);
+    expect(spool.takeTroubles()).toEqual({ lost: [], problems: [] });
+    expect(numbersOf(all(spool))).toEqual(['1', '2', '5', '6']);
+    expectChained(spool);
+  });
+
   it('reports the time after a damaged newest batch as lost up to now', () => {
     const spool = open(folder.path);
     fill(spool, 1, 2);
     truncateSync(pathOf(spool, 2), 10);
     const { lost } = open(folder.path).takeTroubles();
     expect(lost).toEqual([{ fromMs: batchAt(spool.head(), 1).body.toMs, toMs: null }]);
+  });
+
+  it('loses only the damaged batch when one is damaged while the agent runs', () => {
+    const spool = open(folder.path);
+    fill(spool, 1, 3);
+    truncateSync(pathOf(spool, 3), 10);
+    expect(numbersOf(all(spool))).toEqual(['1', '2']);
+    spool.remove([1, 2]);
+    expect(all(spool)).toEqual([]);
+    const { fromMs, toMs } = batchAt(spool.head(), 3).body;
+    expect(spool.takeTroubles()).toEqual({
+      lost: [{ fromMs, toMs }],
+      problems: ['1 damaged batches were set aside in corrupt/'],
+    });
+    fill(spool, 4, 4);
+    expect(numbersOf(all(spool))).toEqual(['4']);
+    expectChained(spool);
+    expect(open(folder.path).earlier.lastToMs).toBe(batchAt(spool.head(), 4).body.toMs);
   });
 
   it('says in words that a folder cannot be used', () => {
