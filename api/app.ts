@@ -15,7 +15,9 @@ import { createIngest } from './services/ingest.ts';
 import { createLive } from './services/live.ts';
 import { createHourReader } from './services/queries/hours.ts';
 import { createQueries } from './services/queries/queries.ts';
+import { createSealer } from './services/seal.ts';
 import { createSessions } from './services/sessions.ts';
+import { createSilence } from './services/silence.ts';
 import { createTokens } from './services/tokens.ts';
 import { openSqlite } from './store/sqlite/open.ts';
 import { openQuestions } from './store/sqlite/queries/open.ts';
@@ -114,6 +116,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     sessions: createSessions(people, clock),
   };
   const attribution = createAttribution(store, clock, live, log);
+  const background = [attribution, createSilence(store, clock, live, log), createSealer(store, clock, log)];
   const http = createHttp({
     services,
     installation: { cluster, version: manifest.version, demo: options.demo ?? false },
@@ -133,14 +136,14 @@ export async function createApp(options: AppOptions): Promise<App> {
     routes: http.routes,
     async start() {
       url = await listen(server, options.host, options.port);
-      attribution.start();
+      for (const each of background) each.start();
       return { url };
     },
     async stop() {
       http.closeStreams();
       if (url !== null) await close(server);
       url = null;
-      await attribution.stop();
+      for (const each of background) await each.stop();
       await Promise.all([questions.close(), people.close(), store.close()]);
     },
     async signInLink() {

@@ -77,7 +77,9 @@ async function ledger(client: Client, flags: Flags): Promise<void> {
         ...answer.groupBy.map((group) => row.group[group] ?? '(nobody)'),
         ...sumsCells(row),
       ]),
-      [...answer.groupBy.map((_, index) => (index === 0 ? '(all)' : '')), ...sumsCells(answer.total)],
+      ...(answer.rows.length === 0
+        ? []
+        : [[...answer.groupBy.map((_, index) => (index === 0 ? '(all)' : '')), ...sumsCells(answer.total)]]),
     ],
     'Nothing was booked in this time.',
   );

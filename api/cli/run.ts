@@ -2,7 +2,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { constants, hostname } from 'node:os';
+import { constants, hostname, userInfo } from 'node:os';
+import { basename } from 'node:path';
 import { Command } from 'commander';
 import { z } from 'zod';
 import { NodeList } from '../contract/fleet.ts';
@@ -47,6 +48,15 @@ function allocationOf(
   if (!/^[1-9]\d?$/.test(options.gpus))
     throw new CliError('--gpus must be a number from 1 to 64', EXIT.usage);
   return { node, count: Number(options.gpus) };
+}
+
+/** Null where the numeric account has no name. */
+function osAccount(): string | null {
+  try {
+    return userInfo().username;
+  } catch {
+    return null;
+  }
 }
 
 const bootId = (): string => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
@@ -186,9 +196,9 @@ async function run(command: string[], flags: unknown): Promise<void> {
         source: 'run',
         externalId,
         account: options.account,
-        name: options.name ?? command.join(' ').slice(0, 200),
+        name: options.name ?? basename(command[0] ?? ''),
       },
-      ...{ start: startedAt, uid: process.getuid?.() ?? null, user: process.env['USER'] || null },
+      ...{ start: startedAt, uid: process.getuid?.() ?? null, user: osAccount() },
       ...{ allocations: [{ ...given, node }], executables: options.exec, root: { node, ...root } },
     };
   });
@@ -220,7 +230,7 @@ export function runCommand(): Command {
     .requiredOption('--account <account>', 'who is charged')
     .option('--devices <uuids>', 'device UUIDs, by commas')
     .option('--gpus <number>', 'that many devices of this node; without both: the whole node')
-    .option('--name <name>', 'what people call it; default: the command')
+    .option('--name <name>', 'what people call it; default: the program (arguments may hold secrets)')
     .option('--node <node>', 'this node, as its agent calls it (GPULEDGER_NODE; default: found by boot id)')
     .option(
       '--exec <path>',

@@ -10,6 +10,7 @@ import { CliError, EXIT_HELP } from './exit.ts';
 import { note, print } from './output.ts';
 
 const FOLDER_MODE = 0o700;
+const PRIVATE_UMASK = 0o077;
 const SECRET_MODE = 0o600;
 
 export const withService = (command: Command): Command =>
@@ -57,6 +58,8 @@ function listenError(error: unknown, { host, port }: ServiceConfig): unknown {
 
 /** Opens the data folder and listens. Everything that a person can put right is thrown as one clear error. */
 export async function startService(config: ServiceConfig): Promise<{ app: App; url: string }> {
+  // The database holds text about people: nobody else on this machine may read its files.
+  process.umask(PRIVATE_UMASK);
   try {
     mkdirSync(config.data, { recursive: true, mode: FOLDER_MODE });
   } catch (error) {

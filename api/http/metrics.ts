@@ -2,6 +2,7 @@
 import { Counter, Gauge, Registry } from 'prom-client';
 import type { BatchStatus } from '../contract/batch.ts';
 import type { Queries } from '../services/queries/queries.ts';
+import type { Installation } from './services.ts';
 
 export interface Metrics {
   countBatch(status: BatchStatus | 'refused'): void;
@@ -41,12 +42,16 @@ function createGauges(registers: [Registry]) {
       'instance',
     ]),
     dirty: gauge('dirty_node_hours', 'Node-hours that wait to be attributed.'),
-    completeTo: gauge('complete_to_timestamp_seconds', 'Every node is booked up to here.'),
+    completeTo: gauge(
+      'complete_to_timestamp_seconds',
+      'Every node is booked up to here; absent before the first.',
+      ['cluster'],
+    ),
     memory: gauge('process_resident_memory_bytes', 'Resident memory of the service.'),
   };
 }
 
-export function createMetrics(queries: Queries, version: string): Metrics {
+export function createMetrics(queries: Queries, installation: Installation): Metrics {
   const registry = new Registry();
   const gauges = createGauges([registry]);
   const batches = new Counter({
@@ -62,7 +67,7 @@ export function createMetrics(queries: Queries, version: string): Metrics {
     async render() {
       const now = await queries.metrics();
       for (const gauge of Object.values(gauges)) gauge.reset();
-      gauges.build.set({ version }, 1);
+      gauges.build.set({ version: installation.version }, 1);
       for (const { model, bucket, ms } of now.month) gauges.month.set({ model, bucket }, ms / 1000);
       for (const { state, severity, mode, running, count, activeMs } of now.findings) {
         const labels = { state, severity, mode, running: String(running) };
@@ -76,7 +81,8 @@ export function createMetrics(queries: Queries, version: string): Metrics {
       for (const { source, instance, lagMs } of now.sources)
         gauges.sourceLag.set({ source, instance }, lagMs / 1000);
       gauges.dirty.set(now.dirtyNodeHours);
-      if (now.completeToMs !== null) gauges.completeTo.set(now.completeToMs / 1000);
+      if (now.completeToMs !== null)
+        gauges.completeTo.set({ cluster: installation.cluster }, now.completeToMs / 1000);
       gauges.memory.set(process.memoryUsage.rss());
       return { contentType: registry.contentType, text: await registry.metrics() };
     },

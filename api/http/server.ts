@@ -116,7 +116,7 @@ function routeTable(options: HttpOptions, metrics: Metrics, live: readonly Route
 export function createHttp(options: HttpOptions): HttpSide {
   const { services, installation, log } = options;
   const live = liveRoutes(services);
-  const routes = routeTable(options, createMetrics(services.queries, installation.version), live.routes);
+  const routes = routeTable(options, createMetrics(services.queries, installation), live.routes);
   const app = express();
   app.disable('x-powered-by');
   app.set('etag', false);
