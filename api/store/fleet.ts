@@ -51,6 +51,8 @@ export interface SilentNode {
   readonly name: string;
   /** The end of what is booked of it. */
   readonly bookedToMs: number;
+  /** Up to when it should have been heard. */
+  readonly untilMs: number;
   readonly cause: 'agent_silent' | 'not_enrolled';
 }
 

@@ -138,18 +138,20 @@ function createFleetWriter(
 function createSilenceReader(sqlite: Sqlite): (nowMs: number, graceMs: number) => SilentNode[] {
   const select = sqlite.database.prepare<
     [{ nowMs: number; graceMs: number }],
-    { node: number; name: string; booked: number; enrolled: number }
+    { node: number; name: string; booked: number; until: number; enrolled: number }
   >(
-    `SELECT n.node, n.name, max(coalesce(s.complete_to_ms, s.silent_to_ms), coalesce(s.silent_to_ms, s.complete_to_ms)) AS booked,
-       s.complete_to_ms IS NOT NULL AS enrolled
-     FROM nodes n JOIN node_state s ON s.node = n.node
-     WHERE EXISTS (SELECT 1 FROM capacity c WHERE c.node = n.node AND (c.to_ms IS NULL OR c.to_ms > booked))
-       AND booked < :nowMs - max(:graceMs, 4 * coalesce(s.poll_interval_ms, 0))
-       AND coalesce(s.last_heard_ms, 0) < :nowMs - max(:graceMs, 4 * coalesce(s.poll_interval_ms, 0))`,
+    `SELECT * FROM (
+       SELECT n.node, n.name, s.complete_to_ms IS NOT NULL AS enrolled, coalesce(s.last_heard_ms, 0) AS heard,
+         max(coalesce(s.complete_to_ms, s.silent_to_ms), coalesce(s.silent_to_ms, s.complete_to_ms)) AS booked,
+         :nowMs - max(:graceMs, 4 * coalesce(s.poll_interval_ms, 0)) AS until
+       FROM nodes n JOIN node_state s ON s.node = n.node) t
+     WHERE booked < until AND heard < until
+       AND EXISTS (SELECT 1 FROM capacity c WHERE c.node = t.node AND (c.to_ms IS NULL OR c.to_ms > booked))`,
   );
   return (nowMs, graceMs) =>
-    select.all({ nowMs, graceMs }).map(({ node, name, booked, enrolled }) => {
-      return { node, name, bookedToMs: booked, cause: enrolled === 1 ? 'agent_silent' : 'not_enrolled' };
+    select.all({ nowMs, graceMs }).map(({ node, name, booked, until, enrolled }) => {
+      const cause = enrolled === 1 ? 'agent_silent' : 'not_enrolled';
+      return { node, name, bookedToMs: booked, untilMs: until, cause };
     });
 }
 

@@ -1,5 +1,6 @@
 /** The SQLite store: one file, opened, migrated and wired. */
 import type { Store } from '../store.ts';
+import { createAudit } from './audit.ts';
 import { createBatches } from './batches.ts';
 import { createSqlite, openDatabase } from './connection.ts';
 import { createDevices } from './devices.ts';
@@ -35,6 +36,7 @@ export function openSqlite({ file, readOnly = false, nowMs = 0 }: SqliteStoreOpt
     jobs: createJobs(sqlite, ids, dirty, jobs, journal),
     fleet: createFleet(sqlite, ids, dirty, journal),
     ledger: createLedger(sqlite, { ids, dirty, jobs, processes, findings }),
+    audit: createAudit(sqlite, ids, processes),
     onDirty: sqlite.onDirty,
     close: async () => {
       sqlite.database.close();

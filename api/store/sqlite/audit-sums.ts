@@ -1,0 +1,48 @@
+/** Sums that the database holds of its own rows, checked by whole statements. */
+import type { Sqlite } from './connection.ts';
+
+const MAX_DIFFERENCES = 1_000;
+const SUMS = [
+  ...['capacity_ms', 'used_ms', 'held_ms', 'unaccounted_ms', 'idle_ms', 'unobserved_ms', 'allocated_ms'],
+  ...[
+    'unaccounted_active_ms',
+    'unaccounted_provisional_ms',
+    'unaccounted_inside_ms',
+    'unobserved_inside_ms',
+    'active_ms',
+  ],
+];
+
+/** Days that are not the sum of their hours. */
+const DAYS = `
+  WITH wanted AS (
+    SELECT h.hour_ms - h.hour_ms % 86400000 AS day_ms, h.node, d.model, h.account, h.user_name,
+      ${SUMS.map((column) => `sum(h.${column}) AS ${column}`).join(', ')}
+    FROM ledger_hours h JOIN devices d ON d.device = h.device GROUP BY 1, 2, 3, 4, 5)
+  SELECT 'ledger_days ' || date(day_ms / 1000, 'unixepoch') || ' node ' || node || ' account "' || account || '"' AS what
+  FROM (SELECT * FROM (SELECT * FROM wanted EXCEPT SELECT * FROM ledger_days)
+    UNION ALL SELECT * FROM (SELECT * FROM ledger_days EXCEPT SELECT * FROM wanted))
+  GROUP BY day_ms, node, model, account, user_name LIMIT ${MAX_DIFFERENCES}`;
+
+/** Sums of hours that belong to no cell. */
+const ORPHANS = `
+  SELECT 'ledger_hours without a cell: node ' || h.node || ' hour ' || h.hour_ms || ' device ' || h.device AS what
+  FROM ledger_hours h WHERE NOT EXISTS (
+    SELECT 1 FROM cells c WHERE c.hour_ms = h.hour_ms AND c.node = h.node AND c.device = h.device)
+  LIMIT ${MAX_DIFFERENCES}`;
+
+/** Findings that are not the sum of their parts. */
+const FINDINGS = `
+  SELECT 'finding ' || f.id AS what FROM findings f
+  LEFT JOIN (SELECT finding, sum(active_ms) AS active_ms, sum(resident_ms) AS resident_ms,
+    sum(provisional_ms) AS provisional_ms, min(first_ms) AS first_ms, max(last_ms) AS last_ms
+    FROM finding_parts GROUP BY finding) p ON p.finding = f.finding
+  WHERE f.active_ms <> coalesce(p.active_ms, 0) OR f.resident_ms <> coalesce(p.resident_ms, 0)
+    OR f.provisional_ms <> coalesce(p.provisional_ms, 0)
+    OR (f.resolved_at_ms IS NULL AND (p.finding IS NULL OR f.first_seen_ms <> p.first_ms OR f.last_seen_ms <> p.last_ms))
+  LIMIT ${MAX_DIFFERENCES}`;
+
+export function createSumChecks(sqlite: Sqlite): () => Promise<string[]> {
+  const checks = [DAYS, ORPHANS, FINDINGS].map((sql) => sqlite.database.prepare<[], string>(sql).pluck());
+  return async () => checks.flatMap((check) => check.all());
+}

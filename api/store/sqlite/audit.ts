@@ -1,0 +1,246 @@
+/** Reads what `verify` compares. */
+import { z } from 'zod';
+import { GAP_REASONS } from '../../contract/batch.ts';
+import { canonicalJson, sha256Hex } from '../../contract/canonical.ts';
+import { BUCKETS, EVIDENCE, REASONS } from '../../domain/bucket.ts';
+import type { Entry } from '../../domain/cell.ts';
+import type { AuditStore, StoredCell } from '../audit.ts';
+import { createSumChecks } from './audit-sums.ts';
+import type { Sqlite } from './connection.ts';
+import type { Ids } from './ids.ts';
+import { type JournalRow, journalHash } from './journal.ts';
+import type { ProcessIndex } from './process-index.ts';
+
+interface CellRow {
+  readonly device: number;
+  readonly from_ms: number;
+  readonly to_ms: number;
+  readonly booked_to_ms: number;
+  readonly capacity_ms: number;
+  readonly rules_version: number;
+  readonly policy_version: number;
+  readonly facts_seq: number;
+  readonly settles_at_ms: number | null;
+  readonly computed_at_ms: number;
+}
+
+interface EntryRow {
+  readonly device: number;
+  readonly from_ms: number;
+  readonly to_ms: number;
+  readonly bucket: string;
+  readonly reason: string | null;
+  readonly cause: string | null;
+  readonly activity: string;
+  readonly holder: number | null;
+  readonly job: number | null;
+  readonly process: number | null;
+  readonly evidence: string | null;
+  readonly provisional: number;
+  readonly suspicious: number;
+  readonly ms: number;
+}
+
+type SumColumns = Record<
+  | 'capacity_ms'
+  | 'used_ms'
+  | 'held_ms'
+  | 'unaccounted_ms'
+  | 'idle_ms'
+  | 'unobserved_ms'
+  | 'allocated_ms'
+  | 'unaccounted_active_ms'
+  | 'unaccounted_provisional_ms'
+  | 'unaccounted_inside_ms'
+  | 'unobserved_inside_ms'
+  | 'active_ms',
+  number
+>;
+
+interface PartRow {
+  readonly finding: string;
+  readonly device: number;
+  readonly process: number | null;
+  readonly job: number | null;
+  readonly holder: number | null;
+  readonly reason: string;
+  readonly evidence: string | null;
+  readonly active_ms: number;
+  readonly resident_ms: number;
+  readonly provisional_ms: number;
+  readonly provisional_active_ms: number;
+  readonly first_ms: number;
+  readonly last_ms: number;
+}
+
+const Kind = z.object({
+  bucket: z.enum(BUCKETS),
+  reason: z.enum(REASONS).nullable(),
+  cause: z.enum([...GAP_REASONS, 'agent_silent', 'not_enrolled']).nullable(),
+  activity: z.enum(['active', 'resident', 'none', 'unknown']),
+  evidence: z.enum(EVIDENCE).nullable(),
+});
+
+export function createAudit(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): AuditStore {
+  const { database } = sqlite;
+  const nodes = database.prepare<[], { node: number; cluster: string; nodeName: string }>(
+    `SELECT n.node, c.name AS cluster, n.name AS nodeName FROM nodes n JOIN clusters c ON c.cluster = n.cluster
+     ORDER BY n.node`,
+  );
+  const hours = database
+    .prepare<[{ node: number }], number>(
+      `SELECT hour_ms FROM batches WHERE node = :node UNION SELECT hour_ms FROM sealed_hours WHERE node = :node
+       UNION SELECT hour_ms FROM cells WHERE node = :node ORDER BY 1`,
+    )
+    .pluck();
+  const streams = database.prepare<
+    [number],
+    { stream: number; name: string; headNumber: number; headHash: string }
+  >('SELECT stream, name, head_number AS headNumber, head_hash AS headHash FROM streams WHERE node = ?');
+  const journal = database.prepare<[number, number], JournalRow>(
+    'SELECT * FROM journal WHERE number > ? ORDER BY number LIMIT ?',
+  );
+  const sources = database.prepare<
+    [{ node: number; seq: number }],
+    {
+      cluster: string;
+      source: string;
+      sourceInstance: string;
+      self: number;
+      completeToMs: number | null;
+      lastHeardMs: number;
+    }
+  >(
+    `SELECT c.name AS cluster, s.name AS source, s.instance AS sourceInstance, s.self_declared AS self,
+       s.last_heard_ms AS lastHeardMs,
+       (SELECT w.complete_to_ms FROM source_watermarks w WHERE w.source = s.source AND w.seq <= :seq
+        ORDER BY w.seq DESC LIMIT 1) AS completeToMs
+     FROM sources s JOIN clusters c ON c.cluster = s.cluster JOIN nodes n ON n.cluster = s.cluster
+     WHERE n.node = :node ORDER BY s.name, s.instance`,
+  );
+  return {
+    begin: async () => void database.exec('BEGIN'),
+    end: async () => void database.exec('COMMIT'),
+    listNodes: async () => nodes.all(),
+    listHours: async (node) => hours.all({ node }),
+    listStreams: async (node) => streams.all(node),
+    readStored: createStoredReader(sqlite, ids, processes),
+    readSources: async (node, seq) =>
+      sources.all({ node, seq }).map(({ self, ...row }) => ({ ...row, selfDeclared: self === 1 })),
+    checkPersonal: createPersonalCheck(sqlite),
+    readJournal: async (after, limit) =>
+      journal.all(after, limit).map((row) => {
+        const { number, previous_hash: previousHash, hash } = row;
+        return { number, previousHash, hash, expectedHash: journalHash(row) };
+      }),
+    checkSums: createSumChecks(sqlite),
+  };
+}
+
+function createStoredReader(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): AuditStore['readStored'] {
+  const { database } = sqlite;
+  const dirty = database.prepare('SELECT 1 FROM dirty_hours WHERE node = ? AND hour_ms = ?');
+  const cells = database.prepare<[number, number], CellRow>(
+    'SELECT * FROM cells WHERE hour_ms = ? AND node = ? ORDER BY device',
+  );
+  const entries = database.prepare<[number, number, number], EntryRow>(
+    'SELECT * FROM entries WHERE hour_ms = ? AND node = ? AND device = ? ORDER BY ordinal',
+  );
+  const holders = database.prepare<[number, number, number], SumColumns & { holder: number }>(
+    'SELECT * FROM ledger_hours WHERE hour_ms = ? AND node = ? AND device = ? ORDER BY holder',
+  );
+  const parts = database.prepare<[number, number], PartRow>(
+    `SELECT p.*, f.id AS finding FROM finding_parts p JOIN findings f ON f.finding = p.finding
+     WHERE p.hour_ms = ? AND p.node = ? AND p.device <> 0 ORDER BY p.ordinal`,
+  );
+  const seal = database.prepare<[number, number], { count: number; headHash: string }>(
+    'SELECT batch_count AS count, head_hash AS headHash FROM sealed_hours WHERE node = ? AND hour_ms = ?',
+  );
+  const jobOf = (job: number | null): string | null => (job === null ? null : ids.jobId(job));
+  const processOf = (process: number | null) => (process === null ? null : processes.id(process));
+  const toEntry = (row: EntryRow): Entry => ({
+    ...Kind.parse(row),
+    ...{ fromMs: row.from_ms, toMs: row.to_ms, holder: jobOf(row.holder), job: jobOf(row.job), ms: row.ms },
+    process: processOf(row.process),
+    provisional: row.provisional === 1,
+    suspicious: row.suspicious === 1,
+  });
+
+  return async ({ node, hourMs }) => ({
+    pending: dirty.get(node, hourMs) !== undefined,
+    seal: seal.get(node, hourMs) ?? null,
+    cells: cells.all(hourMs, node).map((row): StoredCell => {
+      return {
+        ...{ device: ids.deviceUuid(row.device), interval: { fromMs: row.from_ms, toMs: row.to_ms } },
+        ...{ bookedToMs: row.booked_to_ms, capacityMs: row.capacity_ms, rulesVersion: row.rules_version },
+        ...{ policyVersion: row.policy_version, factsSeq: row.facts_seq, settlesAtMs: row.settles_at_ms },
+        computedAtMs: row.computed_at_ms,
+        entries: entries.all(hourMs, node, row.device).map(toEntry),
+        holders: holders.all(hourMs, node, row.device).map((sums) => ({
+          job: sums.holder === 0 ? null : ids.jobId(sums.holder),
+          sums: toSums(sums),
+          activeMs: sums.active_ms,
+        })),
+      };
+    }),
+    parts: parts.all(hourMs, node).map((row) => ({
+      ...{ finding: row.finding, device: ids.deviceUuid(row.device), process: processOf(row.process) },
+      ...{ job: jobOf(row.job), holder: jobOf(row.holder), reason: z.enum(REASONS).parse(row.reason) },
+      evidence: z.enum(EVIDENCE).nullable().parse(row.evidence),
+      ...{
+        activeMs: row.active_ms,
+        residentMs: row.resident_ms,
+        provisionalActiveMs: row.provisional_active_ms,
+      },
+      ...{ provisionalResidentMs: row.provisional_ms - row.provisional_active_ms },
+      ...{ fromMs: row.first_ms, toMs: row.last_ms },
+    })),
+  });
+}
+
+const toSums = (row: SumColumns) => ({
+  capacityMs: row.capacity_ms,
+  usedMs: row.used_ms,
+  heldMs: row.held_ms,
+  unaccountedMs: row.unaccounted_ms,
+  idleMs: row.idle_ms,
+  unobservedMs: row.unobserved_ms,
+  allocatedMs: row.allocated_ms,
+  unaccountedActiveMs: row.unaccounted_active_ms,
+  unaccountedProvisionalMs: row.unaccounted_provisional_ms,
+  unaccountedInsideMs: row.unaccounted_inside_ms,
+  unobservedInsideMs: row.unobserved_inside_ms,
+});
+
+interface PersonalRow {
+  readonly kind: 'process' | 'connection';
+  readonly salt: string | null;
+  readonly user_name: string | null;
+  readonly command_line: string | null;
+  readonly command_line_cut: number | null;
+  readonly peers: string | null;
+}
+
+function createPersonalCheck(sqlite: Sqlite): AuditStore['checkPersonal'] {
+  const select = sqlite.database.prepare<[string], PersonalRow>(
+    'SELECT kind, salt, user_name, command_line, command_line_cut, peers FROM personal WHERE digest = ?',
+  );
+  return async (digests) => {
+    let erased = 0;
+    const changed: string[] = [];
+    for (const digest of digests) {
+      const row = select.get(digest);
+      if (row === undefined) continue;
+      if (row.salt === null) erased += 1;
+      else if (sha256Hex(canonicalJson({ salt: row.salt, value: personalValue(row) })) !== digest)
+        changed.push(digest);
+    }
+    return { erased, changed };
+  };
+}
+
+function personalValue(row: PersonalRow): object {
+  const { kind, user_name: user, command_line: commandLine, peers } = row;
+  if (kind === 'process') return { kind, user, commandLine, commandLineCut: row.command_line_cut === 1 };
+  return { kind, peers: peers === null || peers === '' ? [] : peers.split('\n') };
+}

@@ -1,0 +1,224 @@
+import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import Database from 'better-sqlite3';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { createSealer, SEAL_AFTER_MS } from '../../api/services/seal.ts';
+import { type VerifyReport, verify } from '../../api/services/verify.ts';
+import { openSqlite } from '../../api/store/sqlite/open.ts';
+import { type Service, startService } from './service.ts';
+import {
+  agentOf,
+  caller,
+  device,
+  HOUR,
+  MINUTE,
+  personalOf,
+  post,
+  processFact,
+  START,
+  Stream,
+  tenancy,
+} from './site.ts';
+
+let service: Service;
+let stream: Stream;
+const gpu = device('n1', 0);
+const declared = processFact(10, { cgroup: '0::/system.slice/slurmstepd.scope/job_7/step_0/user/task_0' });
+const alice = personalOf('alice', 'python train.py');
+const undeclared = processFact(11, { comm: 'miner', personal: alice.digest });
+
+const hourBatches = (hourMs: number) => [
+  stream.batch(
+    hourMs,
+    hourMs + 30 * MINUTE,
+    {
+      inventory: [gpu],
+      processes: [declared, undeclared],
+      tenancies: [tenancy(gpu.uuid, hourMs, 30 * MINUTE, declared, undeclared)],
+    },
+    [alice],
+  ),
+  stream.batch(hourMs + 30 * MINUTE, hourMs + HOUR, {
+    tenancies: [tenancy(gpu.uuid, hourMs + 30 * MINUTE, 20 * MINUTE, declared)],
+    connections: [
+      {
+        ...{
+          process: undeclared.key,
+          kind: 'attempt',
+          peerClass: 'internal',
+          localPort: 0,
+          peers: 40,
+          personal: null,
+        },
+        ...{ firstMs: hourMs, lastMs: hourMs + MINUTE },
+      },
+    ],
+  }),
+];
+
+beforeEach(async () => {
+  service = startService(START + 5 * HOUR);
+  stream = new Stream('n1');
+  await service.declare({
+    externalId: '7',
+    start: new Date(START).toISOString(),
+    allocations: [{ node: 'n1', devices: [gpu.uuid] }],
+  });
+  for (const hour of [0, 1]) await service.send(...hourBatches(START + hour * HOUR));
+  await service.attribution.whenIdle();
+  expect(service.failures).toEqual([]);
+});
+afterEach(() => service.stop());
+
+async function report(): Promise<VerifyReport> {
+  const store = openSqlite({ file: service.file, readOnly: true });
+  try {
+    return await verify(store, () => undefined);
+  } finally {
+    await store.close();
+  }
+}
+const sealer = () => createSealer(service.store, service.clock, { error: () => undefined });
+const clean = { ok: true, differences: [], chain: [] };
+
+describe('an untouched ledger', () => {
+  test('verifies, sealed and unsealed', async () => {
+    expect(await report()).toMatchObject({ ...clean, batches: 4, cells: 2, checked: 2, pending: 0 });
+    service.clock.set(START + 2 * HOUR + SEAL_AFTER_MS);
+    expect(await sealer().tick()).toBe(2);
+    expect(service.rows('SELECT count(*) AS n FROM batches')).toEqual([{ n: 0 }]);
+    expect(await report()).toMatchObject({ ...clean, batches: 4, checked: 2 });
+  });
+
+  test('verifies while verdicts await a record, much later', async () => {
+    service.clock.set(START + 5 * HOUR + 3 * MINUTE);
+    await service.declarations.putSource(caller('scheduler'), 'slurm', 'default', START + HOUR + 10 * MINUTE);
+    await service.send(...hourBatches(START + 2 * HOUR));
+    await service.attribution.whenIdle();
+    expect(service.rows('SELECT count(*) AS n FROM entries WHERE provisional = 1')).not.toEqual([{ n: 0 }]);
+    expect(await report()).toMatchObject(clean);
+  });
+
+  test('says what waits rather than calling it wrong', async () => {
+    await service.send(...hourBatches(START + 2 * HOUR));
+    expect(await report()).toMatchObject({ ...clean, pending: 1, checked: 2 });
+  });
+});
+
+describe('sealing', () => {
+  test('a batch sent again after its hour was sealed is a duplicate, another content is set aside', async () => {
+    const before = new Stream('n1');
+    stream = before;
+    const again = hourBatches(START);
+    await sealer().tick();
+    const answer = await service.ingest.accept(agentOf('n1'), post(...again));
+    expect(answer.results.map((one) => one.status)).toEqual(['duplicate', 'duplicate']);
+    const other = new Stream('n1').batch(START, START + MINUTE);
+    const { results } = await service.ingest.accept(agentOf('n1'), post(other));
+    expect(results[0]?.status).toBe('quarantined');
+  });
+
+  test('a late batch joins a sealed hour, is attributed with it and sealed again', async () => {
+    await sealer().tick();
+    const late = new Stream('n1', 'recovered');
+    await service.send(
+      late.batch(START + 50 * MINUTE, START + HOUR, {
+        tenancies: [tenancy(gpu.uuid, START + 50 * MINUTE, 10 * MINUTE)],
+      }),
+    );
+    await service.attribution.whenIdle();
+    expect(
+      service.rows(`SELECT sum(unobserved_ms) AS ms FROM ledger_hours WHERE hour_ms = ${START}`),
+    ).toEqual([{ ms: 0 }]);
+    expect(await report()).toMatchObject({ ...clean, batches: 5 });
+    expect(await sealer().tick()).toBe(1);
+    expect(service.rows(`SELECT batch_count FROM sealed_hours WHERE hour_ms = ${START}`)).toEqual([
+      { batch_count: 3 },
+    ]);
+    expect(await report()).toMatchObject({ ...clean, batches: 5 });
+  });
+
+  test('an hour that still waits to be attributed is not sealed', async () => {
+    await service.send(...hourBatches(START + 2 * HOUR));
+    service.clock.set(START + 9 * HOUR);
+    expect(await sealer().tick()).toBe(2);
+  });
+});
+
+describe('what was changed behind the back is found', () => {
+  const planted: [string, string, RegExp][] = [
+    ['time in an entry', "UPDATE entries SET ms = ms + 1 WHERE bucket = 'used'", /sums to|stored/],
+    ['a bucket', "UPDATE entries SET bucket = 'used', reason = NULL WHERE bucket = 'unaccounted'", /stored/],
+    ['an hourly sum', 'UPDATE ledger_hours SET used_ms = used_ms - 1, held_ms = held_ms + 1', /hourly sums/],
+    ['a daily sum', 'UPDATE ledger_days SET used_ms = used_ms - 1, held_ms = held_ms + 1', /add up/],
+    ['a finding', 'UPDATE findings SET active_ms = active_ms - 1', /add up/],
+    ['a part of a finding', "UPDATE finding_parts SET reason = 'after_end' WHERE device <> 0", /another part/],
+    ['a removed cell', `DELETE FROM cells WHERE hour_ms = ${START}`, /missing/],
+    ['how far a cell is booked', 'UPDATE cells SET booked_to_ms = booked_to_ms - 1', /booked to/],
+    ['a declaration', 'UPDATE job_versions SET end_ms = start_ms', /stored/],
+  ];
+  test.each(planted)('%s', async (_what, sql, expected) => {
+    service.tamper(sql);
+    const found = await report();
+    expect(found.ok).toBe(false);
+    expect(found.differences.map((one) => `${one.kind}: ${one.what}`).join('\n')).toMatch(expected);
+    expect(found.differences.every((one) => one.kind === 'tampered')).toBe(true);
+  });
+
+  test('a batch, and one that is gone', async () => {
+    service.tamper("UPDATE batches SET body = replace(body, 'miner', 'mines') WHERE number = 1");
+    expect((await report()).chain[0]).toMatch(/batch 1 is not what the agent sent/);
+    service.tamper("UPDATE batches SET body = replace(body, 'mines', 'miner') WHERE number = 1");
+    service.tamper('DELETE FROM batches WHERE number = 2');
+    expect((await report()).chain.join('\n')).toMatch(/batches 2 to 2 are missing/);
+  });
+
+  test('the newest batch that is gone', async () => {
+    service.tamper('DELETE FROM batches WHERE number = 4');
+    expect((await report()).chain.join('\n')).toMatch(/ends with batch 3, and 4 was acknowledged/);
+  });
+
+  test('a body inside a sealed hour, whole or torn', async () => {
+    await sealer().tick();
+    const database = new Database(service.file);
+    const body = database
+      .prepare<[], Buffer>('SELECT body FROM sealed_hours ORDER BY hour_ms LIMIT 1')
+      .pluck()
+      .get();
+    if (body === undefined) throw new Error('nothing is sealed');
+    const put = database.prepare(`UPDATE sealed_hours SET body = ? WHERE hour_ms = ${START}`);
+    put.run(
+      zstdCompressSync(Buffer.from(zstdDecompressSync(body).toString('utf8').replaceAll('miner', 'mines'))),
+    );
+    expect((await report()).chain.join('\n')).toMatch(/is not what the agent sent/);
+    put.run(body.subarray(0, body.length - 9));
+    expect((await report()).chain.join('\n')).toMatch(/a sealed hour cannot be read/);
+    database.close();
+  });
+
+  test('text about people', async () => {
+    service.tamper("UPDATE personal SET user_name = 'bob'");
+    expect((await report()).chain.join('\n')).toMatch(/the text behind digest/);
+  });
+
+  test('the journal', async () => {
+    service.tamper("UPDATE journal SET actor = 'nobody'");
+    expect((await report()).chain).toEqual(['journal: entry 1 was changed']);
+  });
+});
+
+describe('what explains a difference', () => {
+  test('other rules', async () => {
+    service.tamper(
+      "UPDATE cells SET rules_version = 0; UPDATE entries SET reason = 'after_end' WHERE reason IS NOT NULL",
+    );
+    const found = await report();
+    expect(new Set(found.differences.map((one) => one.kind))).toContain('rules');
+  });
+
+  test('text that retention erased', async () => {
+    service.tamper(
+      'UPDATE personal SET salt = NULL, user_name = NULL, command_line = NULL, erased_at_ms = 1',
+    );
+    expect(await report()).toMatchObject({ ok: true, erased: 2, chain: [] });
+  });
+});
