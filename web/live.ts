@@ -3,7 +3,7 @@ import type { QueryClient } from '@tanstack/react-query';
 import type { LiveEvent } from '../api/contract/overview.ts';
 
 /** `gone` since a moment: the service stopped answering and is being tried again. */
-export type Connection =
+type Connection =
   | { readonly state: 'connecting' }
   | { readonly state: 'live' }
   | { readonly state: 'gone'; readonly sinceMs: number };

@@ -18,7 +18,7 @@ function wordsOf(overview: Overview): Words {
   const hours = (ms: number) => `${formatGpuHours(ms, 2)} GPU-hours`;
   if (verdict === 'unaccounted') {
     const running = stillRunning === 0 ? 'No' : formatCount(stillRunning);
-    const sources = stillRunning === 1 ? 'source is' : 'sources are';
+    const sources = stillRunning <= 1 ? 'source is' : 'sources are';
     const covers =
       settledMs > 0
         ? `No declaration covers ${hours(settledMs)} in this range, active or resident.`

@@ -191,7 +191,7 @@ export function NodesPage() {
               <Empty title={filters['search'] ? 'No node matches' : 'No node yet'}>
                 <p>A node appears when its agent reports, or when a fleet list names it:</p>
                 <pre className="command">{`npx gpuledger token create --role agent --node NODE
-npx gpuledger fleet import fleet.json`}</pre>
+npx gpuledger fleet import fleet.csv`}</pre>
               </Empty>
             }
           />

@@ -46,7 +46,7 @@ function Stats({ overview }: { overview: Overview | undefined }) {
     <Stat
       label={label}
       value={one ? formatGpuHours(one.settledMs, 2) : undefined}
-      unit="GPU-h"
+      unit="active GPU-h"
       tone={one && one.settledMs > 0 ? 'bad' : 'plain'}
       detail={one ? <SpellDetail spell={one} /> : null}
     />
@@ -59,7 +59,7 @@ function Stats({ overview }: { overview: Overview | undefined }) {
       <Stat
         label="New since yesterday"
         value={count(overview?.newSinceYesterday)}
-        unit="findings"
+        unit={overview?.newSinceYesterday === 1 ? 'finding' : 'findings'}
         detail={
           <Anchor component={Link} to="/unaccounted?sort=firstSeen">
             Newest first
@@ -69,7 +69,7 @@ function Stats({ overview }: { overview: Overview | undefined }) {
       <Stat
         label="Still running"
         value={count(overview?.stillRunning)}
-        unit="sources"
+        unit={overview?.stillRunning === 1 ? 'source' : 'sources'}
         detail={
           <Anchor component={Link} to="/unaccounted?running=true">
             Only those running
@@ -132,8 +132,10 @@ function Welcome() {
         here within a minute.
       </p>
       <pre className="command">{`npx gpuledger token create --role agent --node NODE
-GPULEDGER_TOKEN=… npx gpuledger-agent run --url ${location.origin} --node NODE`}</pre>
-      <p className="soft">No GPU at hand? `npm run demo` shows a simulated site.</p>
+GPULEDGER_TOKEN=… npx gpuledger-agent run --api ${location.origin} --node NODE`}</pre>
+      <p className="soft">
+        No GPU at hand? <code>npm run demo</code> shows a simulated site.
+      </p>
     </Section>
   );
 }
