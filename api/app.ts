@@ -62,7 +62,6 @@ export interface App {
 const REDACTED = [
   'token',
   'secret',
-  'code',
   'authorization',
   'cookie',
   'commandLine',
@@ -80,7 +79,9 @@ function listen(server: Server, host: string, port: number): Promise<string> {
       server.off('error', reject);
       const address = server.address();
       const bound = typeof address === 'object' && address !== null ? address.port : port;
-      resolve(`http://${host.includes(':') ? `[${host}]` : host}:${bound}`);
+      // Whoever listens on every address can be reached on this machine's own.
+      const name = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host;
+      resolve(`http://${name.includes(':') ? `[${name}]` : name}:${bound}`);
     });
   });
 }

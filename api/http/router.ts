@@ -30,7 +30,7 @@ class Concurrency {
 
 /** Resolves when the body has been read and parsed into `request.body`. */
 async function readBody(parse: RequestHandler | null, request: Request, response: Response): Promise<void> {
-  if (parse === null) return;
+  if (parse === null || request.headers['content-length'] === '0') return;
   if (request.is('application/json') === false)
     throw new HttpProblem('unsupported_media_type', 'Send application/json', {
       errors: [{ field: 'body', message: 'must be application/json' }],

@@ -15,26 +15,29 @@ const PROCESSES_MAX = 300;
 const CONNECTIONS_MAX = 500;
 const HOURS_MAX = 24 * 366;
 
-/** The source (the finding's root and every process in its parts), its ancestors, its descendants, and the job's own. */
+/**
+ * The finding's own processes (those with its time, else its root) and their descendants; their ancestors; what the
+ * declared job runs on the node; and what stands beside them, so that the tree is whole.
+ */
 const FAMILY = `
-  WITH RECURSIVE own(process) AS (
-    SELECT process FROM findings WHERE finding = @finding AND process IS NOT NULL
-    UNION SELECT process FROM finding_parts WHERE finding = @finding AND process IS NOT NULL),
+  WITH RECURSIVE parts(process) AS (
+    SELECT DISTINCT process FROM finding_parts WHERE finding = @finding AND process IS NOT NULL),
+  own(process) AS (
+    SELECT process FROM parts
+    UNION SELECT process FROM findings WHERE finding = @finding AND process IS NOT NULL AND NOT EXISTS (SELECT 1 FROM parts)),
   up(process, depth) AS (
     SELECT process, 0 FROM own
     UNION SELECT q.process, u.depth + 1 FROM up u JOIN processes p ON p.process = u.process
       JOIN processes q ON q.node = p.node AND q.boot_id = p.boot_id AND q.key = p.parent_key
       WHERE u.depth < ${LINEAGE_MAX}),
-  root AS (SELECT p.process, p.node, p.boot_id, p.key FROM findings f JOIN processes p ON p.process = f.process
-    WHERE f.finding = @finding),
-  down(process, key, depth) AS (
-    SELECT process, key, 0 FROM root
-    UNION SELECT q.process, q.key, d.depth + 1 FROM down d JOIN root r
-      JOIN processes q ON q.node = r.node AND q.boot_id = r.boot_id AND q.parent_key = d.key
+  down(process, depth) AS (
+    SELECT process, 0 FROM own
+    UNION SELECT q.process, d.depth + 1 FROM down d JOIN processes p ON p.process = d.process
+      JOIN processes q ON q.node = p.node AND q.boot_id = p.boot_id AND q.parent_key = p.key
       WHERE d.depth < ${LINEAGE_MAX}),
   siblings AS (
     SELECT q.process FROM findings f JOIN processes p ON p.process = f.process
-      JOIN processes q ON q.node = p.node AND q.boot_id = p.boot_id AND q.parent_key = p.parent_key
+      JOIN processes q ON q.node = p.node AND q.boot_id = p.boot_id AND q.parent_key IN (p.key, p.parent_key)
     WHERE f.finding = @finding LIMIT ${PROCESSES_MAX}),
   declared AS (
     SELECT DISTINCT e.process FROM findings f JOIN entries e ON e.job = f.job AND e.node = f.node

@@ -32,7 +32,6 @@ const SORTS: Readonly<Record<FindingsQuestion['sort'], string>> = {
 
 const COLUMNS = `f.finding, f.id, f.kind, f.severity, f.strength, f.state, ${RUNNING} AS running, g.mode,
   c.name AS cluster, n.name AS node, f.reason, f.evidence,
-  p.boot_id || '/' || p.key AS process, p.pid, p.comm, p.executable_path AS executable, u.user_name AS sourceUser,
   j.id AS jobId, js.name AS jobSource, j.external_id AS jobExternalId, j.name AS jobName, j.account AS jobAccount,
   j.user_name AS jobUser,
   f.active_ms AS activeMs, f.resident_ms AS residentMs, f.provisional_ms AS provisionalMs,
@@ -43,7 +42,6 @@ const FROM = `FROM findings f
   JOIN nodes n ON n.node = f.node JOIN clusters c ON c.cluster = n.cluster
   JOIN node_groups g ON g.node_group = n.node_group
   LEFT JOIN node_state s ON s.node = f.node
-  LEFT JOIN processes p ON p.process = f.process LEFT JOIN personal u ON u.digest = p.personal
   LEFT JOIN jobs j ON j.job = f.job LEFT JOIN sources js ON js.source = j.source`;
 
 const SCOPE = '(@accounts IS NULL OR j.account IN (SELECT value FROM json_each(@accounts)))';
@@ -55,9 +53,12 @@ const FILTER = `WHERE f.resolved_at_ms IS NULL AND ${SCOPE}
   AND (@running IS NULL OR ${RUNNING} = @running)
   AND (@reason IS NULL OR f.reason = @reason
     OR EXISTS (SELECT 1 FROM finding_parts r WHERE r.finding = f.finding AND r.reason = @reason))
-  AND (@search IS NULL OR p.executable_path LIKE @search ESCAPE '\\' OR p.comm LIKE @search ESCAPE '\\'
-    OR u.user_name LIKE @search ESCAPE '\\' OR n.name LIKE @search ESCAPE '\\'
-    OR j.external_id LIKE @search ESCAPE '\\' OR j.name LIKE @search ESCAPE '\\' OR j.account LIKE @search ESCAPE '\\')`;
+  AND (@search IS NULL OR n.name LIKE @search ESCAPE '\\' OR j.external_id LIKE @search ESCAPE '\\'
+    OR j.name LIKE @search ESCAPE '\\' OR j.account LIKE @search ESCAPE '\\'
+    OR EXISTS (SELECT 1 FROM processes p LEFT JOIN personal u ON u.digest = p.personal
+      WHERE (p.process = f.process OR p.process IN (SELECT q.process FROM finding_parts q WHERE q.finding = f.finding))
+        AND (p.executable_path LIKE @search ESCAPE '\\' OR p.comm LIKE @search ESCAPE '\\'
+          OR u.user_name LIKE @search ESCAPE '\\')))`;
 
 function listSql(sort: FindingsQuestion['sort'], descending: boolean): string {
   const order = descending ? 'DESC' : 'ASC';
@@ -71,11 +72,6 @@ function listSql(sort: FindingsQuestion['sort'], descending: boolean): string {
 interface Row
   extends Omit<FindingRow, 'running' | 'source' | 'insideJob' | 'reasons' | 'devices' | 'priced'> {
   readonly running: number;
-  readonly process: string | null;
-  readonly pid: number | null;
-  readonly comm: string | null;
-  readonly executable: string | null;
-  readonly sourceUser: string | null;
   readonly jobId: string | null;
   readonly jobSource: string | null;
   readonly jobExternalId: string | null;
@@ -84,6 +80,19 @@ interface Row
   readonly jobUser: string | null;
   readonly onlyDevice: number | null;
 }
+
+/** The process that a finding is called by: the busiest of it, else the root of its lineage. */
+const SOURCES = `
+  WITH busiest AS (
+    SELECT q.finding, q.process, row_number() OVER (PARTITION BY q.finding
+      ORDER BY sum(q.active_ms) DESC, sum(q.resident_ms) DESC, q.process) AS place
+    FROM finding_parts q WHERE q.finding IN (SELECT value FROM json_each(@findings)) AND q.process IS NOT NULL
+    GROUP BY q.finding, q.process)
+  SELECT f.finding, p.boot_id || '/' || p.key AS process, p.pid, p.comm, p.executable_path AS executable,
+    u.user_name AS user
+  FROM findings f LEFT JOIN busiest b ON b.finding = f.finding AND b.place = 1
+  JOIN processes p ON p.process = coalesce(b.process, f.process) LEFT JOIN personal u ON u.digest = p.personal
+  WHERE f.finding IN (SELECT value FROM json_each(@findings))`;
 
 const DETAILS = {
   reasons: `SELECT finding, reason, sum(active_ms + resident_ms) AS ms FROM finding_parts
@@ -100,6 +109,8 @@ const DETAILS = {
       (SELECT currency FROM rate_cards WHERE version = p.card) AS currency
     FROM parts p GROUP BY p.finding, p.model, p.card`,
 } as const;
+
+const NO_SOURCE = { process: null, pid: null, comm: null, executable: null, user: null };
 
 function insideJob(row: Row): JobRefRow | null {
   if (row.jobId === null) return null;
@@ -123,6 +134,7 @@ export function findingQuestions(reader: Reader): FindingQuestions {
   const single = reader.question<Row>(
     `SELECT ${COLUMNS}, f.last_seen_ms AS sortKey ${FROM} WHERE f.id = @id AND ${SCOPE}`,
   );
+  const sources = reader.question<{ finding: number } & FindingRow['source']>(SOURCES);
   const reasons = reader.question<{ finding: number; reason: string }>(DETAILS.reasons);
   const devices = reader.question<{ finding: number } & FindingRow['devices'][number]>(DETAILS.devices);
   const onlyDevice = reader.question<FindingRow['devices'][number]>(DETAILS.onlyDevice);
@@ -132,16 +144,18 @@ export function findingQuestions(reader: Reader): FindingQuestions {
     const findings = listParameter(rows.map((row) => row.finding));
     const byFinding = <T extends { finding: number }>(question: Question<T>): Map<number, T[]> =>
       Map.groupBy(question.all({ findings }), (one) => one.finding);
+    const sourcesOf = byFinding(sources);
     const reasonsOf = byFinding(reasons);
     const devicesOf = byFinding(devices);
     const pricedOf = byFinding(priced);
     return rows.map((row) => {
-      const { process, pid, comm, executable, sourceUser, onlyDevice: device, ...rest } = row;
+      const { onlyDevice: device, ...rest } = row;
       const on = devicesOf.get(row.finding) ?? [];
+      const { process, pid, comm, executable, user } = sourcesOf.get(row.finding)?.[0] ?? NO_SOURCE;
       return {
         ...rest,
         running: row.running === 1,
-        source: { process, pid, comm, executable, user: sourceUser },
+        source: { process, pid, comm, executable, user },
         insideJob: insideJob(row),
         reasons: (reasonsOf.get(row.finding) ?? [row]).map((one) => one.reason),
         devices: on.length === 0 && device !== null ? onlyDevice.all({ device }) : on,

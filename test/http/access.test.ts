@@ -1,0 +1,118 @@
+/** Who may ask what: every role on every route, and what a cookie may do. */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ROLES } from '../../api/contract/primitives.ts';
+import { mayUse } from '../../api/http/access.ts';
+import { type Service, startService } from './service.ts';
+
+let service: Service;
+beforeAll(async () => {
+  service = await startService();
+});
+afterAll(() => service.stop());
+
+/** An address of the route: parameters that pass its schema, and nothing behind them. */
+const addressOf = (path: string): string =>
+  path
+    .replace('/jobs/{id}', '/jobs/j_0000000000000000')
+    .replace('/findings/{id}', '/findings/f_0000000000000000')
+    .replace('{source}', 'slurm')
+    .replace('{sourceInstance}', 'default');
+
+describe('every role on every route', () => {
+  test.each(ROLES)('%s', async (role) => {
+    const token = await service.tokenFor(role);
+    const wrong: string[] = [];
+    for (const route of service.app.routes) {
+      if (route.access === 'open' || route.id === 'followLive') continue;
+      const body = route.bodyLimitBytes === undefined ? {} : { raw: '{' };
+      const { status } = await service.ask(route.method.toUpperCase(), addressOf(route.path), {
+        token,
+        ...body,
+      });
+      const allowed = mayUse(role, route.access);
+      if ((status === 403) === allowed || status === 401 || status >= 500)
+        wrong.push(`${route.id}: ${status}`);
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  test('nobody without a token, with a wrong one, or with a revoked one', async () => {
+    const token = await service.tokenFor('admin');
+    const id = token.split('_')[1] ?? '';
+    const changed = `${token.slice(0, -1)}${token.endsWith('A') ? 'B' : 'A'}`;
+    const answers = async (given: string | undefined) =>
+      Promise.all(
+        service.app.routes
+          .filter((route) => route.access !== 'open')
+          .map(async (route) => {
+            const more = given === undefined ? {} : { token: given };
+            return (await service.ask(route.method.toUpperCase(), addressOf(route.path), more)).status;
+          }),
+      );
+    expect(new Set(await answers(undefined))).toEqual(new Set([401]));
+    expect(new Set(await answers('glt_nonsense'))).toEqual(new Set([401]));
+    expect(new Set(await answers(changed))).toEqual(new Set([401]));
+    expect((await service.ask('GET', '/v1/session', { token })).status).toBe(200);
+    await service.app.services.tokens.revoke(id);
+    expect(new Set(await answers(token))).toEqual(new Set([401]));
+  });
+
+  test('the metrics are open on loopback only', () => {
+    const route = service.app.routes.find((one) => one.id === 'getMetrics');
+    expect(route?.access).toBe('open');
+  });
+});
+
+describe('a sign-in link', () => {
+  test('signs in once, with a cookie that scripts and other sites do not see', async () => {
+    const link = new URL(await service.app.signInLink());
+    const path = link.pathname + link.search;
+    expect((await service.ask('HEAD', path)).status).toBe(401);
+    const first = await service.ask('GET', path);
+    expect(first.status).toBe(303);
+    expect(first.headers.get('location')).toBe('/');
+    const cookie = first.headers.get('set-cookie') ?? '';
+    expect(cookie).toMatch(/HttpOnly/);
+    expect(cookie).toMatch(/SameSite=Strict/);
+    expect(cookie).toMatch(/Path=\//);
+    const second = await service.ask('GET', path);
+    expect(second.status).toBe(401);
+    expect(second.headers.get('set-cookie')).toBeNull();
+
+    const signedIn = { cookie: cookie.split(';')[0] ?? '' };
+    const session = await service.ask('GET', '/v1/session', { headers: signedIn });
+    expect(session.json).toMatchObject({ name: 'local admin', roles: ['admin'], demo: false });
+    const card = { effectiveFrom: '2026-10-01T00:00:00Z', currency: 'EUR', perGpuHour: { default: '2.50' } };
+    const put = (headers: Record<string, string>) =>
+      service.ask('PUT', '/v1/rates', { headers: { ...signedIn, ...headers }, body: card });
+    expect((await put({})).status).toBe(403);
+    expect((await put({ origin: 'https://elsewhere.example' })).status).toBe(403);
+    expect((await put({ 'sec-fetch-site': 'cross-site', origin: service.url })).status).toBe(403);
+    expect((await put({ 'sec-fetch-site': 'same-site' })).status).toBe(403);
+    expect((await put({ origin: service.url })).status).toBe(200);
+    expect((await put({ 'sec-fetch-site': 'same-origin' })).status).toBe(200);
+
+    const out = await service.ask('DELETE', '/v1/session', {
+      headers: { ...signedIn, 'sec-fetch-site': 'same-origin' },
+    });
+    expect(out.json).toEqual({ signedOut: true });
+    expect((await service.ask('GET', '/v1/session', { headers: signedIn })).status).toBe(401);
+  });
+
+  test('expires, and guessing is slowed down', async () => {
+    let nowMs = Date.UTC(2026, 9, 5);
+    const other = await startService({ clock: { nowMs: () => nowMs } });
+    try {
+      const link = new URL(await other.app.signInLink());
+      nowMs += 15 * 60_000;
+      expect((await other.ask('GET', link.pathname + link.search)).status).toBe(401);
+      const statuses: number[] = [];
+      for (let attempt = 0; attempt < 12; attempt += 1)
+        statuses.push((await other.ask('GET', '/sign-in?code=wrong')).status);
+      expect(statuses.slice(0, 9)).toEqual(new Array(9).fill(401));
+      expect(statuses.at(-1)).toBe(429);
+    } finally {
+      await other.stop();
+    }
+  });
+});
