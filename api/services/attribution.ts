@@ -2,11 +2,12 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import type { BatchBody } from '../contract/batch.ts';
+import { canonicalJson } from '../contract/canonical.ts';
 import { RULES_VERSION } from '../domain/cell.ts';
 import type { DecodedHour } from '../domain/decode.ts';
 import { DEFAULT_POLICY } from '../domain/policy.ts';
 import type { NodeHourKey } from '../store/batches.ts';
-import type { DirtyHour, FindingWrite } from '../store/ledger.ts';
+import type { DirtyHour, FindingWrite, KnownFinding } from '../store/ledger.ts';
 import type { Store } from '../store/store.ts';
 import { findingWrites } from './finding-state.ts';
 import type { Live } from './live.ts';
@@ -163,7 +164,8 @@ function createWorker(store: Store, clock: Clock, live: Live): Worker {
         },
       });
       moved = true;
-      for (const finding of findings) publish(finding, facts.bookedToMs ?? 0);
+      for (const finding of findings)
+        if (hasMoved(finding, known.get(finding.id))) publish(finding, facts.bookedToMs ?? 0);
     },
     async tell() {
       if (!moved) return;
@@ -186,6 +188,13 @@ function createWorker(store: Store, clock: Clock, live: Live): Worker {
         running: state.lastMs >= bookedToMs - RUNNING_SLACK_MS,
       });
   }
+}
+
+/** Whether a page that shows the finding would show something else now. */
+function hasMoved({ state }: FindingWrite, known: KnownFinding | undefined): boolean {
+  if (known === undefined || state === null || known.resolved)
+    return state !== null || known?.resolved === false;
+  return canonicalJson(state) !== canonicalJson(known.state);
 }
 
 /** Decoded batches of the node-hours used last, so that a new batch of the hour costs only itself. */

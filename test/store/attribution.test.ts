@@ -173,6 +173,27 @@ describe('declarations re-attribute exactly what they touch', () => {
     ]);
   });
 
+  test('only an end that moves: the hours from the earlier end on', async () => {
+    const id = await service.declare(job({ start: time(START), end: null }));
+    await service.attribution.whenIdle();
+    const patch = (end: number) => service.declarations.patchJob(caller('scheduler'), id, { end: time(end) });
+    expect(await changed(() => patch(START + 3 * HOUR))).toEqual(['n1 3']);
+    expect(await changed(() => patch(START + 2.5 * HOUR))).toEqual(['n1 2', 'n1 3']);
+    expect(buckets().map((row) => row['used'])).toEqual([HOUR, HOUR, HOUR / 2, 0]);
+  });
+
+  test('only a name: nothing, although it is a version', async () => {
+    const id = await service.declare(job());
+    await service.attribution.whenIdle();
+    expect(
+      await changed(() => service.declarations.patchJob(caller('scheduler'), id, { name: 'again' })),
+    ).toEqual([]);
+    expect(service.rows('SELECT name FROM job_versions ORDER BY version')).toEqual([
+      { name: '' },
+      { name: 'again' },
+    ]);
+  });
+
   test('one without a trace of its processes: the hours of its allocation only', async () => {
     const reserved = job({ externalId: '99', boundaries: ['slurm:99'] });
     expect(await changed(() => service.declare(reserved))).toEqual(['n1 1', 'n1 2', 'n1 3']);

@@ -151,7 +151,11 @@ describe('what was changed behind the back is found', () => {
     ['an hourly sum', 'UPDATE ledger_hours SET used_ms = used_ms - 1, held_ms = held_ms + 1', /hourly sums/],
     ['a daily sum', 'UPDATE ledger_days SET used_ms = used_ms - 1, held_ms = held_ms + 1', /add up/],
     ['a finding', 'UPDATE findings SET active_ms = active_ms - 1', /add up/],
-    ['a part of a finding', "UPDATE finding_parts SET reason = 'after_end' WHERE device <> 0", /another part/],
+    [
+      'a part of a finding',
+      "UPDATE finding_parts SET reason = 'after_end' WHERE device <> 0",
+      /another part/,
+    ],
     ['a removed cell', `DELETE FROM cells WHERE hour_ms = ${START}`, /missing/],
     ['how far a cell is booked', 'UPDATE cells SET booked_to_ms = booked_to_ms - 1', /booked to/],
     ['a declaration', 'UPDATE job_versions SET end_ms = start_ms', /stored/],

@@ -1,4 +1,6 @@
 /** Which node-hours a declaration touches. */
+import { HOUR_MS } from '../../contract/batch.ts';
+import { canonicalJson } from '../../contract/canonical.ts';
 import type { Job } from '../../domain/job.ts';
 import type { Sqlite } from './connection.ts';
 import type { DirtyMarks } from './dirty.ts';
@@ -9,20 +11,62 @@ const OPEN_MS = Number.MAX_SAFE_INTEGER;
 const END_EDGE_MS = 600_000;
 
 /**
- * Marks, for all `versions` of one job: the hours of its allocations; where devices are placed by count, also those of
- * the counted jobs beside it, whose place may change; and the hours in which a process ran that its boundaries, its
- * root or its id name.
+ * Marks what version `after` of a job touches, and what `before` (null: it is new) touched: the hours of its allocations;
+ * where devices are placed by count, also those of the counted jobs beside it that nothing has placed yet; and the hours
+ * in which a process ran that its boundaries, its root or its id name. Where only the end moved, hours before both ends
+ * stay as they are.
  */
-export function createJobTouch(
-  sqlite: Sqlite,
-  ids: Ids,
-  dirty: DirtyMarks,
-): (versions: readonly Job[], seq: number, nowMs: number, urgent: boolean) => void {
+export type TouchJob = (before: Job | null, after: Job, seq: number, nowMs: number, urgent: boolean) => void;
+
+export function createJobTouch(sqlite: Sqlite, ids: Ids, dirty: DirtyMarks): TouchJob {
   const { database } = sqlite;
-  const counted = database.prepare<[string, number, number], { from_ms: number; until_ms: number }>(
+  const counted = database.prepare<
+    [{ node: number; name: string; fromMs: number; untilMs: number }],
+    { from_ms: number; until_ms: number }
+  >(
     `SELECT a.from_ms, a.until_ms FROM job_allocations a JOIN jobs j ON j.job = a.job AND j.version = a.version
-     WHERE a.node = ? AND a.until_ms > ? AND a.from_ms < ? AND a.device_count IS NOT NULL`,
+     WHERE a.node = :name AND a.until_ms > :fromMs AND a.from_ms < :untilMs AND a.device_count >
+       (SELECT count(DISTINCT b.device) FROM bindings b WHERE b.node = :node AND b.job = a.job)`,
   );
+  const hoursOfProcesses = createProcessHours(sqlite, ids);
+
+  return (before, after, seq, nowMs, urgent) => {
+    const sinceMs = changedSinceMs(before, after);
+    if (sinceMs === null) return;
+    for (const job of before === null ? [after] : [before, after]) {
+      for (const allocation of job.allocations) {
+        const node = ids.findNode(job.cluster, allocation.node)?.node;
+        if (node === undefined) continue;
+        const fromMs = Math.max(allocation.fromMs, job.startMs);
+        const untilMs = Math.min(allocation.toMs ?? OPEN_MS, job.endMs ?? OPEN_MS);
+        const edgeMs = Math.min(OPEN_MS, untilMs + END_EDGE_MS);
+        dirty.markRange(node, Math.max(fromMs, sinceMs), edgeMs, seq, nowMs, urgent);
+        for (const other of counted.all({ node, name: allocation.node, fromMs, untilMs }))
+          dirty.markRange(node, other.from_ms, other.until_ms, seq, nowMs);
+      }
+      for (const [node, hours] of hoursOfProcesses(job))
+        for (const hourMs of hours)
+          if (hourMs + HOUR_MS > sinceMs) dirty.mark(node, hourMs, urgent, seq, nowMs);
+    }
+  };
+}
+
+/** From when on two versions may be judged differently; null where only words differ. */
+function changedSinceMs(before: Job | null, after: Job): number | null {
+  if (before === null || substanceOf(before) !== substanceOf(after)) return 0;
+  if (before.endMs === after.endMs) return null;
+  return Math.min(before.endMs ?? OPEN_MS, after.endMs ?? OPEN_MS);
+}
+
+/** Everything that a verdict or a sum can depend on, but the end. */
+function substanceOf(job: Job): string {
+  const { endMs, name, version, recordedAtMs, ...substance } = job;
+  return canonicalJson(substance);
+}
+
+/** The hours, by node, in which a process ran that a job's boundaries, root or id name. */
+function createProcessHours(sqlite: Sqlite, ids: Ids): (job: Job) => Map<number, Set<number>> {
+  const { database } = sqlite;
   const byBoundary = database.prepare<[string, string], { node: number; hour_ms: number }>(
     `SELECT DISTINCT p.node, h.hour_ms FROM process_boundaries b JOIN processes p ON p.process = b.process
      JOIN nodes n ON n.node = p.node JOIN clusters c ON c.cluster = n.cluster
@@ -43,39 +87,20 @@ export function createJobTouch(
      SELECT DISTINCT h.hour_ms FROM tree t JOIN process_hours h ON h.process = t.process`,
   );
 
-  return (versions, seq, nowMs, urgent) => {
-    const marks = new Map<number, Set<number>>();
+  return (job) => {
+    const found = new Map<number, Set<number>>();
     const add = (node: number, hourMs: number) => {
-      const hours = marks.get(node) ?? new Set<number>();
-      marks.set(node, hours.add(hourMs));
+      const hours = found.get(node) ?? new Set<number>();
+      found.set(node, hours.add(hourMs));
     };
-    for (const job of versions) {
-      for (const allocation of job.allocations) {
-        const node = ids.findNode(job.cluster, allocation.node)?.node;
-        if (node === undefined) continue;
-        const fromMs = Math.max(allocation.fromMs, job.startMs);
-        const untilMs = Math.min(allocation.toMs ?? OPEN_MS, job.endMs ?? OPEN_MS);
-        dirty.markRange(
-          node,
-          fromMs,
-          untilMs === OPEN_MS ? OPEN_MS : untilMs + END_EDGE_MS,
-          seq,
-          nowMs,
-          urgent,
-        );
-        for (const other of counted.all(allocation.node, fromMs, untilMs))
-          dirty.markRange(node, other.from_ms, other.until_ms, seq, nowMs);
-      }
-      for (const boundary of job.boundaries)
-        for (const row of byBoundary.all(boundary, job.cluster)) add(row.node, row.hour_ms);
-      for (const row of byClaim.all(job.externalId, job.id, job.cluster)) add(row.node, row.hour_ms);
-      const root = job.declares.root;
-      const node = root === null ? undefined : ids.findNode(job.cluster, root.node)?.node;
-      if (root !== null && node !== undefined)
-        for (const row of byRoot.all({ node, bootId: root.bootId, key: `${root.pid}/${root.startTicks}` }))
-          add(node, row.hour_ms);
-    }
-    for (const [node, hours] of marks)
-      for (const hourMs of hours) dirty.mark(node, hourMs, urgent, seq, nowMs);
+    for (const boundary of job.boundaries)
+      for (const row of byBoundary.all(boundary, job.cluster)) add(row.node, row.hour_ms);
+    for (const row of byClaim.all(job.externalId, job.id, job.cluster)) add(row.node, row.hour_ms);
+    const root = job.declares.root;
+    const node = root === null ? undefined : ids.findNode(job.cluster, root.node)?.node;
+    if (root !== null && node !== undefined)
+      for (const row of byRoot.all({ node, bootId: root.bootId, key: `${root.pid}/${root.startTicks}` }))
+        add(node, row.hour_ms);
+    return found;
   };
 }

@@ -69,8 +69,7 @@ export function createJobs(
     const source = sourceRow(cluster, job.source, job.sourceInstance, job.selfDeclared, nowMs);
     insertVersion(job, source.source, recordedBy, seq);
     journal.add(entry);
-    const versions = before === null ? [job] : [before.job, job];
-    touch(versions, seq, nowMs, urgent);
+    touch(before?.job ?? null, job, seq, nowMs, urgent);
   }
 
   return {

@@ -8,6 +8,9 @@ import { StoreError } from '../errors.ts';
 const MIGRATIONS_FOLDER = new URL('../../../migrations/sqlite/', import.meta.url);
 const FILE_NAME = /^(\d{4})_[a-z0-9_]+\.sql$/;
 
+const APPLIED_TABLE = `CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL,
+  hash TEXT NOT NULL, applied_at_ms INTEGER NOT NULL) STRICT`;
+
 const AppliedRow = z.object({ number: z.int(), name: z.string(), hash: z.string() });
 
 export interface Migration {
@@ -53,9 +56,7 @@ export function migrate(database: Database.Database, migrations: readonly Migrat
   for (const migration of migrations.slice(applied.length)) {
     database.exec('BEGIN IMMEDIATE');
     try {
-      database.exec(
-        'CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, hash TEXT NOT NULL, applied_at_ms INTEGER NOT NULL) STRICT',
-      );
+      database.exec(APPLIED_TABLE);
       database.exec(migration.sql);
       database
         .prepare('INSERT INTO migrations (number, name, hash, applied_at_ms) VALUES (?, ?, ?, ?)')
