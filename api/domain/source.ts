@@ -2,7 +2,7 @@
 import type { ObservedProcess, ProcessId } from './cell.ts';
 import { isDeclared } from './fit.ts';
 import type { Job } from './job.ts';
-import { baseName, executablePath, lineageOf } from './process.ts';
+import { baseName, executablePath, lineageOf, sameExecutable } from './process.ts';
 import type { Judge, NodeFacts } from './verdict.ts';
 
 /** Programs that start things on behalf of many: a lineage is not followed into them. */
@@ -31,11 +31,15 @@ const SESSION_HOSTS: readonly string[] = [
  * The highest ancestor that is still part of the same undeclared context: same kernel boundary, same account, same jobs
  * in question, and neither a service that hosts others' sessions nor, inside a job, what the job itself declared. So a
  * program that one shell starts again and again is one source. `inside` is the job that the use is foreign to.
+ *
+ * Where no kernel boundary says what belongs together, everything on the node has the same context; there only shells,
+ * launchers and the same program are followed, or two strangers with one distant ancestor would be one source.
  */
 export function rootOf(facts: NodeFacts, judge: Judge, id: ProcessId, inside: Job | null): ProcessId {
   const process = facts.processes.get(id);
   if (process === undefined) return id;
   const context = contextOf(judge, process);
+  const bounded = judge.tiesOf(id).owner !== null;
   let root = process;
   for (const ancestor of lineageOf(process, facts.processes)) {
     if (ancestor === process) {
@@ -43,6 +47,7 @@ export function rootOf(facts: NodeFacts, judge: Judge, id: ProcessId, inside: Jo
       continue;
     }
     if (ancestor.pid <= 1 || hostsSessions(ancestor) || contextOf(judge, ancestor) !== context) break;
+    if (!bounded && !startsPrograms(ancestor, facts) && !runsTheSame(ancestor, process)) break;
     if (inside !== null && ancestor.executable !== null && isDeclared(ancestor.executable, inside)) break;
     root = ancestor;
     if (isJobRoot(ancestor, facts, judge)) break;
@@ -69,6 +74,12 @@ function hostsSessions(process: ObservedProcess): boolean {
   const { executable, comm } = process;
   return SESSION_HOSTS.includes(executable === null ? comm : baseName(executablePath(executable)));
 }
+
+const startsPrograms = ({ executable, comm }: ObservedProcess, { policy }: NodeFacts): boolean =>
+  policy.launchers.includes(executable === null ? comm : baseName(executablePath(executable)));
+
+const runsTheSame = (a: ObservedProcess, b: ObservedProcess): boolean =>
+  a.executable !== null && b.executable !== null && sameExecutable(a.executable, b.executable);
 
 /** `f_` and 16 hexadecimal digits: the same source always gets the same id. Source: a process, or a device's UUID. */
 export function findingId(kind: string, cluster: string, node: string, source: string): string {

@@ -58,6 +58,21 @@ describe('sources', () => {
     }
   });
 
+  test('without a kernel boundary only shells, launchers and the same program are followed', () => {
+    const bare = { cgroup: '0::/', uid: 1007, user: 'mallory' };
+    const root = processFact(30, { ...bare, path: '/usr/bin/bash' });
+    const worker = processFact(31, { ...bare, path: '/opt/a', parentPid: 30 });
+    const child = processFact(32, { ...bare, path: '/opt/a', parentPid: 31 });
+    const stranger = processFact(33, { ...bare, path: '/opt/b', parentPid: 31 });
+    const facts = cell({
+      processes: [root, worker, child, stranger],
+      spans: [span(0, 10_000, { 32: 5000, 33: 5000 })],
+    });
+    expect(new Set(findingsOf(facts).map((finding) => finding.root))).toEqual(
+      new Set([root.id, stranger.id]),
+    );
+  });
+
   test('inside a job the lineage ends below what the job declared', () => {
     const j = job('8101', { declares: { executables: ['/usr/bin/python3'], root: null } });
     const processes = [
