@@ -3,7 +3,6 @@ import type { FindingDetail } from '../../api/contract/findings.ts';
 import { formatGpuHours, formatMoney } from '../format.ts';
 import { CONNECTION_WORDS, PEER_WORDS } from '../words.ts';
 import { type Column, DataTable } from './data-table.tsx';
-import { Empty } from './failure.tsx';
 import { JobLink } from './job-link.tsx';
 import { Moment } from './moment.tsx';
 import { Section } from './section.tsx';
@@ -11,6 +10,7 @@ import { Untrusted } from './untrusted.tsx';
 
 /** Sentences quote workloads; they are never cut, since a verdict hangs on them. */
 const SENTENCE_CHARS = 4_000;
+const CANDIDATES_SHOWN = 5;
 
 function Sentences({ sentences, none }: { sentences: readonly string[]; none: string }) {
   if (sentences.length === 0) return <p className="soft">{none}</p>;
@@ -25,6 +25,39 @@ function Sentences({ sentences, none }: { sentences: readonly string[]; none: st
   );
 }
 
+type Candidate = FindingDetail['story']['candidates'][number];
+
+function CandidateList({ candidates }: { candidates: readonly Candidate[] }) {
+  return (
+    <ul className="sentences">
+      {candidates.map((candidate) => (
+        <li key={candidate.job.id}>
+          <JobLink job={candidate.job} withName />:{' '}
+          <Untrusted text={candidate.why} maxChars={SENTENCE_CHARS} />
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** The likeliest candidates at once; the long tail of jobs that merely ran nearby is a click away. */
+function Candidates({ candidates }: { candidates: readonly Candidate[] }) {
+  if (candidates.length === 0)
+    return <p className="soft">No declared job comes near it in time and place.</p>;
+  const rest = candidates.slice(CANDIDATES_SHOWN);
+  return (
+    <>
+      <CandidateList candidates={candidates.slice(0, CANDIDATES_SHOWN)} />
+      {rest.length > 0 ? (
+        <details className="more">
+          <summary>{rest.length} more that ran near it</summary>
+          <CandidateList candidates={rest} />
+        </details>
+      ) : null}
+    </>
+  );
+}
+
 export function Story({ story }: { story: FindingDetail['story'] }) {
   return (
     <>
@@ -35,18 +68,7 @@ export function Story({ story }: { story: FindingDetail['story'] }) {
         <Sentences sentences={story.notObserved} none="Nothing that matters here is missing." />
       </Section>
       <Section title="Why each candidate job does not cover it">
-        {story.candidates.length === 0 ? (
-          <p className="soft">No declared job comes near it in time and place.</p>
-        ) : (
-          <ul className="sentences">
-            {story.candidates.map((candidate) => (
-              <li key={candidate.job.id}>
-                <JobLink job={candidate.job} withName />:{' '}
-                <Untrusted text={candidate.why} maxChars={SENTENCE_CHARS} />
-              </li>
-            ))}
-          </ul>
-        )}
+        <Candidates candidates={story.candidates} />
       </Section>
       <Section title="Innocent causes">
         <Sentences sentences={story.innocentCauses} none="None is known for this pattern." />
@@ -141,7 +163,7 @@ export function Cost({ finding }: { finding: FindingDetail }) {
         columns={CHARGES}
         rows={cost.charged}
         rowKey={(row) => row.job.id}
-        empty={<Empty title="Nobody was charged: no job held these devices at the time" />}
+        empty={<p className="soft">Nobody was charged: no job held these devices at the time.</p>}
       />
     </Section>
   );

@@ -75,7 +75,7 @@ export function ProcessDetails({ process }: { process: ProcessView }) {
       <Fact name="GPU time">
         {formatGpuHours(process.activeMs, 2)} GPU-h active, {formatGpuHours(process.residentMs, 2)} GPU-h
         resident
-        {process.devices.length > 0 ? ` on ${process.devices.length} devices` : ''}
+        {process.devices.length > 1 ? ` on ${process.devices.length} devices` : ''}
       </Fact>
       {process.unreadable.length > 0 ? (
         <Fact name="Could not be read">
