@@ -42,7 +42,8 @@ export const WaitIcon = ({ size }: { size?: number }) => (
 
 export const BlindIcon = ({ size }: { size?: number }) => (
   <Icon size={size ?? 20}>
-    <path d="M3 3l18 18M10.6 6.2A9.6 9.6 0 0 1 12 6c6 0 9.5 6 9.5 6a16 16 0 0 1-3 3.6M6.3 7.6A15.6 15.6 0 0 0 2.5 12S6 18 12 18a9 9 0 0 0 4-.9" />
+    <path d="M3 3l18 18M10.6 6.2A9.6 9.6 0 0 1 12 6c6 0 9.5 6 9.5 6a16 16 0 0 1-3 3.6" />
+    <path d="M6.3 7.6A15.6 15.6 0 0 0 2.5 12S6 18 12 18a9 9 0 0 0 4-.9" />
   </Icon>
 );
 

@@ -29,7 +29,8 @@ function Headline({ finding }: { finding: FindingDetail }) {
       </span>
       {source.user === null ? null : (
         <>
-          , which ran as OS account <Untrusted text={source.user} maxChars={32} />
+          {', which ran as OS account '}
+          <Untrusted text={source.user} maxChars={32} />
         </>
       )}
       {insideJob ? (

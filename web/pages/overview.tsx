@@ -143,7 +143,8 @@ GPULEDGER_TOKEN=… npx gpuledger-agent run --api ${location.origin} --node NODE
 const scopeOf = ({ nodes, sources }: Overview): string => {
   const reporting = nodes.total - nodes.silent - nodes.notEnrolled;
   const enrolled = nodes.notEnrolled > 0 ? `, ${nodes.notEnrolled} not enrolled` : '';
-  return `${reporting} of ${nodes.total} nodes report${enrolled} · ${sources.total - sources.lagging} of ${sources.total} sources up to date`;
+  const upToDate = `${sources.total - sources.lagging} of ${sources.total} sources up to date`;
+  return `${reporting} of ${nodes.total} nodes report${enrolled} · ${upToDate}`;
 };
 
 export function OverviewPage() {

@@ -207,7 +207,7 @@ const STORY: FindingDetail['story'] = {
   candidates: [
     {
       job: JOB,
-      why: 'the process is inside this job’s boundary, but the job declares that it runs /usr/bin/python3*, and this executable is another.',
+      why: 'the process is inside this job’s boundary, but this executable is not one that the job declares.',
     },
     {
       job: { ...JOB, id: 'j_0123456789abcdee', externalId: '8102', name: 'eval-nightly' },
