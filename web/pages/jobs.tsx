@@ -89,8 +89,8 @@ function NoJobs() {
   return (
     <Empty title="No job has been declared yet">
       <p>
-        Until one is, everything that runs on a GPU has no matching declaration. Declare a command as you
-        start it:
+        Until one is, everything that runs on a GPU has no matching declaration. This declares a command and
+        runs it:
       </p>
       <pre className="command">npx gpuledger run --account ACCOUNT -- python train.py</pre>
       <p className="soft">
