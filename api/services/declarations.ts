@@ -124,7 +124,7 @@ const invalid = (field: string, message: string): ServiceError =>
 const isSelfDeclaring = (source: string): boolean => SELF_DECLARING_SOURCES.some((one) => one === source);
 
 /** `j_` and 16 hexadecimal digits. */
-export function jobId({ cluster, source, sourceInstance, externalId, incarnation }: JobKey): string {
+function jobId({ cluster, source, sourceInstance, externalId, incarnation }: JobKey): string {
   const key = { cluster, source, sourceInstance, externalId, incarnation };
   return `j_${sha256Hex(canonicalJson(key)).slice(0, 16)}`;
 }
@@ -206,7 +206,7 @@ function contentOf(job: Job): string {
 
 const toTime = (ms: number): string => new Date(ms).toISOString();
 
-export function toJobOut({ job, recordedBy }: JobRecord): JobOut {
+function toJobOut({ job, recordedBy }: JobRecord): JobOut {
   const { id, source, externalId, name, account, user, cluster, sourceInstance, incarnation, uid } = job;
   return {
     ...{ id, source, externalId, name, account, user, cluster, sourceInstance, incarnation, uid, recordedBy },

@@ -1,6 +1,6 @@
 /** Every error that a service answers with on purpose. Anything else that is thrown is a bug, and only logged. */
 
-export const SERVICE_ERROR_CODES = ['invalid', 'forbidden', 'not_found', 'conflict', 'unavailable'] as const;
+const SERVICE_ERROR_CODES = ['invalid', 'forbidden', 'not_found', 'conflict', 'unavailable'] as const;
 export type ServiceErrorCode = (typeof SERVICE_ERROR_CODES)[number];
 
 /** A member of the request that is wrong, by its path such as `batches.0.body.toMs`. */

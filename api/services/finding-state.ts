@@ -113,7 +113,7 @@ const inWords = (reason: string): string =>
   Object.entries(REASON_WORDS).find(([name]) => name === reason)?.[1] ?? reason;
 
 /** `1 h 02 min`, `3 min 20 s`, `5 s`. */
-export function durationText(ms: number): string {
+function durationText(ms: number): string {
   const seconds = Math.round(ms / 1000);
   const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
   if (hours > 0) return `${hours} h ${String(minutes).padStart(2, '0')} min`;

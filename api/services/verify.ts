@@ -28,9 +28,9 @@ const JOURNAL_PAGE = 1_000;
  * Why something stored is not what the facts give. `tampered`: nothing explains it. `rules`: it was made by other rules or
  * another policy than hold now. `expired`: retention has erased text that the verdict rested on.
  */
-export type DifferenceKind = 'tampered' | 'rules' | 'expired';
+type DifferenceKind = 'tampered' | 'rules' | 'expired';
 
-export interface VerifyDifference {
+interface VerifyDifference {
   readonly kind: DifferenceKind;
   /** Node, hour and device, or the name of the sum. */
   readonly where: string;

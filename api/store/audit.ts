@@ -42,7 +42,7 @@ export interface StreamRow {
   readonly headHash: string;
 }
 
-export interface JournalEntry {
+interface JournalEntry {
   readonly number: number;
   readonly previousHash: string;
   readonly hash: string;

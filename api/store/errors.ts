@@ -1,11 +1,5 @@
 /** What went wrong with a store as a whole. `remedy` is a sentence for the person at the terminal. */
-export const STORE_ERROR_CODES = [
-  'newer_schema',
-  'changed_migration',
-  'not_writable',
-  'corrupt',
-  'busy',
-] as const;
+const STORE_ERROR_CODES = ['newer_schema', 'changed_migration', 'not_writable', 'corrupt', 'busy'] as const;
 export type StoreErrorCode = (typeof STORE_ERROR_CODES)[number];
 
 export class StoreError extends Error {

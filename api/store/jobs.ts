@@ -36,7 +36,7 @@ export interface JobWrite {
   readonly journal: JournalWrite;
 }
 
-export interface SourceKey {
+interface SourceKey {
   readonly cluster: string;
   readonly source: string;
   readonly sourceInstance: string;

@@ -1,5 +1,5 @@
 /** One SQLite connection: how it is opened, and the few things that every aggregate's file needs of it. */
-import { accessSync, constants, existsSync, mkdirSync } from 'node:fs';
+import { accessSync, chmodSync, constants, existsSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import Database from 'better-sqlite3';
 import { StoreError } from '../errors.ts';
@@ -48,6 +48,7 @@ function open({ file, readOnly, nowMs }: OpenOptions): Database.Database {
     accessSync(dirname(file), constants.W_OK);
     if (existsSync(file)) accessSync(file, constants.W_OK);
   }
+  const isNew = !readOnly && !existsSync(file);
   const database = new Database(file, {
     readonly: readOnly,
     fileMustExist: readOnly,
@@ -57,6 +58,8 @@ function open({ file, readOnly, nowMs }: OpenOptions): Database.Database {
     if (!readOnly) {
       database.pragma(`page_size = ${PAGE_BYTES}`);
       database.pragma('journal_mode = WAL');
+      // It holds command lines and names of people. SQLite gives its side files the same mode.
+      if (isNew) chmodSync(file, 0o600);
       // A batch is acknowledged after its commit, so a commit must survive a power cut.
       database.pragma('synchronous = FULL');
     }

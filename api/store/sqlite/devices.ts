@@ -5,7 +5,7 @@ import { required } from './connection.ts';
 import type { DirtyMarks } from './dirty.ts';
 import type { Ids, NodeRow } from './ids.ts';
 
-export interface CapacityRow {
+interface CapacityRow {
   readonly device: number;
   readonly from_ms: number;
   readonly to_ms: number | null;

@@ -15,7 +15,7 @@ const INSIDE = `
 
 const DEVICES = `
   SELECT n.name AS node, v.uuid AS device, v.device_index AS "index",
-    EXISTS (SELECT 1 FROM bindings b WHERE b.node = l.node AND b.job = @job AND b.device = l.device) AS bound,
+    max(l.assumed) = 0 AS bound,
     ${SUM_COLUMNS}
   FROM ledger_hours l JOIN nodes n ON n.node = l.node JOIN devices v ON v.device = l.device
   WHERE l.holder = @job GROUP BY l.node, l.device ORDER BY n.name, v.device_index, v.uuid LIMIT ${ROWS_MAX}`;
