@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { type Logger, pino } from 'pino';
 import manifest from '../package.json' with { type: 'json' };
 import { type Clock, systemClock } from './clock.ts';
-import { DEFAULT_CLUSTER, isLoopback } from './config.ts';
+import { DATABASE_NAME, DEFAULT_CLUSTER, isLoopback } from './config.ts';
 import type { Route } from './http/route.ts';
 import { createHttp } from './http/server.ts';
 import type { Services } from './http/services.ts';
@@ -24,7 +24,6 @@ import { openQuestions } from './store/sqlite/queries/open.ts';
 import { openPeople } from './store/sqlite/queries/people.ts';
 import type { Store } from './store/store.ts';
 
-export const DATABASE_NAME = 'gpuledger.sqlite';
 const PAGES_FOLDER = fileURLToPath(new URL('../web/dist/', import.meta.url));
 /** Requests that are under way when the service stops may take this long to finish. */
 const STOP_GRACE_MS = 5_000;
@@ -59,15 +58,9 @@ export interface App {
 }
 
 /** Never logs what could be a secret or text about people, whatever object it comes in. */
-const REDACTED = [
-  'token',
-  'secret',
-  'authorization',
-  'cookie',
-  'commandLine',
-  'headers',
-  'body',
-].flatMap((name) => [name, `*.${name}`, `*.*.${name}`]);
+const REDACTED = ['token', 'secret', 'authorization', 'cookie', 'commandLine', 'headers', 'body'].flatMap(
+  (name) => [name, `*.${name}`, `*.*.${name}`],
+);
 export function createLog(level: string): Logger {
   return pino({ level, redact: { paths: REDACTED, censor: '[redacted]' }, base: { service: 'gpuledger' } });
 }

@@ -5,6 +5,8 @@ export const DEFAULT_PORT = 8470;
 export const DEFAULT_HOST = '127.0.0.1';
 export const DEFAULT_DATA_FOLDER = './data';
 export const DEFAULT_CLUSTER = 'main';
+/** The database's file in a data folder. */
+export const DATABASE_NAME = 'gpuledger.sqlite';
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
 
 /** Settings of `start` and `serve`. A flag wins over its variable. */

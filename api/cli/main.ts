@@ -13,6 +13,7 @@ import { signInCommand } from './sign-in.ts';
 import { sourcesCommand } from './sources.ts';
 import { startCommand } from './start.ts';
 import { tokenCommand } from './token.ts';
+import { verifyCommand } from './verify.ts';
 
 /** Wrong usage ends with 2; commander would say 1. */
 function throwUsage(command: Command): Command {
@@ -36,6 +37,7 @@ const program = new Command('gpuledger')
   .addCommand(sourcesCommand())
   .addCommand(tokenCommand())
   .addCommand(signInCommand())
+  .addCommand(verifyCommand())
   .addHelpText(
     'after',
     `

@@ -8,7 +8,7 @@ import { Command } from 'commander';
 import { z } from 'zod';
 import { NodeList } from '../contract/fleet.ts';
 import { JobOut } from '../contract/jobs.ts';
-import { type Client, createClient, withClient } from './client.ts';
+import { type Client, createClient, Unreachable, withClient } from './client.ts';
 import { CliError, EXIT } from './exit.ts';
 import { note } from './output.ts';
 
@@ -67,11 +67,22 @@ function startTicks(pid: number): number {
   return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]);
 }
 
-/** As the agent of this machine calls it: the node that reports our boot id; else the host's name. */
+/** As the agent of this machine calls it: the node that reports our boot id; else, as agents do, the host's name. */
 async function nodeName(client: Client, given: string | undefined): Promise<string> {
   const wanted = given ?? process.env['GPULEDGER_NODE'];
   if (wanted) return wanted;
   const own = hostname().split('.')[0] || 'localhost';
+  try {
+    return (await nodeOfThisBoot(client, own)) ?? own;
+  } catch (error) {
+    // An owner's token may declare jobs and not list nodes.
+    if (error instanceof CliError && !(error instanceof Unreachable)) return own;
+    throw error;
+  }
+}
+
+/** Several agents on one machine: the one of its name, else the one heard last. Null where none has reported. */
+async function nodeOfThisBoot(client: Client, own: string): Promise<string | null> {
   const boot = bootId();
   const found: { name: string; lastHeard: string }[] = [];
   let cursor: string | null = '';
@@ -83,7 +94,7 @@ async function nodeName(client: Client, given: string | undefined): Promise<stri
     cursor = answer.nextCursor;
   }
   found.sort((a, b) => (a.lastHeard < b.lastHeard ? 1 : -1));
-  return found.find((one) => one.name === own)?.name ?? found[0]?.name ?? own;
+  return found.find((one) => one.name === own)?.name ?? found[0]?.name ?? null;
 }
 
 /** One job's declaration, tried again until the service has it. */
@@ -93,6 +104,7 @@ class Declaration {
   #job: string | null = null;
   #end: string | null = null;
   #stopped = false;
+  #refused = false;
 
   constructor(client: Client, body: () => Promise<Record<string, unknown>>) {
     this.#client = client;
@@ -101,14 +113,22 @@ class Declaration {
 
   async declare(): Promise<string> {
     const body = { ...(await this.#body()), ...(this.#end === null ? {} : { end: this.#end }) };
-    const job = await this.#client.ask(JobOut, 'POST', '/v1/jobs', body);
-    this.#job = job.id;
-    return job.id;
+    try {
+      this.#job = (await this.#client.ask(JobOut, 'POST', '/v1/jobs', body)).id;
+      return this.#job;
+    } catch (error) {
+      this.#refused = !(error instanceof Unreachable);
+      throw error;
+    }
   }
 
-  /** Goes on in the background; a refusal that trying again cannot change ends it. */
+  /** Goes on in the background until it is there, or is refused, which trying again does not change. */
   async keepTrying(): Promise<void> {
-    for (let delayMs = RETRY_FIRST_MS; !this.#stopped; delayMs = Math.min(RETRY_LAST_MS, delayMs * 2)) {
+    for (
+      let delayMs = RETRY_FIRST_MS;
+      !this.#stopped && !this.#refused;
+      delayMs = Math.min(RETRY_LAST_MS, delayMs * 2)
+    ) {
       await new Promise((resolve) => setTimeout(resolve, delayMs).unref());
       if (this.#stopped) return;
       try {
@@ -124,6 +144,7 @@ class Declaration {
   /** Ends the job, or declares it with its end where that has not worked yet. */
   async end(): Promise<void> {
     this.#stopped = true;
+    if (this.#refused) return;
     this.#end = new Date().toISOString();
     const deadline = Date.now() + END_PATIENCE_MS;
     for (let delayMs = RETRY_FIRST_MS; ; delayMs *= 2) {
@@ -202,24 +223,22 @@ async function run(command: string[], flags: unknown): Promise<void> {
       ...{ allocations: [{ ...given, node }], executables: options.exec, root: { node, ...root } },
     };
   });
-  let declared = true;
   try {
     open(child, await declaration.declare());
   } catch (error) {
-    declared = false;
     const why = error instanceof Error ? error.message : String(error);
     if (options.strict) {
       open(child, null);
       await ended;
       throw new CliError(`the job was not declared, so the command was not run: ${why}`);
     }
-    note(`gpuledger: running without a declaration, and trying again: ${why}`);
+    const next = error instanceof Unreachable ? ', and trying again' : '';
+    note(`gpuledger: running without a declaration${next}: ${why}`);
     open(child, externalId);
     void declaration.keepTrying();
   }
   const code = await ended;
   await declaration.end();
-  if (!declared) note('gpuledger: the time before the declaration may show as not declared');
   process.exit(code);
 }
 

@@ -2,7 +2,7 @@
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import { type App, createApp, createLog } from '../app.ts';
+import type { App } from '../app.ts';
 import { readConfig, type ServiceConfig } from '../config.ts';
 import type { Role } from '../contract/primitives.ts';
 import { CLI_TOKEN_NAME } from './client.ts';
@@ -68,6 +68,8 @@ export async function startService(config: ServiceConfig): Promise<{ app: App; u
       `the data folder ${config.data} cannot be made (${why}). Choose one that you may write to with --data`,
     );
   }
+  // Loaded here, since commands that only ask the service need none of it and should start fast.
+  const { createApp, createLog } = await import('../app.ts');
   const app = await createApp({
     dataFolder: config.data,
     host: config.host,

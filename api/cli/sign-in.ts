@@ -1,9 +1,8 @@
 /** `gpuledger sign-in`: another one-time link for the pages, for whoever may write to the data folder. */
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
-import { DATABASE_NAME } from '../app.ts';
 import { systemClock } from '../clock.ts';
-import { DEFAULT_DATA_FOLDER, DEFAULT_HOST, DEFAULT_PORT } from '../config.ts';
+import { DATABASE_NAME, DEFAULT_DATA_FOLDER, DEFAULT_HOST, DEFAULT_PORT } from '../config.ts';
 import { createSessions } from '../services/sessions.ts';
 import { openSqlite } from '../store/sqlite/open.ts';
 import { openPeople } from '../store/sqlite/queries/people.ts';

@@ -30,7 +30,7 @@ function newestSourceMs(): number {
 }
 
 /** Builds the pages where they are missing or older than their sources. Without them the API still works. */
-async function buildPages(): Promise<void> {
+export async function buildPages(): Promise<void> {
   if (!existsSync(WEB) || (existsSync(BUILT) && statSync(BUILT).mtimeMs >= newestSourceMs())) return;
   const vite = join(TOP, 'node_modules', 'vite', 'bin', 'vite.js');
   if (!existsSync(vite)) {

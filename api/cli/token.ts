@@ -2,9 +2,8 @@
 
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
-import { DATABASE_NAME } from '../app.ts';
 import { systemClock } from '../clock.ts';
-import { DEFAULT_DATA_FOLDER } from '../config.ts';
+import { DATABASE_NAME, DEFAULT_DATA_FOLDER } from '../config.ts';
 import { ROLES, type Role } from '../contract/primitives.ts';
 import { createTokens, type Tokens } from '../services/tokens.ts';
 import { openSqlite } from '../store/sqlite/open.ts';
