@@ -5,7 +5,7 @@ import { HOST_NETWORK } from '../simulator/model.ts';
 import { createNodeView } from '../simulator/snapshot.ts';
 import { createAnswerFolder } from './answers.ts';
 
-export interface FakeDevice {
+interface FakeDevice {
   readonly uuid: string;
   readonly index: number;
   readonly model: string;
@@ -14,7 +14,7 @@ export interface FakeDevice {
   readonly fault?: DeviceFault['kind'];
 }
 
-export interface FakeProcess {
+interface FakeProcess {
   /** UUID of the device; one process on two devices is two of these. */
   readonly device: string;
   readonly pid: number;
@@ -24,7 +24,7 @@ export interface FakeProcess {
   readonly type?: string;
 }
 
-export type FakeKind =
+type FakeKind =
   | 'query-gpu'
   | 'query-compute-apps'
   | 'query-accounted-apps'
@@ -34,7 +34,7 @@ export type FakeKind =
   | 'help';
 
 /** Every member is one way to misbehave; `only` limits it to one kind of call. */
-export interface FakeFault {
+interface FakeFault {
   readonly only?: FakeKind;
   readonly hangSeconds?: number;
   readonly exitCode?: number;

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
+import { buildPages } from '../../api/cli/start.ts';
 import { createNetwork } from '../../collector/ports/real.ts';
 import { createFeed, type Feed } from './feed.ts';
 import { createHistory, HISTORY_POLL_MS, type History } from './history.ts';
@@ -82,6 +83,7 @@ async function run(
 ): Promise<void> {
   const endMs = Math.floor(Date.now() / HISTORY_POLL_MS) * HISTORY_POLL_MS;
   const startMs = Math.floor((endMs - options.days * DAY_HOURS * HOUR_MS) / HOUR_MS) * HOUR_MS;
+  if (options.live) await buildPages();
   const site = createSite({ seed: options.seed, nodes: Math.round(options.nodes), startMs, endMs });
   const service = await startService(options, folder, site);
   running.push(() => service.stop());
@@ -138,7 +140,8 @@ async function loadHistory(
   }
   const seconds = (performance.now() - startedMs) / 1000;
   console.log(
-    `Loaded ${history.polls()} polls of ${site.fleet.length} nodes and ${feed.declared()} jobs in ${seconds.toFixed(0)} s (${Math.round(history.polls() / seconds)} polls/s).`,
+    `Loaded ${history.polls()} polls of ${site.fleet.length} nodes and ${feed.declared()} jobs in ` +
+      `${seconds.toFixed(0)} s (${Math.round(history.polls() / seconds)} polls/s).`,
   );
   return history;
 }
@@ -203,7 +206,8 @@ async function live(
   await liveSite.started;
   console.log(`Sign in: ${await service.signInLink()}`);
   console.log(
-    `Live: ${site.fleet.length} agents poll every ${LIVE_POLL_SECONDS} s. In ${STORY_AFTER_MS / 1000} s something that nobody declared starts inside job ${site.rome.job.externalId} on ${site.rome.node.name}. Ctrl-C ends it all.`,
+    `Live: ${site.fleet.length} agents poll every ${LIVE_POLL_SECONDS} s. In ${STORY_AFTER_MS / 1000} s something that nobody ` +
+      `declared starts inside job ${site.rome.job.externalId} on ${site.rome.node.name}. Ctrl-C ends it all.`,
   );
   const story = setTimeout(() => site.rome.divert(site.random, site.pids, Date.now()), STORY_AFTER_MS);
   running.push(async () => clearTimeout(story));

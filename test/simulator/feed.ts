@@ -6,7 +6,7 @@ import { DeclaredJob, Ignored, type ServiceClient } from './service-client.ts';
 import type { Scheduler } from './site-nodes.ts';
 import type { SimJob } from './workload.ts';
 
-export const SOURCE_INSTANCES: Readonly<Record<Scheduler, string>> = { slurm: 'hpc', kubernetes: 'services' };
+const SOURCE_INSTANCES: Readonly<Record<Scheduler, string>> = { slurm: 'hpc', kubernetes: 'services' };
 /** Requests under way at once. */
 const PARALLEL = 8;
 

@@ -11,6 +11,7 @@ import {
   createVirtualClock,
   SIMULATED_PATHS,
   type SimulatedPorts,
+  type Spooled,
   type VirtualClock,
 } from './ports.ts';
 
@@ -36,8 +37,8 @@ export interface History {
   polls(): number;
   /** Up to where it has lived. */
   reachedMs(): number;
-  /** What the agent of the n-th node keeps on its disk, by path below its spool folder. */
-  spooled(index: number): ReadonlyMap<string, Buffer>;
+  /** What the agent of the n-th node keeps on its disk. */
+  spooled(index: number): Spooled;
 }
 
 /** One simulated node with its agent. */
@@ -97,9 +98,20 @@ export function createHistory(options: HistoryOptions): History {
     reachedMs: () => reachedMs,
     spooled: (index) => driven[index]?.ports.spooled() ?? new Map(),
     async advance(toMs) {
+      const stretchEnd = (fromMs: number): number =>
+        Math.min(toMs, (Math.floor(fromMs / HOUR_MS) + 1) * HOUR_MS);
+      const tell = (untilMs: number): Promise<void> => {
+        const telling = options.feed.advance(untilMs);
+        // Awaited a stretch later; until then a failure is nobody's.
+        telling.catch(() => undefined);
+        return telling;
+      };
+      let told = tell(stretchEnd(reachedMs));
       while (reachedMs < toMs) {
-        const untilMs = Math.min(toMs, (Math.floor(reachedMs / HOUR_MS) + 1) * HOUR_MS);
-        await options.feed.advance(untilMs);
+        const untilMs = stretchEnd(reachedMs);
+        await told;
+        // The feeds are one stretch ahead, so that nobody waits for anybody.
+        if (untilMs < toMs) told = tell(stretchEnd(untilMs));
         for (const node of driven) {
           polls += await node.live(reachedMs, untilMs);
           options.onPolls?.(polls);

@@ -5,11 +5,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { createAnswerFolder } from '../fakes/answers.ts';
 import type { Feed } from './feed.ts';
 import type { SimNode } from './model.ts';
-import { renderPasswd } from './ports.ts';
+import { renderPasswd, type Spooled } from './ports.ts';
 import { createProcFolder } from './proc-folder.ts';
 import { createNodeView } from './snapshot.ts';
 
@@ -23,11 +24,11 @@ const STOP_MS = 8000;
 const PROCESS_STATE = 'processes.json';
 const AGENT = fileURLToPath(new URL('../../collector/cli/main.ts', import.meta.url));
 
-export interface LiveNode {
+interface LiveNode {
   readonly node: SimNode;
   readonly token: string;
   /** What the history's agent left on its disk: the live one goes on with its stream. */
-  readonly spooled: ReadonlyMap<string, Buffer>;
+  readonly spooled: Spooled;
 }
 
 export interface LiveOptions {
@@ -101,8 +102,8 @@ function createStation(options: LiveOptions, { node, token, spooled }: LiveNode)
     // The live agent cannot read the inodes of executables that are only rendered: to it they would seem replaced.
     if (path === PROCESS_STATE) continue;
     const target = join(spool, path);
-    mkdirSync(dirname(target), { recursive: true });
-    writeFileSync(target, bytes);
+    mkdirSync(bytes === null ? target : dirname(target), { recursive: true });
+    if (bytes !== null) writeFileSync(target, bytes);
   }
   const answers = createAnswerFolder(join(folder, 'bin'));
   const proc = createProcFolder(join(folder, 'proc'));
@@ -127,12 +128,12 @@ function createStation(options: LiveOptions, { node, token, spooled }: LiveNode)
 
 function startAgent(args: readonly string[], options: LiveOptions, stopped: AbortSignal): ChildProcess {
   const child = spawn(process.execPath, [AGENT, 'run', ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
-  let errors = '';
-  child.stderr?.on('data', (chunk: Buffer) => {
-    errors = (errors + chunk.toString('utf8')).slice(-2000);
-  });
+  if (child.stderr !== null)
+    createInterface(child.stderr).on('line', (line) => {
+      if (!stopped.aborted && / gpuledger-agent info /.test(line) === false) options.complain(line);
+    });
   child.once('exit', (code, signal) => {
-    if (!stopped.aborted) options.complain(`an agent ended (${code ?? signal}): ${errors.trim()}`);
+    if (!stopped.aborted) options.complain(`an agent ended: ${code ?? signal}`);
   });
   return child;
 }

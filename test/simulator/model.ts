@@ -24,7 +24,7 @@ export interface DeviceFault {
 }
 
 /** A stretch in which sensors tell something else than the truth. Absent members stay true. */
-export interface SensorLie {
+interface SensorLie {
   readonly fromMs: number;
   readonly toMs: number | null;
   readonly utilisationPercent?: number;
@@ -93,7 +93,7 @@ export interface SimSocket {
 }
 
 /** The truth about whom a process computes for; nothing renders it. */
-export interface Cover {
+interface Cover {
   readonly job: string;
   readonly toMs: number | null;
 }
@@ -121,7 +121,7 @@ export interface SimProcess {
 }
 
 /** A stretch in which nvidia-smi itself is sick. */
-export interface ToolFault {
+interface ToolFault {
   readonly fromMs: number;
   readonly toMs: number | null;
   readonly kind: 'hang' | 'fail';
@@ -150,7 +150,7 @@ export interface SimNode {
 }
 
 /** USER_HZ: clock ticks per second in /proc/PID/stat. */
-export const TICK_MS = 10;
+const TICK_MS = 10;
 export const HOST_NETWORK = 4_026_531_840;
 
 export const startTicks = (node: SimNode, process: SimProcess): number =>

@@ -22,7 +22,7 @@ const NOT_AVAILABLE = '[N/A]';
 const NEEDS_RESET = '[GPU requires reset]';
 
 /** `2026/07/03 22:11:09.763`, the node's local time; simulated nodes live in UTC. */
-export const csvTimestamp = (atMs: number): string =>
+const csvTimestamp = (atMs: number): string =>
   new Date(atMs).toISOString().slice(0, 23).replaceAll('-', '/').replace('T', ' ');
 
 /** A sensor of a device that needs a reset says so instead. */

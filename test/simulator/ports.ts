@@ -35,14 +35,16 @@ export function createVirtualClock(startMs: number): VirtualClock {
   };
 }
 
+export type Spooled = ReadonlyMap<string, Buffer | null>;
+
 export interface SimulatedPorts extends Ports {
-  /** What the agent has stored, by path below its spool folder. */
-  spooled(): ReadonlyMap<string, Buffer>;
+  /** What the agent has stored, by path below its spool folder; null is a folder. */
+  spooled(): Spooled;
 }
 
 export function createSimulatedPorts(node: SimNode, clock: AgentClock, network: Network): SimulatedPorts {
   const view = createNodeView(node);
-  const memory = new Map<string, Buffer>();
+  const memory = new Map<string, Buffer | null>();
   return {
     clock,
     network,
@@ -80,7 +82,7 @@ function createSimulatedFiles(
   node: SimNode,
   view: NodeView,
   clock: AgentClock,
-  memory: Map<string, Buffer>,
+  memory: Map<string, Buffer | null>,
 ): Files {
   const proc = createProcRenderer();
   const stored = createMemoryFiles(memory);
@@ -129,16 +131,16 @@ function fileError(code: 'ENOENT' | 'EISDIR', path: string): Error {
   return Object.assign(new Error(`${code}: ${path}`), { code });
 }
 
-/** Files and folders that nobody else sees; folders need not be made before something is put in. */
-function createMemoryFiles(files: Map<string, Buffer>): Files {
-  const folders = new Set<string>();
+/** Files (and folders, as null) that nobody else sees; folders need not be made before something is put in. */
+function createMemoryFiles(stored: Map<string, Buffer | null>): Files {
   const get = (path: string): Buffer => {
-    const bytes = files.get(path);
+    const bytes = stored.get(path);
     if (bytes === undefined) throw fileError('ENOENT', path);
+    if (bytes === null) throw fileError('EISDIR', path);
     return bytes;
   };
   const below = (folder: string): string[] =>
-    [...files.keys()].filter((path) => path.startsWith(`${folder}/`));
+    [...stored.keys()].filter((path) => path.startsWith(`${folder}/`));
   return {
     read: (path, maxBytes) => limited(get(path), maxBytes),
     readLink: (path) => {
@@ -146,7 +148,7 @@ function createMemoryFiles(files: Map<string, Buffer>): Files {
     },
     list: (path) => {
       const names = below(path).map((found) => found.slice(path.length + 1).split('/')[0] ?? '');
-      if (names.length === 0 && !folders.has(path)) throw fileError('ENOENT', path);
+      if (names.length === 0 && !stored.has(path)) throw fileError('ENOENT', path);
       return [...new Set(names)];
     },
     identify: (path) => {
@@ -155,23 +157,21 @@ function createMemoryFiles(files: Map<string, Buffer>): Files {
     },
     sizeBytes: (path) => get(path).length,
     makeFolder: (path) => {
-      folders.add(path);
+      if (!stored.has(path)) stored.set(path, null);
     },
     writeDurably: (path, bytes) => {
-      files.set(path, bytes);
+      stored.set(path, bytes);
     },
     rename: (from, to) => {
       for (const path of [from, ...below(from)]) {
-        const bytes = files.get(path);
+        const bytes = stored.get(path);
         if (bytes === undefined) continue;
-        files.delete(path);
-        files.set(to + path.slice(from.length), bytes);
+        stored.delete(path);
+        stored.set(to + path.slice(from.length), bytes);
       }
-      if (folders.delete(from)) folders.add(to);
     },
     remove: (path) => {
-      for (const found of [path, ...below(path)]) files.delete(found);
-      folders.delete(path);
+      for (const found of [path, ...below(path)]) stored.delete(found);
     },
   };
 }

@@ -154,8 +154,10 @@ export function renderPmon(state: NodeState, args: readonly string[]): string {
   for (const { device, fault, tenants } of state.devices) {
     if (fault === 'lost' || (only !== null && !only.includes(String(device.index)))) continue;
     const index = String(device.index).padStart(5);
-    if (tenants.length === 0)
-      text += `${index}          -     -${letters.map((l) => (l === 'u' ? dashes(6) : dashes(2))).join('')}    ${'-'.padEnd(COMMAND_CHARS)}\n`;
+    if (tenants.length === 0) {
+      const nothing = letters.map((letter) => (letter === 'u' ? dashes(6) : dashes(2))).join('');
+      text += `${index}          -     -${nothing}    ${'-'.padEnd(COMMAND_CHARS)}\n`;
+    }
     for (const { process, use, smPercent } of tenants) {
       const values = letters.map((letter) =>
         letter === 'u' ? shares(smPercent) : `${String(use.memoryMiB).padStart(7)}      0`,
@@ -178,14 +180,14 @@ function optionValue(args: readonly string[], option: string): string | undefine
   return at === -1 ? undefined : args[at + 1];
 }
 
-export function renderList(state: NodeState): string {
+function renderList(state: NodeState): string {
   return state.devices
     .filter((device) => !isLost(device))
     .map(({ device }) => `GPU ${device.index}: ${device.model.name} (UUID: ${device.uuid})\n`)
     .join('');
 }
 
-export function renderVersion({ node }: NodeState): string {
+function renderVersion({ node }: NodeState): string {
   const nvml = node.driverVersion.split('.').slice(0, 2).join('.');
   return `NVIDIA-SMI version  : ${node.driverVersion}
 NVML version        : ${nvml}
@@ -194,7 +196,7 @@ CUDA Version        : ${node.cudaVersion}
 `;
 }
 
-export function renderHelp(option: string, fields: readonly { readonly names: readonly string[] }[]): string {
+function renderHelp(option: string, fields: readonly { readonly names: readonly string[] }[]): string {
   const entries = fields.map(
     ({ names }) => `${names.map((name) => `"${name}"`).join(' or ')}\nSee the manual for what it means.\n`,
   );

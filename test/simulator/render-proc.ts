@@ -22,10 +22,17 @@ const NO_LOGIN = 4_294_967_295;
 const FIRST_SOCKET_FD = 3;
 
 export function createProcRenderer(): ProcRenderer {
-  const kept = new WeakMap<SimProcess, Map<string, Buffer>>();
+  const kept = new Map<SimProcess, Map<string, Buffer>>();
+  let generation = -1;
+  const forgetEnded = (state: NodeState): void => {
+    if (state.generation === generation) return;
+    generation = state.generation;
+    for (const process of kept.keys()) if (state.alive.get(process.pid) !== process) kept.delete(process);
+  };
   const tables = new Map<string, Buffer>();
 
   const processFile = (state: NodeState, process: SimProcess, file: string): Buffer | null => {
+    forgetEnded(state);
     const image = latest(process.images, state.atMs);
     const cgroup = latest(process.cgroups, state.atMs).text;
     const ppid = shownParent(state, process);
@@ -109,7 +116,8 @@ function hostFile(state: NodeState, parts: readonly string[]): Buffer | null {
       return Buffer.from(`${seconds.toFixed(2)} ${(seconds * 60).toFixed(2)}\n`);
     case 'stat':
       return Buffer.from(
-        `cpu  3741 0 3078 278225 207 0 52 15 0 0\nintr 0\nctxt 1\nbtime ${Math.floor(node.bootMs / 1000)}\nprocesses 1\nprocs_running 1\nprocs_blocked 0\n`,
+        `cpu  3741 0 3078 278225 207 0 52 15 0 0\nintr 0\nctxt 1\nbtime ${Math.floor(node.bootMs / 1000)}\n` +
+          'processes 1\nprocs_running 1\nprocs_blocked 0\n',
       );
     case 'meminfo':
       return Buffer.from('MemTotal:       2113396644 kB\nMemFree:        1713396644 kB\n');
@@ -132,7 +140,7 @@ function renderProcessFile(
 ): string | null {
   switch (file) {
     case 'stat':
-      return `${process.pid} (${image.comm}) S ${ppid} ${process.pid} ${process.pid} 0 -1 4194560 100 0 0 0 0 0 0 0 20 0 1 0 ${startTicks(node, process)} 3133440 409 18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n`;
+      return renderStat(process, image, ppid, startTicks(node, process));
     case 'status':
       return renderStatus(process, image, ppid);
     case 'cmdline':
@@ -148,6 +156,12 @@ function renderProcessFile(
     default:
       return null;
   }
+}
+
+/** 52 fields; all that a reader of identity needs is true, the rest is what a quiet process has. */
+function renderStat({ pid }: SimProcess, { comm }: Image, ppid: number, ticks: number): string {
+  const before = `${pid} (${comm}) S ${ppid} ${pid} ${pid} 0 -1 4194560 100 0 0 0 0 0 0 0 20 0 1 0`;
+  return `${before} ${ticks} 3133440 409 18446744073709551615 1 1${' 0'.repeat(10)} 17${' 0'.repeat(14)}\n`;
 }
 
 function renderStatus(process: SimProcess, image: Image, ppid: number): string {
@@ -214,17 +228,21 @@ function socketsOf(state: NodeState, namespace: number | null): OwnedSocket[] {
 }
 
 const TCP_STATES = { established: '01', syn_sent: '02', listen: '0A' } as const;
-const TCP_HEADER =
-  '  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode                                                     \n';
+/** The kernel pads every line to this. */
+const TCP_LINE_CHARS = 149;
+const TCP_TAIL = 'st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode';
+const TCP_HEADER = `${`  sl  local_address rem_address   ${TCP_TAIL}`.padEnd(TCP_LINE_CHARS)}\n`;
 const EMPTY_TCP6 = Buffer.from(
-  '  sl  local_address                         remote_address                        st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n',
+  `  sl  ${'local_address'.padEnd(38)}${'remote_address'.padEnd(39)}${TCP_TAIL}\n`,
 );
 
 /** As the kernel prints /proc/net/tcp on a little-endian machine: address bytes reversed, port in order, hexadecimal. */
 function renderTcp(sockets: readonly OwnedSocket[]): string {
   const rows = sockets.map(({ socket, uid }, index) => {
-    const columns = `${String(index).padStart(4)}: ${hexEnd(socket.local)} ${hexEnd(socket.remote)} ${TCP_STATES[socket.state]} 00000000:00000000 00:00000000 00000000 ${String(uid).padStart(5)}        0 ${socket.inode} 1 0000000000000000 100 0 0 10 0`;
-    return `${columns.padEnd(149)}\n`;
+    const ends = `${hexEnd(socket.local)} ${hexEnd(socket.remote)} ${TCP_STATES[socket.state]}`;
+    const counters = `00000000:00000000 00:00000000 00000000 ${String(uid).padStart(5)}        0`;
+    const columns = `${String(index).padStart(4)}: ${ends} ${counters} ${socket.inode} 1 0000000000000000 100 0 0 10 0`;
+    return `${columns.padEnd(TCP_LINE_CHARS)}\n`;
   });
   return TCP_HEADER + rows.join('');
 }

@@ -4,9 +4,8 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { pino } from 'pino';
 import { z } from 'zod';
-import { createApp } from '../../api/app.ts';
+import { createApp, createLog } from '../../api/app.ts';
 import { systemClock } from '../../api/clock.ts';
 import { ROLES } from '../../api/contract/primitives.ts';
 
@@ -19,7 +18,7 @@ const TokenWish = z.object({
   role: z.enum(ROLES),
   node: z.string().nullable(),
 });
-export type TokenWish = z.infer<typeof TokenWish>;
+type TokenWish = z.infer<typeof TokenWish>;
 const Order = z.discriminatedUnion('order', [
   z.object({
     order: z.literal('start'),
@@ -125,7 +124,7 @@ async function serve(): Promise<void> {
     tokens,
   }: Extract<Order, { order: 'start' }>): Promise<void> => {
     const clock = systemClock;
-    const log = pino({ level: 'warn' }, pino.destination(2));
+    const log = createLog('warn');
     app = await createApp({ ...{ dataFolder, cluster, port, clock, log }, host: '127.0.0.1', demo: true });
     const { url } = await app.start();
     const made: Record<string, string> = {};
@@ -140,12 +139,19 @@ async function serve(): Promise<void> {
   };
   process.on('message', (message) => {
     obey(Order.parse(message)).catch((error: unknown) => {
-      report({ report: 'failed', message: error instanceof Error ? error.message : String(error) });
+      report({ report: 'failed', message: messageOf(error) });
     });
   });
   // A signal from the terminal reaches the parent too, which stops the agents first and then says so.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined);
   process.on('disconnect', () => void stop());
+}
+
+function messageOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return 'code' in error && error.code === 'EADDRINUSE'
+    ? 'the port is taken. Stop what uses it, or choose another with --port (0: any free one)'
+    : error.message;
 }
 
 if (process.argv[1] === THIS_FILE && process.argv[2] === 'serve') await serve();

@@ -52,7 +52,6 @@ export interface SiteNode extends SimNode {
   readonly scheduler: Scheduler;
 }
 
-export const DEVICES_PER_NODE = 8;
 const DAY_MS = 86_400_000;
 const BUSES = ['19', '3B', '4C', '5D', '9B', 'BB', 'CB', 'DB'];
 
@@ -149,7 +148,7 @@ function inodeOf(path: string): number {
   return 100_000 + (hash % 90_000_000);
 }
 
-export const CONTAINERD_PID = 1480;
+const CONTAINERD_PID = 1480;
 export const SSHD_PID = 1105;
 
 function daemons(scheduler: Scheduler, bootMs: number): SimProcess[] {

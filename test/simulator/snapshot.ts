@@ -40,7 +40,7 @@ const DRIVER_MIB = 4;
 /** Noise changes once a second. */
 const NOISE_MS = 1000;
 
-export function smAt(load: Load, sinceMs: number, atMs: number): number {
+function smAt(load: Load, sinceMs: number, atMs: number): number {
   let period = 0;
   for (const phase of load.phases) period += phase.lengthMs;
   if (period === 0) return 0;

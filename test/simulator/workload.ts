@@ -6,7 +6,7 @@ import type { Shape } from './load-shapes.ts';
 import type { Random } from './random.ts';
 import { PEOPLE, type Scheduler, type SiteNode, type SitePerson } from './site-nodes.ts';
 
-export interface Placement {
+interface Placement {
   readonly node: SiteNode;
   /** Ascending device indices. */
   readonly devices: readonly number[];
