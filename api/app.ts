@@ -3,7 +3,6 @@ import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Logger, pino } from 'pino';
-import manifest from '../package.json' with { type: 'json' };
 import { type Clock, systemClock } from './clock.ts';
 import { DATABASE_NAME, DEFAULT_CLUSTER, isLoopback } from './config.ts';
 import type { Route } from './http/route.ts';
@@ -23,6 +22,7 @@ import { openSqlite } from './store/sqlite/open.ts';
 import { openQuestions } from './store/sqlite/queries/open.ts';
 import { openPeople } from './store/sqlite/queries/people.ts';
 import type { Store } from './store/store.ts';
+import { VERSION } from './version.ts';
 
 const PAGES_FOLDER = fileURLToPath(new URL('../web/dist/', import.meta.url));
 /** Requests that are under way when the service stops may take this long to finish. */
@@ -113,7 +113,7 @@ export async function createApp(options: AppOptions): Promise<App> {
   const background = [attribution, createSilence(store, clock, live, log), createSealer(store, clock, log)];
   const http = createHttp({
     services,
-    installation: { cluster, version: manifest.version, demo: options.demo ?? false },
+    installation: { cluster, version: VERSION, demo: options.demo ?? false },
     log,
     pagesFolder: options.pagesFolder ?? PAGES_FOLDER,
     loopback: isLoopback(options.host),

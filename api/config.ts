@@ -7,7 +7,7 @@ export const DEFAULT_DATA_FOLDER = './data';
 export const DEFAULT_CLUSTER = 'main';
 /** The database's file in a data folder. */
 export const DATABASE_NAME = 'gpuledger.sqlite';
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
 
 /** Settings of `start` and `serve`. A flag wins over its variable. */
 export const ServiceConfig = z.object({

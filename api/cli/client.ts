@@ -11,13 +11,13 @@ import { CliError, EXIT } from './exit.ts';
 export const CLI_TOKEN_NAME = 'cli-token';
 const TIMEOUT_MS = 30_000;
 
-export const ClientOptions = z.object({
+const ClientOptions = z.object({
   url: z.string().optional(),
   token: z.string().optional(),
   tokenFile: z.string().optional(),
   data: z.string().optional(),
 });
-export type ClientOptions = z.infer<typeof ClientOptions>;
+type ClientOptions = z.infer<typeof ClientOptions>;
 
 /** Adds the flags that every command of this kind has. */
 export const withClient = (command: Command): Command =>

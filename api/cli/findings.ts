@@ -74,9 +74,9 @@ function treeLines(finding: FindingDetail): string[] {
   const walk = (parent: string | null, depth: number): void => {
     for (const process of children.get(parent) ?? []) {
       const mark = process.role === 'source' ? ' ←' : '';
-      lines.push(
-        `${'  '.repeat(depth)}${process.pid} ${process.executable?.path ?? `[${process.comm}]`} (${process.user ?? process.uid ?? 'unknown account'})${mark}`,
-      );
+      const program = process.executable?.path ?? `[${process.comm}]`;
+      const account = process.user ?? process.uid ?? 'unknown account';
+      lines.push(`${'  '.repeat(depth)}${process.pid} ${program} (${account})${mark}`);
       walk(process.id, depth + 1);
     }
   };
@@ -110,10 +110,10 @@ async function show(id: string, flags: Flags): Promise<void> {
   section('What would change this', story.wouldChange);
   section(
     'Already charged',
-    finding.cost.charged.map(
-      (each) =>
-        `${each.account}, job ${each.job.externalId}: ${hours(each.ms)} GPU-hours${each.amount ? `, ${each.amount.amount} ${each.amount.currency}` : ''}`,
-    ),
+    finding.cost.charged.map(({ account, job, ms, amount }) => {
+      const money = amount === null ? '' : `, ${amount.amount} ${amount.currency}`;
+      return `${account}, job ${job.externalId}: ${hours(ms)} GPU-hours${money}`;
+    }),
   );
 }
 

@@ -100,7 +100,7 @@ export function fleetCommand(): Command {
       'after',
       `
 A CSV has the columns node, from, uuid, model and if wanted group, mode, to, index: one device a line.
-Nodes that never enrolled show as not measured from their date on.
+From its date on, a node that never enrolled is shown, not measured.
 
 Examples:
   gpuledger fleet import fleet.csv --dry-run

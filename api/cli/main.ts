@@ -1,6 +1,6 @@
 /** `gpuledger`: the program. One file per sub-command. */
 import { Command, CommanderError } from 'commander';
-import manifest from '../../package.json' with { type: 'json' };
+import { VERSION } from '../version.ts';
 import { EXIT, EXIT_HELP, explain } from './exit.ts';
 import { findingsCommand } from './findings.ts';
 import { fleetCommand } from './fleet.ts';
@@ -24,7 +24,7 @@ function throwUsage(command: Command): Command {
 
 const program = new Command('gpuledger')
   .description('Every GPU-second of a fleet, in exactly one place of one ledger.')
-  .version(manifest.version)
+  .version(VERSION)
   .enablePositionalOptions()
   .addCommand(startCommand())
   .addCommand(serveCommand())

@@ -62,7 +62,7 @@ export function ratesCommand(): Command {
     .addHelpText(
       'after',
       `
-A card replaces the one before as a whole; "default" is for models that it does not name.
+A card replaces the whole one before it; "default" is for models that it does not name.
 
 Example:
   gpuledger rates set --currency EUR --from 2026-10-01 default=1.20 "NVIDIA H100 80GB HBM3=2.50"

@@ -9,7 +9,7 @@ export const SESSION_COOKIE = 'gpuledger_session';
 const COOKIE_HEADER_MAX = 8192;
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-export interface Authenticated {
+interface Authenticated {
   readonly caller: Caller;
   /** Stands for the token or session in counters; not a secret. */
   readonly key: string;

@@ -41,7 +41,7 @@ function createGauges(registers: [Registry]) {
       'source',
       'instance',
     ]),
-    dirty: gauge('dirty_node_hours', 'Node-hours that wait to be attributed.'),
+    dirty: gauge('attribution_backlog', 'Node-hours that wait to be attributed.'),
     completeTo: gauge(
       'complete_to_timestamp_seconds',
       'Every node is booked up to here; absent before the first.',

@@ -106,7 +106,7 @@ function expected(error: unknown): HttpProblem | null {
   return null;
 }
 
-export function sendProblem(response: Response, problem: HttpProblem): void {
+function sendProblem(response: Response, problem: HttpProblem): void {
   const { status, title } = PROBLEMS[problem.code];
   const body: Problem = {
     type: `/docs/problems#${problem.code}`,

@@ -5,7 +5,7 @@ import type { Caller } from '../domain/caller.ts';
 import type { Permission } from './access.ts';
 import { HttpProblem, invalidInput } from './problem.ts';
 
-export type Method = 'get' | 'post' | 'put' | 'patch' | 'delete';
+type Method = 'get' | 'post' | 'put' | 'patch' | 'delete';
 
 /** What a handler is given: input that its schemas have passed. */
 interface Call<P, Q, B> {

@@ -8,7 +8,7 @@ import type { Statement } from '../contract/finance.ts';
 import type { Sums } from '../contract/ledger.ts';
 
 const FORMULA = /^[=+\-@\t\r]/;
-export const inertCell = (text: string): string => (FORMULA.test(text) ? `'${text}` : text);
+const inertCell = (text: string): string => (FORMULA.test(text) ? `'${text}` : text);
 
 const SUM_COLUMNS = [
   'capacityMs',

@@ -4,7 +4,7 @@ import type { Caller } from '../domain/caller.ts';
 import type { Identity, PeopleStore } from '../store/people.ts';
 import { hashSecret, newSecret } from './tokens.ts';
 
-export const SIGN_IN_CODE_LIFE_MS = 15 * 60_000;
+const SIGN_IN_CODE_LIFE_MS = 15 * 60_000;
 export const SESSION_LIFE_MS = 7 * 24 * 3_600_000;
 const SECRET = /^[A-Za-z0-9_-]{43}$/;
 const ID_CHARS = 16;

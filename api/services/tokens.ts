@@ -17,7 +17,7 @@ export const hashSecret = (secret: string): string =>
   createHash('sha256').update(secret, 'utf8').digest('hex');
 export const newSecret = (): string => randomBytes(SECRET_BYTES).toString('base64url');
 
-export interface NewToken {
+interface NewToken {
   readonly name: string;
   readonly role: Role;
   readonly node: string | null;
@@ -25,7 +25,7 @@ export interface NewToken {
 }
 
 /** A token as lists show it. */
-export type TokenView = Omit<TokenRow, 'hash'>;
+type TokenView = Omit<TokenRow, 'hash'>;
 
 export interface Tokens {
   /** `text` is the whole token; it cannot be had again. Throws `invalid` where role, node and accounts do not fit. */

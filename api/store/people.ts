@@ -21,7 +21,7 @@ export interface Identity {
   readonly role: Role;
 }
 
-export interface ExpiringIdentity extends Identity {
+interface ExpiringIdentity extends Identity {
   readonly hash: string;
   readonly createdAtMs: number;
   readonly expiresAtMs: number;

@@ -5,6 +5,7 @@
 
 import type { Sums } from '../contract/ledger.ts';
 import type { Role } from '../contract/primitives.ts';
+import type { FindingFacts, FindingRow, FindingsQuestion } from './finding-questions.ts';
 
 export type LedgerGroup = 'account' | 'user' | 'job' | 'node' | 'model' | 'device' | 'hour' | 'day';
 
@@ -57,153 +58,10 @@ export interface LedgerFactsRow extends Sums {
   /** One value for each group: names and ids; hours and days as milliseconds; null account, user, job: nobody. */
   readonly group: readonly (string | number | null)[];
 }
-export interface LedgerFacts {
+interface LedgerFacts {
   readonly progress: ProgressFacts;
   /** One more than `maxRows` where there would be more. */
   readonly rows: readonly LedgerFactsRow[];
-}
-
-/** Active or allocated time at one rate. */
-export interface PricedMs {
-  readonly ms: number;
-  /** Millionths of the currency unit for a GPU-hour; null where no rate is set. */
-  readonly rateMicros: string | null;
-  readonly currency: string | null;
-}
-
-export interface JobRefRow {
-  readonly id: string;
-  readonly source: string;
-  readonly externalId: string;
-  readonly name: string;
-  readonly account: string;
-  readonly user: string | null;
-}
-
-export interface FindingRow {
-  /** Internal number: the tie-breaker of every order. */
-  readonly finding: number;
-  readonly id: string;
-  readonly kind: 'compute' | 'network' | 'integrity' | 'agent';
-  readonly severity: 'notice' | 'warn' | 'critical';
-  readonly strength: 'proof' | 'suspicion' | 'unobserved';
-  readonly state: 'provisional' | 'settled';
-  readonly running: boolean;
-  readonly mode: 'observe' | 'shadow' | 'live';
-  readonly cluster: string;
-  readonly node: string;
-  readonly reason: string;
-  readonly evidence: string | null;
-  readonly source: {
-    readonly process: string | null;
-    readonly pid: number | null;
-    readonly comm: string | null;
-    readonly executable: string | null;
-    readonly user: string | null;
-  };
-  readonly insideJob: JobRefRow | null;
-  readonly activeMs: number;
-  readonly residentMs: number;
-  readonly provisionalMs: number;
-  readonly firstSeenMs: number;
-  readonly lastSeenMs: number;
-  readonly recordedAtMs: number;
-  readonly reasons: readonly string[];
-  readonly devices: readonly {
-    readonly uuid: string;
-    readonly index: number | null;
-    readonly model: string | null;
-  }[];
-  readonly priced: readonly PricedMs[];
-  /** What the list was ordered by: text, number. */
-  readonly sortKey: number;
-}
-
-export interface FindingsQuestion extends Scope {
-  readonly fromMs: number | null;
-  readonly toMs: number | null;
-  readonly kind: string | null;
-  readonly reason: string | null;
-  readonly state: string | null;
-  readonly running: boolean | null;
-  readonly mode: string | null;
-  readonly node: string | null;
-  readonly search: string | null;
-  readonly sort: 'lastSeen' | 'firstSeen' | 'activeMs' | 'residentMs' | 'value' | 'severity';
-  readonly descending: boolean;
-  readonly after: { readonly sortKey: number; readonly finding: number } | null;
-  readonly limit: number;
-}
-
-export interface ProcessRow {
-  readonly id: string;
-  readonly bootId: string;
-  readonly pid: number;
-  readonly startTicks: number | null;
-  readonly startedMs: number | null;
-  readonly exitedMs: number | null;
-  readonly parentId: string | null;
-  readonly user: string | null;
-  readonly uid: number | null;
-  readonly comm: string;
-  readonly executablePath: string | null;
-  readonly executableDevice: string | null;
-  readonly executableInode: string | null;
-  readonly executableDeleted: boolean;
-  readonly commandLine: string | null;
-  readonly commandLineCut: boolean;
-  readonly cgroup: string;
-  readonly boundary: string | null;
-  readonly role: 'source' | 'ancestor' | 'sibling' | 'declared';
-  readonly claims: readonly { readonly name: string; readonly value: string }[];
-  readonly unreadable: readonly string[];
-  /** What it did on each device, over all hours. */
-  readonly time: readonly {
-    readonly device: string;
-    readonly activeMs: number;
-    readonly residentMs: number;
-  }[];
-}
-
-export interface ConnectionRow {
-  readonly process: string;
-  readonly pid: number | null;
-  readonly comm: string | null;
-  readonly kind: 'established' | 'attempt' | 'listening';
-  readonly peerClass: 'loopback' | 'internal' | 'external';
-  readonly localPort: number;
-  readonly peers: number;
-  /** `address:port`, one a line; null where retention erased them. */
-  readonly examples: string | null;
-  readonly firstMs: number;
-  readonly lastMs: number;
-}
-
-/** Time of a finding on devices that a job held, at one rate. */
-export interface ChargedRow extends JobRefRow, PricedMs {}
-
-export interface FindingHistoryRow {
-  readonly atMs: number;
-  readonly text: string;
-}
-
-export interface FindingHourRow {
-  readonly hourMs: number;
-  /** Internal number, as the batch store takes it. */
-  readonly node: number;
-  readonly device: string;
-  readonly index: number | null;
-  readonly firstMs: number;
-  readonly lastMs: number;
-}
-
-export interface FindingFacts {
-  readonly row: FindingRow;
-  readonly processes: readonly ProcessRow[];
-  readonly connections: readonly ConnectionRow[];
-  readonly charged: readonly ChargedRow[];
-  readonly history: readonly FindingHistoryRow[];
-  readonly hours: readonly FindingHourRow[];
 }
 
 export interface JobsQuestion extends Scope {
@@ -361,7 +219,7 @@ export interface ChargeRow extends Sums {
   readonly rateMicros: string | null;
   readonly currency: string | null;
 }
-export interface StatementQuestionFacts {
+interface StatementQuestionFacts {
   readonly progress: ProgressFacts;
   readonly charges: readonly ChargeRow[];
   readonly capacityMs: number;
@@ -375,7 +233,7 @@ export interface UnaccountedFacts {
   readonly currency: string | null;
 }
 
-export interface OverviewQuestion {
+interface OverviewQuestion {
   readonly fromMs: number;
   readonly toMs: number;
   readonly series: 'hour' | 'day';
@@ -408,7 +266,7 @@ export interface FindingCountRow {
   readonly count: number;
   readonly activeMs: number;
 }
-export interface MetricsFacts {
+interface MetricsFacts {
   readonly progress: ProgressFacts;
   readonly month: readonly LedgerFactsRow[];
   readonly findings: readonly FindingCountRow[];

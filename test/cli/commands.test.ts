@@ -199,6 +199,11 @@ describe('serve', () => {
 });
 
 describe('usage', () => {
+  test('the version is that of the package', async () => {
+    const manifest = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+    expect(await run(['--version'])).toMatchObject({ code: 0, stdout: `${manifest.version}\n` });
+  });
+
   test('every command has help with an example', async () => {
     const commands = [
       'start',

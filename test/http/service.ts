@@ -22,7 +22,7 @@ export interface Service {
   stop(): Promise<void>;
 }
 
-export interface Ask {
+interface Ask {
   readonly token?: string;
   readonly body?: unknown;
   /** A body that is sent as it is. */

@@ -49,7 +49,7 @@ export function fleetRoutes({ declarations, queries }: Services): Route[] {
       tag: 'Fleet',
       summary: 'Import a fleet list',
       description:
-        'Capacity opens at the stated times, so that nodes which never enrolled show as not measured. `dryRun` only says what would change.',
+        'Capacity opens at the stated times: a node that never enrolled is shown, not measured. `dryRun` only says what would change.',
       access: 'fleet:write',
       bodyLimitBytes: BODY_LIMIT_BYTES,
       params: NO_PARAMS,

@@ -6,7 +6,7 @@ import type { NodeProgress, ProgressFacts, SourceRow } from '../../store/questio
 
 const LAGGING_NODES_MAX = 100;
 /** A scheduler's record that is further behind than this lags. */
-export const SOURCE_LAG_MS = 15 * 60_000;
+const SOURCE_LAG_MS = 15 * 60_000;
 
 export const toTime = (ms: number): string => new Date(ms).toISOString();
 export const toTimeOrNull = (ms: number | null): string | null => (ms === null ? null : toTime(ms));
@@ -16,7 +16,7 @@ export const isSilent = (node: Pick<NodeProgress, 'completeToMs' | 'silentToMs'>
   node.completeToMs !== null && node.silentToMs !== null && node.silentToMs > node.completeToMs;
 
 /** The end of what is booked of a node; null: nothing is. */
-export function bookedToMs(
+function bookedToMs(
   node: Pick<NodeProgress, 'completeToMs' | 'silentToMs' | 'waitingFromMs'>,
 ): number | null {
   if (node.completeToMs === null && node.silentToMs === null) return null;

@@ -3,14 +3,8 @@ import { HOUR_MS } from '../../contract/batch.ts';
 import type { FindingDetail, ProcessView } from '../../contract/findings.ts';
 import type { Caller } from '../../domain/caller.ts';
 import type { ProcessId } from '../../domain/cell.ts';
-import {
-  type ChargedRow,
-  type ConnectionRow,
-  type FindingFacts,
-  type ProcessRow,
-  type Questions,
-  scopeOf,
-} from '../../store/questions.ts';
+import type { ChargedRow, ConnectionRow, FindingFacts, ProcessRow } from '../../store/finding-questions.ts';
+import { type Questions, scopeOf } from '../../store/questions.ts';
 import { ServiceError } from '../errors.ts';
 import { toTime, toTimeOrNull } from './completeness.ts';
 import { toFinding } from './findings.ts';

@@ -2,7 +2,8 @@
 import { z } from 'zod';
 import type { Finding, FindingList, FindingsQuery } from '../../contract/findings.ts';
 import type { Caller } from '../../domain/caller.ts';
-import { type FindingRow, type Questions, scopeOf } from '../../store/questions.ts';
+import type { FindingRow } from '../../store/finding-questions.ts';
+import { type Questions, scopeOf } from '../../store/questions.ts';
 import { toTime } from './completeness.ts';
 import { cutPage, decodeCursor, searchText } from './page.ts';
 import { moneyOf } from './value.ts';

@@ -2,13 +2,8 @@
 import { z } from 'zod';
 import type { JobDetail, JobList, JobOut, JobRow, JobsQuery } from '../../contract/jobs.ts';
 import type { Caller } from '../../domain/caller.ts';
-import {
-  type JobFacts,
-  type JobVersionRow,
-  type Questions,
-  type JobRow as Row,
-  scopeOf,
-} from '../../store/questions.ts';
+import type * as Stored from '../../store/questions.ts';
+import { type JobFacts, type JobVersionRow, type Questions, scopeOf } from '../../store/questions.ts';
 import { ServiceError } from '../errors.ts';
 import { toTime, toTimeOrNull } from './completeness.ts';
 import { sumsOf } from './ledger.ts';
@@ -18,7 +13,7 @@ const SHARE_UNITS = 1000;
 const NO_USE = { allocatedMs: 0, usedMs: 0, heldMs: 0, unaccountedInsideMs: 0, unobservedInsideMs: 0 };
 const Position = z.tuple([z.int(), z.int()]);
 
-export function toJob(row: JobVersionRow): JobOut {
+function toJob(row: JobVersionRow): JobOut {
   const { id, source, externalId, name, account, user, cluster, sourceInstance, incarnation, uid } = row;
   return {
     ...{ id, source, externalId, name, account, user, cluster, sourceInstance, incarnation, uid },
@@ -43,7 +38,7 @@ export function toJob(row: JobVersionRow): JobOut {
   };
 }
 
-function toJobRow(row: Row): JobRow {
+function toJobRow(row: Stored.JobRow): JobRow {
   const { allocatedMs, usedMs, heldMs, unaccountedInsideMs, unobservedInsideMs } = row.use ?? NO_USE;
   return {
     ...toJob(row),

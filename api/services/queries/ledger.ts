@@ -7,7 +7,7 @@ import { ServiceError } from '../errors.ts';
 import { completeness, toTime } from './completeness.ts';
 import { hourRange } from './range.ts';
 
-export const LEDGER_ROWS_MAX = 20_000;
+const LEDGER_ROWS_MAX = 20_000;
 
 /** Both axes, as they were asserted when the cells were written; a difference is a fault of ours and must not be served. */
 export function assertBalanced(sums: Sums): void {
@@ -25,7 +25,7 @@ function groupValue(group: LedgerGroup, value: string | number | null): string |
   return group === 'hour' || group === 'day' ? toTime(value) : String(value);
 }
 
-export function toLedgerRow(groups: readonly LedgerGroup[], row: LedgerFactsRow): LedgerRow {
+function toLedgerRow(groups: readonly LedgerGroup[], row: LedgerFactsRow): LedgerRow {
   const sums = sumsOf(row);
   assertBalanced(sums);
   return {

@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import { ServiceError } from '../errors.ts';
 
-export const encodeCursor = (position: readonly (string | number)[]): string =>
+const encodeCursor = (position: readonly (string | number)[]): string =>
   Buffer.from(JSON.stringify(position), 'utf8').toString('base64url');
 
 function decoded(cursor: string): unknown {

@@ -7,7 +7,7 @@ import { DEFAULT_POLICY } from '../../domain/policy.ts';
 import { lineageOf } from '../../domain/process.ts';
 import { type Story, tellStory } from '../../domain/story.ts';
 import { createJudge } from '../../domain/verdict.ts';
-import type { FindingFacts } from '../../store/questions.ts';
+import type { FindingFacts } from '../../store/finding-questions.ts';
 import type { HourRecord } from './hours.ts';
 
 /** What to say of polls where no batch of the time is left to ask. */

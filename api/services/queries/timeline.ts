@@ -37,7 +37,7 @@ export interface Roles {
 }
 
 /** The shortest readable step with which a stretch fits into 300 points. */
-export function stepFor(lengthMs: number): number {
+function stepFor(lengthMs: number): number {
   return STEPS_MS.find((step) => lengthMs / step <= POINTS_MAX) ?? STEPS_MS[STEPS_MS.length - 1] ?? 600_000;
 }
 

@@ -9,7 +9,7 @@ import {
   roundToMinor,
   ZERO,
 } from '../../domain/money.ts';
-import type { PricedMs } from '../../store/questions.ts';
+import type { PricedMs } from '../../store/finding-questions.ts';
 
 const RATE_SCALE = 6;
 

@@ -5,7 +5,7 @@ import type {
   FindingHistoryRow,
   FindingHourRow,
   ProcessRow,
-} from '../../questions.ts';
+} from '../../finding-questions.ts';
 import { cardAt, rateOn } from './finding-rows.ts';
 import { listParameter, type Reader } from './reader.ts';
 

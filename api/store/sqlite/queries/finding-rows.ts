@@ -1,5 +1,5 @@
 /** Findings as lists show them: filters, orders, pages, and the time of each at its rates. */
-import type { FindingRow, FindingsQuestion, JobRefRow, PricedMs } from '../../questions.ts';
+import type { FindingRow, FindingsQuestion, JobRefRow, PricedMs } from '../../finding-questions.ts';
 import { likePart, listParameter, type Question, type Reader } from './reader.ts';
 
 /** A finding is still running when its node's newest report, at most this much before its end, shows it. */

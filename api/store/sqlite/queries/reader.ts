@@ -1,7 +1,7 @@
 /** A read-only connection for the questions of pages and reports: whole statements, named parameters, snapshots. */
 import type Database from 'better-sqlite3';
 
-export type Parameters = Readonly<Record<string, string | number | null>>;
+type Parameters = Readonly<Record<string, string | number | null>>;
 
 /** A statement that is compiled once. `Row` is what its columns are called and hold; the schema is STRICT. */
 export interface Question<Row> {
