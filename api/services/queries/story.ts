@@ -1,8 +1,10 @@
 /** What the domain needs to tell a finding's story, from what the store knows. */
 import { EVIDENCE, REASONS } from '../../domain/bucket.ts';
 import type { ObservedProcess, ProcessId } from '../../domain/cell.ts';
+import type { Ties } from '../../domain/evidence.ts';
 import type { FindingSummary } from '../../domain/finding.ts';
 import { lengthMs } from '../../domain/interval.ts';
+import type { Job } from '../../domain/job.ts';
 import { DEFAULT_POLICY } from '../../domain/policy.ts';
 import { lineageOf } from '../../domain/process.ts';
 import { type Story, tellStory } from '../../domain/story.ts';
@@ -64,17 +66,29 @@ function unobservedMs(facts: FindingFacts, hours: readonly HourRecord[]): number
   return sum;
 }
 
+/** Jobs that held a device of the node in this time, or that something of the process names; no others are in question. */
+function jobsInQuestion(facts: FindingFacts, hours: readonly HourRecord[], ties: Ties | null): Job[] {
+  const { firstSeenMs, lastSeenMs } = facts.row;
+  const ids = new Set(ties?.ties.flatMap((tie) => tie.jobs.map((job) => job.id)) ?? []);
+  for (const hour of hours)
+    for (const holding of hour.holdings)
+      if (holding.fromMs < lastSeenMs && holding.toMs > firstSeenMs) ids.add(holding.job);
+  const known = new Map(hours.flatMap((hour) => [...hour.facts.jobs]));
+  return [...known.values()].filter((job) => ids.has(job.id));
+}
+
 export function storyOf(facts: FindingFacts, hours: readonly HourRecord[]): Story {
   const source = findSource(facts, hours);
   const newest = source?.hour ?? hours.at(-1) ?? null;
+  const ties = source ? createJudge(source.hour.facts).tiesOf(source.process.id) : null;
   const { row } = facts;
   return tellStory({
     summary: summaryOf(facts, source?.process.id ?? null),
     node: row.node,
     devices: row.devices.map((device) => (device.index === null ? device.uuid : `GPU ${device.index}`)),
     lineage: source ? [...lineageOf(source.process, source.hour.facts.processes)] : [],
-    ties: source ? createJudge(source.hour.facts).tiesOf(source.process.id) : null,
-    jobs: newest ? [...newest.facts.jobs.values()] : [],
+    ties,
+    jobs: jobsInQuestion(facts, hours, ties),
     holdings: hours.flatMap((hour) => hour.holdings),
     deviceUuids: row.devices.map((device) => device.uuid),
     sources: newest?.facts.sources ?? [],
