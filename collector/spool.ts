@@ -152,8 +152,9 @@ class FileSpool implements Spool {
     if (this.#bytes + bytes.length > this.#options.maxBytes)
       return { ok: false, full: true, detail: `the spool is full: ${this.#bytes} bytes wait to be sent` };
     try {
+      // Each time: an agent runs for years beside other people's clean-ups, which may take an empty folder away.
+      this.#files.makeFolder(join(this.#options.folder, this.#head.stream));
       if (!this.#begun) {
-        this.#files.makeFolder(join(this.#options.folder, this.#head.stream));
         writeHead(this.#files, this.#headPath(), this.#head, this.#lastToMs, null);
         this.#begun = true;
       }

@@ -56,6 +56,17 @@ describe('the spool', () => {
     expect(all(again)[0]?.body.previousHash).toBe(head.lastHash);
   });
 
+  it('goes on when somebody has cleaned the empty folder of its stream away', () => {
+    const spool = open(folder.path);
+    fill(spool, 1, 1);
+    spool.remove([1]);
+    rmSync(join(folder.path, spool.head().stream), { recursive: true });
+    fill(spool, 2, 2);
+    const again = open(folder.path);
+    rmSync(join(folder.path, again.head().stream), { recursive: true });
+    fill(open(folder.path), 3, 3);
+  });
+
   it('gives as many of the oldest as asked for, and at least one', () => {
     const spool = open(folder.path);
     fill(spool, 1, 5);
