@@ -11,7 +11,7 @@ export interface Ports {
   readonly network: Network;
 }
 
-export interface ExecuteOptions {
+interface ExecuteOptions {
   readonly timeoutMs: number;
   readonly maxOutputBytes: number;
 }

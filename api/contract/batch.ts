@@ -118,7 +118,7 @@ export interface ProcessFact {
 }
 
 /** One process on one device. `type` is nvidia-smi's letter code (C, G, C+G, M+C, …), "?" where unknown. */
-export interface Tenant {
+interface Tenant {
   process: string;
   type: string;
   memoryBytes: number | null;

@@ -27,11 +27,11 @@ export const RateCards = z
   .meta({ id: 'RateCards' });
 export type RateCards = z.infer<typeof RateCards>;
 
-export const Period = z.string().regex(/^\d{4}-(0[1-9]|1[0-2])$/, 'must be a month such as 2026-10');
+const Period = z.string().regex(/^\d{4}-(0[1-9]|1[0-2])$/, 'must be a month such as 2026-10');
 export const StatementQuery = z.object({ period: Period, format: z.enum(['json', 'csv']).default('json') });
 
 /** One account of a month. Charges are the allocated time at the rates; the buckets say what happened in it. */
-export const StatementLine = z
+const StatementLine = z
   .object({
     account: z.string(),
     model: z.string(),

@@ -90,14 +90,7 @@ export const Finding = z
   .meta({ id: 'Finding' });
 export type Finding = z.infer<typeof Finding>;
 
-export const FINDING_SORTS = [
-  'lastSeen',
-  'firstSeen',
-  'activeMs',
-  'residentMs',
-  'value',
-  'severity',
-] as const;
+const FINDING_SORTS = ['lastSeen', 'firstSeen', 'activeMs', 'residentMs', 'value', 'severity'] as const;
 export const FindingsQuery = PageQuery.extend({
   from: Time.optional().meta({ description: 'Last seen at or after' }),
   to: Time.optional().meta({ description: 'First seen before' }),

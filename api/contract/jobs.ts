@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { Sums } from './ledger.ts';
 import { Ms, Name, PageQuery, Time } from './primitives.ts';
 
-export const AllocationIn = z
+const AllocationIn = z
   .strictObject({
     node: Name,
     devices: z.array(Name).min(1).max(64).optional().meta({ description: 'Device UUIDs' }),
@@ -24,7 +24,7 @@ export const AllocationIn = z
   .refine((a) => !(a.devices && a.count), { path: ['count'], message: 'give devices or count, not both' })
   .meta({ id: 'AllocationInput' });
 
-export const RootIn = z.strictObject({
+const RootIn = z.strictObject({
   node: Name,
   bootId: z.uuid(),
   pid: z
@@ -53,7 +53,8 @@ const declaration = {
     .optional()
     .meta({
       description:
-        'Kernel boundaries such as slurm:8101, kubernetes:<pod uid>, docker:<container id>, systemd:<unit path>. Default: <source>:<externalId> for slurm, kubernetes and docker',
+        'Kernel boundaries such as slurm:8101, kubernetes:<pod uid>, docker:<container id>, systemd:<unit path>. ' +
+        'Default: <source>:<externalId> for slurm, kubernetes and docker',
     }),
   executables: z
     .array(z.string().min(1).max(4096))
@@ -137,7 +138,7 @@ export const JobOut = JobRef.extend({
 }).meta({ id: 'Job' });
 export type JobOut = z.infer<typeof JobOut>;
 
-export const JobUse = z.object({
+const JobUse = z.object({
   allocatedMs: Ms,
   usedMs: Ms,
   heldMs: Ms,

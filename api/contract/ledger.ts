@@ -33,11 +33,9 @@ export const LedgerQuery = RangeQuery.extend({
 });
 
 export const LedgerRow = Sums.extend({
-  group: z
-    .record(z.string(), z.string().nullable())
-    .meta({
-      description: 'One member per group_by; null account, user or job: held by nobody. `job` is the job id',
-    }),
+  group: z.record(z.string(), z.string().nullable()).meta({
+    description: 'One member per group_by; null account, user or job: held by nobody. `job` is the job id',
+  }),
 });
 export type LedgerRow = z.infer<typeof LedgerRow>;
 

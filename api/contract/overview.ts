@@ -12,12 +12,11 @@ export const Overview = z
     complete: Completeness,
     nodes: z.object({ total: z.int(), silent: z.int(), notEnrolled: z.int(), devices: z.int() }),
     sources: z.object({ total: z.int(), lagging: z.int() }),
-    verdict: z
-      .enum(['clear', 'awaiting', 'unaccounted', 'blind'])
-      .meta({
-        description:
-          'unaccounted: settled use that no declaration covers is running or was seen in the range; awaiting: only provisional; blind: nothing is measured',
-      }),
+    verdict: z.enum(['clear', 'awaiting', 'unaccounted', 'blind']).meta({
+      description:
+        'unaccounted: settled use that no declaration covers is running or was seen in the range; ' +
+        'awaiting: only provisional; blind: nothing is measured',
+    }),
     today: z.object({ settledMs: Ms, provisionalMs: Ms, value: Money.nullable() }),
     month: z.object({ settledMs: Ms, provisionalMs: Ms, value: Money.nullable() }),
     newSinceYesterday: z.int(),
