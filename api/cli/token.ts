@@ -1,5 +1,6 @@
 /** `gpuledger token`: makes, lists and revokes tokens. Works on the data folder itself, also while the service runs. */
 
+import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { systemClock } from '../clock.ts';
@@ -10,6 +11,15 @@ import { openSqlite } from '../store/sqlite/open.ts';
 import { openPeople } from '../store/sqlite/queries/people.ts';
 import { CliError, EXIT_HELP } from './exit.ts';
 import { note, print, printJson, printTable, shortTime } from './output.ts';
+
+/** Whom the journal names: the account of the shell, by number where it has no name. */
+function shellUser(): string {
+  try {
+    return `shell of ${userInfo().username}`;
+  } catch {
+    return `shell of uid ${process.getuid?.() ?? 'unknown'}`;
+  }
+}
 
 /** Opens the tokens of a data folder, which is made and migrated where it is new. */
 async function withTokens<T>(folder: string, work: (tokens: Tokens) => Promise<T>): Promise<T> {
@@ -36,12 +46,15 @@ interface CreateFlags {
 async function create(flags: CreateFlags): Promise<void> {
   const node = flags.node ?? null;
   const made = await withTokens(flags.data, (tokens) =>
-    tokens.create({
-      role: flags.role,
-      name: flags.name ?? node ?? flags.role,
-      node,
-      accounts: flags.account ?? null,
-    }),
+    tokens.create(
+      {
+        role: flags.role,
+        name: flags.name ?? node ?? flags.role,
+        node,
+        accounts: flags.account ?? null,
+      },
+      shellUser(),
+    ),
   );
   if (flags.json) return printJson({ id: made.id, token: made.text, role: flags.role, node });
   print(made.text);
@@ -71,7 +84,7 @@ async function list(flags: { data: string; json?: boolean }): Promise<void> {
 }
 
 async function revoke(id: string, flags: { data: string }): Promise<void> {
-  const done = await withTokens(flags.data, (tokens) => tokens.revoke(id));
+  const done = await withTokens(flags.data, (tokens) => tokens.revoke(id, shellUser()));
   if (!done) throw new CliError(`there is no token ${id} that is not revoked yet`);
   print(`revoked ${id}`);
 }

@@ -39,12 +39,13 @@ export function createSessions(people: PeopleStore, clock: Clock): Sessions {
       const identity = await people.takeSignInCode(hashSecret(code), createdAtMs);
       if (identity === null) return null;
       const secret = newSecret();
-      await people.addSession({
-        ...identity,
-        hash: hashSecret(secret),
-        createdAtMs,
-        expiresAtMs: createdAtMs + SESSION_LIFE_MS,
-      });
+      const hash = hashSecret(secret);
+      const { name: actor, role } = identity;
+      const subject = hash.slice(0, ID_CHARS);
+      await people.addSession(
+        { ...identity, hash, createdAtMs, expiresAtMs: createdAtMs + SESSION_LIFE_MS },
+        { atMs: createdAtMs, actor, role, action: 'session.sign_in', subject, detail: '' },
+      );
       return secret;
     },
     async check(secret) {

@@ -12,6 +12,8 @@ const TOKEN = /^glt_([0-9a-f]{16})_([A-Za-z0-9_-]{43})$/;
 /** `last used` is exact to this much: not every request is worth a write. */
 const USED_GRAIN_MS = 60_000;
 const NAME_CHARS = 100;
+/** Who the journal names where the service itself makes a token, for its own agent and command line. */
+const SERVICE = 'service';
 
 export const hashSecret = (secret: string): string =>
   createHash('sha256').update(secret, 'utf8').digest('hex');
@@ -27,12 +29,13 @@ interface NewToken {
 /** A token as lists show it. */
 type TokenView = Omit<TokenRow, 'hash'>;
 
+/** Both changes go to the journal, with `actor` as who made them. */
 export interface Tokens {
   /** `text` is the whole token; it cannot be had again. Throws `invalid` where role, node and accounts do not fit. */
-  create(token: NewToken): Promise<{ readonly id: string; readonly text: string }>;
+  create(token: NewToken, actor?: string): Promise<{ readonly id: string; readonly text: string }>;
   list(): Promise<TokenView[]>;
   /** False where there is no such token, or it is revoked already. */
-  revoke(id: string): Promise<boolean>;
+  revoke(id: string, actor?: string): Promise<boolean>;
   /** Who a token stands for; null where it is malformed, unknown or revoked. */
   check(text: string): Promise<{ readonly id: string; readonly caller: Caller } | null>;
 }
@@ -55,22 +58,26 @@ function validate({ name, role, node, accounts }: NewToken): void {
 
 export function createTokens(people: PeopleStore, clock: Clock): Tokens {
   return {
-    async create(token) {
+    async create(token, actor = SERVICE) {
       validate(token);
       const id = randomBytes(ID_BYTES).toString('hex');
       const secret = newSecret();
-      await people.addToken({
-        ...token,
-        id,
-        hash: hashSecret(secret),
-        createdAtMs: clock.nowMs(),
-        revokedAtMs: null,
-        lastUsedAtMs: null,
-      });
+      const atMs = clock.nowMs();
+      const row = { ...token, id, hash: hashSecret(secret), createdAtMs: atMs };
+      await people.addToken(
+        { ...row, revokedAtMs: null, lastUsedAtMs: null },
+        {
+          ...{ atMs, actor, role: 'admin', action: 'token.create', subject: id },
+          detail: `${token.role} "${token.name}"${token.node === null ? '' : ` for node ${token.node}`}`,
+        },
+      );
       return { id, text: `glt_${id}_${secret}` };
     },
     list: async () => (await people.listTokens()).map(({ hash: _, ...view }) => view),
-    revoke: (id) => people.revokeToken(id, clock.nowMs()),
+    revoke: (id, actor = SERVICE) =>
+      people.revokeToken(id, {
+        ...{ atMs: clock.nowMs(), actor, role: 'admin', action: 'token.revoke', subject: id, detail: '' },
+      }),
     async check(text) {
       const parts = TOKEN.exec(text);
       const [, id, secret] = parts ?? [];

@@ -1,5 +1,6 @@
 /** What the store keeps about those who ask: tokens, one-time sign-in codes, sessions. Hashes only, never a secret. */
 import type { Role } from '../contract/primitives.ts';
+import type { JournalWrite } from './jobs.ts';
 
 export interface TokenRow {
   readonly id: string;
@@ -28,16 +29,16 @@ interface ExpiringIdentity extends Identity {
 }
 
 export interface PeopleStore {
-  addToken(token: TokenRow): Promise<void>;
+  addToken(token: TokenRow, journal: JournalWrite): Promise<void>;
   findToken(id: string): Promise<TokenRow | null>;
   listTokens(): Promise<TokenRow[]>;
   /** False where there is no such token that is not revoked yet. */
-  revokeToken(id: string, atMs: number): Promise<boolean>;
+  revokeToken(id: string, journal: JournalWrite): Promise<boolean>;
   markTokenUsed(id: string, atMs: number): Promise<void>;
   addSignInCode(code: ExpiringIdentity): Promise<void>;
   /** Takes a code that was neither used nor has expired, so that nobody can take it again; null otherwise. */
   takeSignInCode(hash: string, nowMs: number): Promise<Identity | null>;
-  addSession(session: ExpiringIdentity): Promise<void>;
+  addSession(session: ExpiringIdentity, journal: JournalWrite): Promise<void>;
   findSession(hash: string, nowMs: number): Promise<Identity | null>;
   removeSession(hash: string): Promise<void>;
   /** Forgets codes and sessions that expired before `beforeMs`. */

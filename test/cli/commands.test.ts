@@ -43,7 +43,7 @@ describe('token', () => {
     expect(JSON.parse(listed.stdout)).toContainEqual(
       expect.objectContaining({ name: 'wall', role: 'viewer' }),
     );
-    const [, id = '', secret = ''] = token.split('_');
+    const [, id = '', secret = ''] = /^glt_([0-9a-f]+)_(.+)$/.exec(token) ?? [];
     expect(listed.stdout).not.toContain(secret);
     // Nowhere in the database either.
     expect(readFileSync(join(service.folder, DATABASE_NAME)).includes(secret)).toBe(false);
@@ -51,6 +51,17 @@ describe('token', () => {
     expect((await service.ask('GET', '/v1/session', { token })).status).toBe(401);
     const again = await run(['token', 'revoke', id, '--data', service.folder]);
     expect([again.code, again.stderr]).toEqual([1, expect.stringContaining('there is no token')]);
+    const database = new Database(join(service.folder, DATABASE_NAME), { readonly: true });
+    const journal = database
+      .prepare('SELECT action, actor FROM journal WHERE subject = ? ORDER BY number')
+      .all(id);
+    database.close();
+    expect(journal).toEqual(
+      ['token.create', 'token.revoke'].map((action) => ({
+        action,
+        actor: expect.stringContaining('shell of '),
+      })),
+    );
   });
 
   test('of an agent needs its node, of an owner its accounts', async () => {

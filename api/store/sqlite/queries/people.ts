@@ -3,6 +3,8 @@ import Database from 'better-sqlite3';
 import { z } from 'zod';
 import { ROLES } from '../../../contract/primitives.ts';
 import type { Identity, PeopleStore, TokenRow } from '../../people.ts';
+import { createSqlite } from '../connection.ts';
+import { createJournal } from '../journal.ts';
 
 const BUSY_TIMEOUT_MS = 5000;
 const TOKENS_MAX = 100_000;
@@ -58,13 +60,16 @@ export function openPeople(file: string): PeopleStore {
   database.pragma('foreign_keys = ON');
   const run = (sql: string, values: Record<string, string | number | null>): number =>
     database.prepare(sql).run(values).changes;
-  const addToken = database.transaction((row: TokenRow) => {
-    const { id, hash, name, role, node, createdAtMs } = row;
-    run(SQL.addToken, { id, hash, name, role, node, createdAtMs });
-    for (const account of row.accounts ?? []) run(SQL.addAccount, { token: id, account });
-  });
+  const sqlite = createSqlite(database);
+  const journal = createJournal(sqlite);
   return {
-    addToken: async (row) => addToken.immediate(row),
+    addToken: async (row, entry) =>
+      sqlite.write(() => {
+        const { id, hash, name, role, node, createdAtMs } = row;
+        run(SQL.addToken, { id, hash, name, role, node, createdAtMs });
+        for (const account of row.accounts ?? []) run(SQL.addAccount, { token: id, account });
+        journal.add(entry);
+      }),
     async findToken(id) {
       const row: unknown = database.prepare(SQL.findToken).get({ id });
       if (row === undefined) return null;
@@ -90,14 +95,22 @@ export function openPeople(file: string): PeopleStore {
           );
         });
     },
-    revokeToken: async (id, atMs) => run(SQL.revokeToken, { id, atMs }) > 0,
+    revokeToken: async (id, entry) =>
+      sqlite.write(() => {
+        const done = run(SQL.revokeToken, { id, atMs: entry.atMs }) > 0;
+        if (done) journal.add(entry);
+        return done;
+      }),
     markTokenUsed: async (id, atMs) => void run(SQL.markTokenUsed, { id, atMs }),
     addSignInCode: async ({ hash, name, role, createdAtMs, expiresAtMs }) =>
       void run(SQL.addSignInCode, { hash, name, role, createdAtMs, expiresAtMs }),
     takeSignInCode: async (hash, nowMs) =>
       identity(database.prepare(SQL.takeSignInCode).get({ hash, nowMs })),
-    addSession: async ({ hash, name, role, createdAtMs, expiresAtMs }) =>
-      void run(SQL.addSession, { hash, name, role, createdAtMs, expiresAtMs }),
+    addSession: async ({ hash, name, role, createdAtMs, expiresAtMs }, entry) =>
+      sqlite.write(() => {
+        run(SQL.addSession, { hash, name, role, createdAtMs, expiresAtMs });
+        journal.add(entry);
+      }),
     findSession: async (hash, nowMs) => identity(database.prepare(SQL.findSession).get({ hash, nowMs })),
     removeSession: async (hash) => void run(SQL.removeSession, { hash }),
     async removeExpired(beforeMs) {
