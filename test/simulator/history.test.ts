@@ -146,10 +146,9 @@ test('the books balance and agree with the truth, device by device, within a pol
   expect(total.usedMs + total.heldMs + total.unaccountedMs + total.idleMs + total.unobservedMs).toBe(
     total.capacityMs,
   );
-  // The first poll has no reading before it; capacity opens there.
-  expect(total.capacityMs).toBe(16 * (2 * HOUR_MS - HISTORY_POLL_MS));
+  expect(total.capacityMs).toBe(16 * 2 * HOUR_MS);
   for (const node of nodes) {
-    const truth = truthOf(node, [training, notebook], START_MS + HISTORY_POLL_MS, END_MS);
+    const truth = truthOf(node, [training, notebook], START_MS, END_MS);
     for (const [index, { uuid }] of node.devices.entries()) {
       const row = rows.find(({ group }) => group['device'] === uuid);
       const booked: Buckets = {

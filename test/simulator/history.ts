@@ -5,7 +5,7 @@
 import { type Agent, type AgentConfig, createAgent } from '../../collector/agent.ts';
 import type { Network } from '../../collector/ports.ts';
 import type { Feed } from './feed.ts';
-import type { SimNode } from './model.ts';
+import { type SimNode, within } from './model.ts';
 import {
   createSimulatedPorts,
   createVirtualClock,
@@ -48,6 +48,7 @@ class DrivenNode {
   readonly #clock: VirtualClock;
   readonly ports: SimulatedPorts;
   #agent: Agent | null = null;
+  #begun = false;
   #shipping: Promise<void> = Promise.resolve();
 
   constructor(cluster: string, node: SimNode, startMs: number, network: Network) {
@@ -60,20 +61,27 @@ class DrivenNode {
   /** One stretch of time, with a poll every minute of it and one at its end; returns how many. */
   async live(fromMs: number, toMs: number): Promise<number> {
     await this.#shipping;
-    let polls = 0;
+    // The very first poll opens the history; every later stretch begins where one has just ended.
+    let polls = this.#begun ? 0 : await this.#poll(fromMs);
+    this.#begun = true;
     for (let atMs = fromMs; atMs < toMs; ) {
       atMs = Math.min(toMs, atMs + HISTORY_POLL_MS);
-      this.#clock.set(atMs);
-      if (this.#node.agentOff.some((span) => span.fromMs <= atMs && atMs < span.toMs)) {
-        await this.stop();
-        continue;
-      }
-      this.#agent ??= createAgent(this.#config, this.ports);
-      await this.#agent.poll();
-      polls += 1;
+      polls += await this.#poll(atMs);
     }
     this.#shipping = this.#agent?.ship() ?? Promise.resolve();
     return polls;
+  }
+
+  /** 0 while the agent is off. */
+  async #poll(atMs: number): Promise<number> {
+    this.#clock.set(atMs);
+    if (this.#node.agentOff.some((span) => within(span, atMs))) {
+      await this.stop();
+      return 0;
+    }
+    this.#agent ??= createAgent(this.#config, this.ports);
+    await this.#agent.poll();
+    return 1;
   }
 
   shipped(): Promise<void> {

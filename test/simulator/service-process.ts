@@ -64,8 +64,10 @@ export async function startServiceProcess(options: ServiceProcessOptions): Promi
   const starting = next(child, START_MS);
   tell({ order: 'start', ...options, tokens: [...options.tokens] });
   const started = await starting;
-  if (started.report !== 'started')
+  if (started.report !== 'started') {
+    child.kill('SIGKILL');
     throw new Error(started.report === 'failed' ? started.message : 'the service said something else');
+  }
   return {
     url: started.url,
     token: (name) => {
