@@ -3,6 +3,7 @@ import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import type { Finding, FindingDetail } from '../../api/contract/findings.ts';
+import type { NodeList, NodeOut } from '../../api/contract/fleet.ts';
 import type { LedgerAnswer, Sums } from '../../api/contract/ledger.ts';
 import { createFakeNvidiaSmi, type FakeNvidiaSmi } from '../fakes/nvidia-smi.ts';
 import { type Program, startCommand, startProgram, temporaryFolder, until } from './processes.ts';
@@ -39,6 +40,7 @@ export interface Site {
   get<T>(path: string): Promise<T>;
   /** Sums over the last two and the current UTC hour. */
   sums(): Promise<Sums>;
+  nodes(): Promise<NodeOut[]>;
   findings(): Promise<Finding[]>;
   finding(id: string): Promise<FindingDetail>;
   signInLink(): string;
@@ -122,6 +124,7 @@ export async function createSite(): Promise<Site> {
       const range = `from=${new Date(to - 3 * hour).toISOString()}&to=${new Date(to).toISOString()}`;
       return (await get<LedgerAnswer>(`/v1/ledger?${range}&group_by=node`)).total;
     },
+    nodes: async () => (await get<NodeList>('/v1/nodes')).items,
     findings: async () => (await get<{ items: Finding[] }>('/v1/findings')).items,
     finding: (id) => get<FindingDetail>(`/v1/findings/${id}`),
     signInLink: () => {
