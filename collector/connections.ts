@@ -54,7 +54,10 @@ export class ConnectionBook {
     this.#newSalt = newSalt;
   }
 
-  /** Takes one look at the sockets and gives what is new, changed or ended; and all of it once an hour. */
+  /**
+   * Takes one look at the sockets and gives what is new, changed or ended; all of it once an hour; and each minute what
+   * lasts to the outside, since whether a tunnel still stands is a question that people ask.
+   */
   update(
     seen: readonly SeenSocket[],
     atMs: number,
@@ -145,7 +148,8 @@ function isDue({ fact, reported, reportedMs }: Tracked, ended: boolean, atMs: nu
   const hourPassed = Math.floor(reportedMs / HOUR_MS) !== Math.floor(atMs / HOUR_MS);
   if (Math.abs(atMs - reportedMs) < REPORT_INTERVAL_MS && !hourPassed) return false;
   if (fact.lastMs === reported.lastMs) return false;
-  return hourPassed || ended || fact.peers !== reported.peers;
+  const lasts = fact.kind === 'established' && fact.peerClass === 'external';
+  return hourPassed || ended || lasts || fact.peers !== reported.peers;
 }
 
 /** Marks it as reported; gives the peers, if it has any, as the record that may be erased. */

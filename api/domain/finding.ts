@@ -9,6 +9,12 @@ export type FindingKind = (typeof FINDING_KINDS)[number];
 export type Severity = (typeof SEVERITIES)[number];
 export type Strength = (typeof STRENGTHS)[number];
 
+/**
+ * A finding is still running while its node's newest report, or one at most this much older, shows it. Agents repeat a
+ * lasting connection once a minute and send it up to half a minute later.
+ */
+export const runningSlackMs = (kind: FindingKind): number => (kind === 'network' ? 150_000 : 60_000);
+
 /** Time of one process (null: none shows) on one device for one reason. Rows of one finding add up over hours. */
 export interface FindingRow {
   readonly device: string;

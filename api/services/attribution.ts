@@ -5,6 +5,7 @@ import type { BatchBody } from '../contract/batch.ts';
 import { canonicalJson } from '../contract/canonical.ts';
 import { RULES_VERSION } from '../domain/cell.ts';
 import type { DecodedHour } from '../domain/decode.ts';
+import { runningSlackMs } from '../domain/finding.ts';
 import { DEFAULT_POLICY } from '../domain/policy.ts';
 import type { NodeHourKey } from '../store/batches.ts';
 import type { DirtyHour, FindingWrite, KnownFinding } from '../store/ledger.ts';
@@ -27,8 +28,6 @@ const FIRST_RETRY_MS = 10_000;
 const LAST_RETRY_MS = 3_600_000;
 /** Text of batches whose decoded form is kept in memory. */
 const KEPT_CHARS = 64 * 1024 * 1024;
-/** A finding runs while its node's newest report, or one this much older, shows it. */
-const RUNNING_SLACK_MS = 60_000;
 const MAX_FAILURE_CHARS = 1_000;
 
 /** Where failures are told; pino's logger fits. */
@@ -185,7 +184,7 @@ function createWorker(store: Store, clock: Clock, live: Live): Worker {
         type: 'finding',
         id,
         state: state.state,
-        running: state.lastMs >= bookedToMs - RUNNING_SLACK_MS,
+        running: state.lastMs >= bookedToMs - runningSlackMs(state.kind),
       });
   }
 }

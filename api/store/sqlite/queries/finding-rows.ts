@@ -1,9 +1,7 @@
 /** Findings as lists show them: filters, orders, pages, and the time of each at its rates. */
+import { runningSlackMs } from '../../../domain/finding.ts';
 import type { FindingRow, FindingsQuestion, JobRefRow, PricedMs } from '../../finding-questions.ts';
 import { likePart, listParameter, type Question, type Reader } from './reader.ts';
-
-/** A finding is still running when its node's newest report, at most this much before its end, shows it. */
-export const RUNNING_SLACK_MS = 60_000;
 
 /** The number of the rate card that holds at `<hour>`. */
 export const cardAt = (hour: string): string =>
@@ -14,7 +12,10 @@ export const rateOn = (card: string, model: string): string =>
   `coalesce((SELECT a.micros_per_gpu_hour FROM rates a WHERE a.version = ${card} AND a.model = ${model}),
     (SELECT a.micros_per_gpu_hour FROM rates a WHERE a.version = ${card} AND a.model = 'default'))`;
 
-const RUNNING = `(f.resolved_at_ms IS NULL AND f.last_seen_ms >= coalesce(s.complete_to_ms, 0) - ${RUNNING_SLACK_MS}
+/** Whether finding f of a node in state s is still running, see `runningSlackMs`. */
+export const RUNNING = `(f.resolved_at_ms IS NULL
+  AND f.last_seen_ms >= coalesce(s.complete_to_ms, 0)
+    - CASE f.kind WHEN 'network' THEN ${runningSlackMs('network')} ELSE ${runningSlackMs('compute')} END
   AND coalesce(s.silent_to_ms, 0) <= coalesce(s.complete_to_ms, 0))`;
 
 const SEVERITY = "CASE f.severity WHEN 'critical' THEN 2 WHEN 'warn' THEN 1 ELSE 0 END";

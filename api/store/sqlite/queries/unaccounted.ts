@@ -1,19 +1,17 @@
 /** The headline figures of unaccounted use, and what the metrics show of findings. */
 import type { FindingCountRow, UnaccountedFacts } from '../../questions.ts';
-import { cardAt, RUNNING_SLACK_MS, rateOn } from './finding-rows.ts';
+import { cardAt, RUNNING, rateOn } from './finding-rows.ts';
 import type { Reader } from './reader.ts';
 
 const LIVE = `f.resolved_at_ms IS NULL AND f.kind = 'compute' AND g.mode = 'live'`;
-const RUNNING = `(f.last_seen_ms >= coalesce(s.complete_to_ms, 0) - ${RUNNING_SLACK_MS}
-  AND coalesce(s.silent_to_ms, 0) <= coalesce(s.complete_to_ms, 0))`;
 const FROM = `FROM findings f JOIN nodes n ON n.node = f.node JOIN node_groups g ON g.node_group = n.node_group
   LEFT JOIN node_state s ON s.node = f.node`;
 
-/** Executing time of findings in live groups since an hour, at its rates. A part is settled as far as it is not provisional. */
+/** Executing time of findings in live groups since an hour, at its rates. */
 const ACTIVE = `
   WITH parts AS (
     SELECT v.model, ${cardAt('p.hour_ms')} AS card,
-      p.active_ms - min(p.active_ms, p.provisional_ms) AS settledMs, min(p.active_ms, p.provisional_ms) AS provisionalMs
+      p.active_ms - p.provisional_active_ms AS settledMs, p.provisional_active_ms AS provisionalMs
     ${FROM} JOIN finding_parts p ON p.finding = f.finding JOIN devices v ON v.device = p.device
     WHERE ${LIVE} AND f.last_seen_ms >= @sinceMs AND p.hour_ms >= @sinceMs AND p.hour_ms < @untilMs)
   SELECT sum(p.settledMs) AS settledMs, sum(p.provisionalMs) AS provisionalMs,
