@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { HOUR_MS } from '../api/contract/batch.ts';
 import { Devices } from './devices.ts';
 import { AGENT_VERSION, newStreamId } from './identity.ts';
+import { type AgentLog, StateLog } from './log.ts';
 import type { Failure } from './occupancy.ts';
 import type { Ports } from './ports.ts';
 import { createProcessTable, type ProcessTable } from './processes.ts';
@@ -34,6 +35,8 @@ export interface AgentConfig {
   readonly inventoryIntervalMs: number;
   /** Address ranges that count as the site's own, beside the private ones. */
   readonly internalRanges?: readonly string[];
+  /** Further command-line options whose values are secret. */
+  readonly secretOptions?: readonly string[];
 }
 
 export interface Agent {
@@ -46,10 +49,6 @@ export interface Agent {
   /** Writes the last batch and tries once to send it. */
   stop(): Promise<void>;
 }
-
-type LogLevel = 'info' | 'warn';
-/** Told when the agent's state changes, never for a single poll. */
-export type AgentLog = (level: LogLevel, message: string) => void;
 
 /** After the set of processes changed a batch goes out at once, but not more often than this. */
 const EARLY_BATCH_MS = 2000;
@@ -66,6 +65,7 @@ class PollingAgent implements Agent {
   readonly #config: AgentConfig;
   readonly #ports: Ports;
   readonly #log: AgentLog;
+  readonly #states: StateLog;
   readonly #random: () => number;
   readonly #spool: Spool;
   readonly #shipper: Shipper;
@@ -80,12 +80,12 @@ class PollingAgent implements Agent {
   #earlyMs = Number.NEGATIVE_INFINITY;
   #connectionsMs = Number.NEGATIVE_INFINITY;
   #stateMs = Number.NEGATIVE_INFINITY;
-  #states = new Map<string, string | null>();
 
   constructor(config: AgentConfig, ports: Ports, log: AgentLog) {
     this.#config = config;
     this.#ports = ports;
     this.#log = log;
+    this.#states = new StateLog(log, () => ports.clock.monotonicMs());
     this.#random = seededRandom(`${config.cluster}/${config.node}`);
     this.#spool = openSpool(ports.files, {
       folder: config.spoolFolder,
@@ -162,7 +162,8 @@ class PollingAgent implements Agent {
       await act();
     } catch (error) {
       const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      if (this.#report.addProblem(this.#ports.clock.wallMs(), 'agent', message)) this.#log('warn', message);
+      if (this.#report.addProblem(this.#ports.clock.wallMs(), 'agent', message))
+        this.#log('warn', message, 'agent');
     }
   }
 
@@ -232,7 +233,7 @@ class PollingAgent implements Agent {
       if (fromMs < (toMs ?? atMs))
         this.#report.owe(fromMs, toMs ?? atMs, 'spool_corrupt', 'batches on disk were damaged');
     for (const problem of problems) {
-      if (this.#report.addProblem(atMs, 'spool', problem)) this.#log('warn', `spool: ${problem}`);
+      if (this.#report.addProblem(atMs, 'spool', problem)) this.#log('warn', `spool: ${problem}`, 'spool');
     }
   }
 
@@ -317,11 +318,7 @@ class PollingAgent implements Agent {
 
   /** Logs when the state of a thing changes: `wrong` says what is wrong with it, null that nothing is. */
   #tell(thing: string, wrong: string | null, well: string): void {
-    const before = this.#states.get(thing);
-    if (before === wrong) return;
-    this.#states.set(thing, wrong);
-    if (wrong !== null) this.#log('warn', wrong);
-    else if (before !== undefined || thing === 'inventory') this.#log('info', well);
+    this.#states.tell(thing, wrong, well, thing === 'inventory');
   }
 }
 

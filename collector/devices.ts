@@ -119,15 +119,15 @@ export class Devices {
   /** A device that fails or comes back asks for the inventory, though not at every poll. */
   #watch(reading: Reading): void {
     const failed = reading.devices.flatMap((device) => (device.ok ? [] : [device]));
-    const uuids = failed.map(({ uuid }) => uuid).join(' ');
-    if (uuids === this.#failed) return;
-    this.#failed = uuids;
-    this.#nextMs = Math.min(this.#nextMs, this.#lastMs + INVENTORY_RETRY_MS);
     const wrong = failed.map(({ uuid, detail }) => `${uuid}: ${detail}`).join('; ');
     this.#listener.state(
       'devices',
       wrong === '' ? null : `not measured: ${wrong}`,
       'all GPUs are measured again',
     );
+    const uuids = failed.map(({ uuid }) => uuid).join(' ');
+    if (uuids === this.#failed) return;
+    this.#failed = uuids;
+    this.#nextMs = Math.min(this.#nextMs, this.#lastMs + INVENTORY_RETRY_MS);
   }
 }

@@ -40,6 +40,8 @@ export const Session = z
   .object({
     name: z.string(),
     roles: z.array(z.string()),
+    /** The node that an agent's token may write for; null for everybody else. */
+    node: z.string().nullable().optional(),
     cluster: z.string(),
     version: z.string(),
     demo: z.boolean(),

@@ -47,7 +47,7 @@ const CONFINED: readonly {
   {
     what: 'fetch',
     pattern: /(?<![.\w])fetch\(/,
-    to: ['collector/ports/real.ts', 'api/cli/client.ts', 'web/client.ts'],
+    to: ['collector/ports/', 'api/cli/client.ts', 'web/client.ts'],
   },
   {
     what: 'Date.now',

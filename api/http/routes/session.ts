@@ -86,7 +86,7 @@ export function sessionRoutes({ sessions }: Services, installation: Installation
       answer: Session,
       answers: { 200: 'The token or session that asks' },
       handle: async ({ caller }) => ({
-        json: { name: caller.name, roles: [caller.role], ...installation },
+        json: { name: caller.name, roles: [caller.role], node: caller.node, ...installation },
       }),
     }),
     route({

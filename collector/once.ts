@@ -1,0 +1,117 @@
+/** One reading, for looking at: what the agent would see of this node now. Sends nothing and keeps nothing. */
+
+import type { DeviceFact, ExecutableFact, GapReason, ProcessFact } from '../api/contract/batch.ts';
+import { type CgroupOwner, cgroupOwner } from '../api/contract/cgroup.ts';
+import type { AgentConfig } from './agent.ts';
+import type { Ports } from './ports.ts';
+import { createProcessTable } from './processes.ts';
+import type { DeviceReading, ReadingProblem, Value } from './reading.ts';
+import { createDevicePoller, readInventory } from './sources/nvidia-smi.ts';
+
+/** A process that holds a GPU, and who its ancestors are. Text is escaped as in `ProcessFact`; secrets are redacted. */
+export interface OnceProcess {
+  /** "<pid>/<startTicks>"; "<pid>/?<ms>" where /proc does not show it. */
+  readonly key: string;
+  readonly pid: number;
+  readonly startedMs: number | null;
+  readonly uid: number | null;
+  readonly user: string | null;
+  readonly comm: string;
+  readonly executable: ExecutableFact | null;
+  readonly commandLine: string | null;
+  readonly commandLineCut: boolean;
+  readonly cgroup: string;
+  readonly owner: CgroupOwner | null;
+  readonly claims: ProcessFact['claims'];
+  /** From its parent up to the first process of the node. */
+  readonly lineage: readonly { readonly key: string; readonly comm: string; readonly uid: number | null }[];
+  /** What could not be read of it, as "<part>: <why>". */
+  readonly unreadable: readonly string[];
+}
+
+export interface OnceReading {
+  readonly atMs: number;
+  readonly cluster: string;
+  readonly node: string;
+  readonly bootId: string;
+  readonly driverVersion: string | null;
+  readonly accountingMode: Value<boolean>;
+  /** Why no device is known; null where an inventory could be read. */
+  readonly failure: { readonly reason: GapReason; readonly detail: string } | null;
+  readonly devices: readonly { readonly device: DeviceFact; readonly reading: DeviceReading }[];
+  readonly processes: readonly OnceProcess[];
+  readonly problems: readonly ReadingProblem[];
+}
+
+const MAX_LINEAGE = 64;
+
+/** Never rejects for what a tool or /proc does. */
+export async function readOnce(
+  config: AgentConfig,
+  ports: Pick<Ports, 'execute' | 'files' | 'clock'>,
+): Promise<OnceReading> {
+  const inventory = await readInventory(ports, config);
+  const devices = inventory.devices ?? [];
+  const reading = devices.length === 0 ? null : await createDevicePoller(ports, config).poll(devices);
+  const atMs = Math.round(reading?.wallMs ?? ports.clock.wallMs());
+  const table = createProcessTable(ports, config);
+  const pids = (reading?.devices ?? []).flatMap((one) => (one.ok ? one.processes.map(({ pid }) => pid) : []));
+  const keys = [...new Set(table.observe(pids, atMs).values())];
+  const { facts, personal } = table.changedFacts();
+  const known = new Map(facts.map((fact) => [fact.key, fact]));
+  const texts = new Map(personal.map(({ digest, value }) => [digest, value]));
+  return {
+    atMs,
+    cluster: config.cluster,
+    node: config.node,
+    bootId: table.bootId(),
+    driverVersion: inventory.driverVersion,
+    accountingMode: inventory.accountingMode,
+    failure: inventory.failure,
+    devices: devices.flatMap((device) => {
+      const own = reading?.devices.find(({ uuid }) => uuid === device.uuid);
+      return own === undefined ? [] : [{ device, reading: own }];
+    }),
+    processes: keys.flatMap((key) => {
+      const fact = known.get(key);
+      if (fact === undefined) return [];
+      const text = fact.personal === null ? undefined : texts.get(fact.personal);
+      const own = text?.kind === 'process' ? text : null;
+      return [
+        {
+          key,
+          pid: fact.pid,
+          startedMs: fact.startedMs,
+          uid: fact.uid,
+          user: own?.user ?? null,
+          comm: fact.comm,
+          executable: fact.executable,
+          commandLine: own?.commandLine ?? null,
+          commandLineCut: own?.commandLineCut ?? false,
+          cgroup: fact.cgroup,
+          owner: cgroupOwner(fact.cgroup),
+          claims: fact.claims,
+          lineage: lineageOf(fact, known),
+          unreadable: fact.unreadable,
+        },
+      ];
+    }),
+    problems: [
+      ...inventory.problems,
+      ...(reading?.problems ?? []),
+      ...table.takeProblems().map(({ source, message }) => ({ source, device: null, message })),
+    ],
+  };
+}
+
+function lineageOf(fact: ProcessFact, known: ReadonlyMap<string, ProcessFact>): OnceProcess['lineage'] {
+  const lineage: { key: string; comm: string; uid: number | null }[] = [];
+  let parent = fact.parent;
+  while (parent !== null && lineage.length < MAX_LINEAGE) {
+    const ancestor = known.get(parent);
+    if (ancestor === undefined) break;
+    lineage.push({ key: ancestor.key, comm: ancestor.comm, uid: ancestor.uid });
+    parent = ancestor.parent;
+  }
+  return lineage;
+}
