@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Sums } from './ledger.ts';
-import { Name, PageQuery, Time } from './primitives.ts';
+import { list, Name, PageQuery, Time } from './primitives.ts';
 
 export const MODES = ['observe', 'shadow', 'live'] as const;
 
@@ -67,20 +67,20 @@ export type DeviceList = z.infer<typeof DeviceList>;
 /** PUT /v1/fleet and `gpuledger fleet import`: nodes and devices that a site owns, known or not. */
 export const FleetIn = z
   .strictObject({
-    nodes: z
-      .array(
-        z.strictObject({
-          node: Name,
-          group: Name.default('default'),
-          mode: z.enum(MODES).optional(),
-          from: Time.meta({ description: 'Capacity opens here' }),
-          to: Time.nullable().default(null).meta({ description: 'Retired here' }),
-          devices: z
-            .array(z.strictObject({ uuid: Name, model: Name, index: z.int().min(0).max(255).optional() }))
-            .max(64),
-        }),
-      )
-      .max(20_000),
+    nodes: list(
+      z.strictObject({
+        node: Name,
+        group: Name.default('default'),
+        mode: z.enum(MODES).optional(),
+        from: Time.meta({ description: 'Capacity opens here' }),
+        to: Time.nullable().default(null).meta({ description: 'Retired here' }),
+        devices: list(
+          z.strictObject({ uuid: Name, model: Name, index: z.int().min(0).max(255).optional() }),
+          64,
+        ),
+      }),
+      20_000,
+    ),
     dryRun: z.boolean().default(false),
   })
   .meta({ id: 'FleetInput' });

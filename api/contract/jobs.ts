@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { Sums } from './ledger.ts';
-import { Ms, Name, PageQuery, Time } from './primitives.ts';
+import { cleanText, list, Ms, Name, PageQuery, Time } from './primitives.ts';
 
 const AllocationIn = z
   .strictObject({
     node: Name,
-    devices: z.array(Name).min(1).max(64).optional().meta({ description: 'Device UUIDs' }),
+    devices: list(Name, 64, 1).optional().meta({ description: 'Device UUIDs' }),
     count: z
       .int()
       .min(1)
@@ -43,22 +43,18 @@ const declaration = {
     .max(2 ** 32 - 1)
     .nullable()
     .default(null),
-  name: z.string().max(1024).default(''),
+  name: cleanText(1024).default(''),
   start: Time,
   end: Time.nullable().default(null),
-  allocations: z.array(AllocationIn).max(4096),
-  boundaries: z
-    .array(z.string().min(3).max(4096))
-    .max(64)
+  allocations: list(AllocationIn, 4096),
+  boundaries: list(cleanText(4096).min(3), 64)
     .optional()
     .meta({
       description:
         'Kernel boundaries such as slurm:8101, kubernetes:<pod uid>, docker:<container id>, systemd:<unit path>. ' +
         'Default: <source>:<externalId> for slurm, kubernetes and docker',
     }),
-  executables: z
-    .array(z.string().min(1).max(4096))
-    .max(256)
+  executables: list(cleanText(4096).min(1), 256)
     .default([])
     .meta({ description: 'What the job says it runs: paths, * within a folder, ** across folders' }),
   root: RootIn.nullable().default(null),
@@ -88,11 +84,11 @@ export const JobPatch = z
   .strictObject({
     account: Name.optional(),
     user: Name.nullable().optional(),
-    name: z.string().max(1024).optional(),
+    name: cleanText(1024).optional(),
     start: Time.optional(),
     end: Time.nullable().optional(),
-    allocations: z.array(AllocationIn).max(4096).optional(),
-    executables: z.array(z.string().min(1).max(4096)).max(256).optional(),
+    allocations: list(AllocationIn, 4096).optional(),
+    executables: list(cleanText(4096).min(1), 256).optional(),
   })
   .refine((patch) => Object.keys(patch).length > 0, { message: 'names nothing to change' })
   .meta({ id: 'JobPatch' });

@@ -1,15 +1,52 @@
 import { z } from 'zod';
 import { BATCH_LIMITS } from './batch.ts';
+import { MAX_TIME_MS } from './batch-schema.ts';
 
 /** RFC 3339 in UTC with milliseconds, as the API writes every moment. Anything with a zone is accepted. */
 export const Time = z.iso
   .datetime({ offset: true, error: 'must be an RFC 3339 time with a zone, such as 2026-10-01T00:00:00Z' })
+  // An offset can move the first and last year out of what can be written again.
+  .refine(
+    (text) => !(Date.parse(text) < 0 || Date.parse(text) > MAX_TIME_MS),
+    'must lie in the years 1970 to 9999',
+  )
   .meta({ id: 'Time', description: 'RFC 3339, UTC', example: '2026-10-01T00:00:00.000Z' });
 
 /** Integer milliseconds. */
 export const Ms = z.int().min(0).meta({ id: 'Ms', description: 'Integer milliseconds' });
 
-export const Name = z.string().trim().min(1).max(BATCH_LIMITS.nameChars);
+/** Text without control characters (NUL above all, which ends text for SQLite) and without halves of surrogate pairs. */
+const CLEAN = /^[^\p{Cc}\p{Cs}]*$/u;
+export const cleanText = (maxChars: number) =>
+  z.string().max(maxChars).regex(CLEAN, 'must not hold control characters or broken Unicode');
+
+export const Name = z
+  .string()
+  .trim()
+  .min(1)
+  .max(BATCH_LIMITS.nameChars)
+  .regex(CLEAN, 'must not hold control characters or broken Unicode');
+
+/** A list says what is wrong with its members until so many things are: a body of millions must not become millions of errors. */
+const LIST_ISSUES_MAX = 50;
+
+/** A list of at most `max`, whose length is looked at before its members. */
+export const list = <T extends z.ZodType>(member: T, max: number, min = 0) =>
+  z.preprocess((value, context) => {
+    if (!Array.isArray(value)) return value;
+    if (value.length > max) {
+      context.addIssue(`must hold at most ${max}`);
+      return z.NEVER;
+    }
+    const before = context.issues.length;
+    for (let index = 0; index < value.length; index += 1) {
+      const { error } = member.safeParse(value[index]);
+      for (const issue of error?.issues ?? [])
+        context.addIssue({ ...issue, input: value[index], path: [index, ...issue.path] });
+      if (context.issues.length - before >= LIST_ISSUES_MAX) break;
+    }
+    return value;
+  }, z.array(member).min(min).max(max));
 
 /** Money as exact decimal text: no exponent, no separators. */
 export const Decimal = z

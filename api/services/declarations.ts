@@ -16,6 +16,8 @@ import { SELF_DECLARING_SOURCES } from './node-hour.ts';
 
 /** A source may not say that it is complete further than this ahead of the service's clock. */
 const MAX_AHEAD_MS = 60_000;
+/** Capacity that opens is booked hour by hour: a mistyped year must not book decades as not measured. */
+const FLEET_BEHIND_MAX_DAYS = 400;
 /** A declaration that touches time this recent is attributed at once. */
 const URGENT_WITHIN_MS = 2 * HOUR_MS;
 const ATTEMPTS = 3;
@@ -93,7 +95,16 @@ export function createDeclarations(store: Store, clock: Clock, cluster: string):
       const entry = journal(caller, 'source.add', `${source}/${sourceInstance}`, '');
       await store.jobs.moveWatermark(key, false, completeToMs, nowMs, entry);
     },
-    putFleet: (caller, fleet) => importFleet(store, clock, cluster, caller, fleet),
+    async putFleet(caller, fleet) {
+      const earliestMs = clock.nowMs() - FLEET_BEHIND_MAX_DAYS * 24 * HOUR_MS;
+      const at = fleet.nodes.findIndex((node) => Date.parse(node.from) < earliestMs);
+      if (at !== -1)
+        throw invalid(
+          `nodes.${at}.from`,
+          `lies more than ${FLEET_BEHIND_MAX_DAYS} days back; all of it would be booked as not measured`,
+        );
+      return importFleet(store, clock, cluster, caller, fleet);
+    },
     async putRates(caller, card) {
       if (caller.role !== 'admin' && caller.role !== 'finance')
         throw new ServiceError('forbidden', 'only finance and administrators set rates');

@@ -7,10 +7,14 @@ import { type Answer, type Service, startService } from './service.ts';
 
 let service: Service;
 let token: string;
+let agent: string;
 beforeAll(async () => {
   service = await startService();
   token = await service.tokenFor('admin');
+  agent = await service.tokenFor('agent');
 });
+/** Batches come from agents only. */
+const tokenOf = (path: string): string => (path === '/v1/batches' ? agent : token);
 afterAll(() => service.stop());
 
 function fieldsOf(answer: Answer): string[] {
@@ -26,7 +30,7 @@ describe('every route', () => {
   test('refuses a query parameter that it does not know', async () => {
     for (const route of service.app.routes) {
       const answer = await service.ask(route.method.toUpperCase(), `${addressOf(route.path)}?mistake=1`, {
-        token,
+        token: tokenOf(route.path),
         ...(route.bodyLimitBytes === undefined ? {} : { body: {} }),
       });
       expect([route.id, answer.status, fieldsOf(answer)]).toEqual([route.id, 400, ['mistake']]);
@@ -53,7 +57,7 @@ describe('every route', () => {
     for (const route of withBody) {
       const path = route.path.replace('{id}', 'j_0000000000000000').replaceAll(/\{\w+\}/g, 'slurm');
       const ask = (more: Parameters<Service['ask']>[2]) =>
-        service.ask(route.method.toUpperCase(), path, { token, ...more });
+        service.ask(route.method.toUpperCase(), path, { token: tokenOf(route.path), ...more });
       const malformed = await ask({ raw: '{"a":' });
       expect([route.id, malformed.status, fieldsOf(malformed)]).toEqual([route.id, 400, ['body']]);
       const empty = await ask({});
@@ -78,6 +82,7 @@ describe('every route', () => {
 });
 
 const RANGE = 'from=2026-10-01T00:00:00Z&to=2026-10-02T00:00:00Z';
+const NOW = new Date().toISOString();
 const JOB = { externalId: '1', account: 'a', start: '2026-10-01T00:00:00Z', allocations: [] };
 
 describe('bad values name their field', () => {
@@ -131,11 +136,33 @@ describe('bad values name their field', () => {
       ['currency', 'perGpuHour.default'],
     ],
     ['PUT', '/v1/fleet', { nodes: [{ node: 'n' }] }, ['nodes.0.from', 'nodes.0.devices']],
+    ['POST', '/v1/jobs', { ...JOB, account: 'a\u0000b' }, ['account']],
+    ['POST', '/v1/jobs', { ...JOB, name: '\ud800' }, ['name']],
+    ['POST', '/v1/jobs', { ...JOB, start: '0000-01-01T00:00:00Z' }, ['start']],
+    ['POST', '/v1/jobs', { ...JOB, start: '9999-12-31T23:59:59-12:00' }, ['start']],
+    ['POST', '/v1/jobs', { ...JOB, start: '2016-12-31T23:59:60Z' }, ['start']],
+    ['GET', '/v1/jobs/%ed%a0%80', undefined, ['path']],
+    ['PUT', '/v1/fleet', { nodes: [{ node: '\u0000', from: NOW, devices: [] }] }, ['nodes.0.node']],
+    [
+      'PUT',
+      '/v1/fleet',
+      { nodes: [{ node: 'n', from: NOW, devices: [{ uuid: '\u0000', model: 'm' }] }] },
+      ['nodes.0.devices.0.uuid'],
+    ],
+    [
+      'PUT',
+      '/v1/fleet',
+      { nodes: [{ node: 'n', from: '2006-10-01T00:00:00Z', devices: [] }] },
+      ['nodes.0.from'],
+    ],
     ['POST', '/v1/batches', { batches: [] }, ['batches']],
     ['POST', '/v1/batches', { batches: [{ body: {} }] }, ['batches.0']],
   ];
   test.each(cases)('%s %s %j', async (method, path, body, fields) => {
-    const answer = await service.ask(method, path, { token, ...(body === undefined ? {} : { body }) });
+    const answer = await service.ask(method, path, {
+      token: tokenOf(path),
+      ...(body === undefined ? {} : { body }),
+    });
     expect(answer.status).toBe(400);
     const found = fieldsOf(answer);
     for (const field of fields) expect(found.some((one) => one.startsWith(field))).toBe(true);
@@ -154,7 +181,7 @@ test('one batch request too many of a token at once is refused, and asks to come
     });
     const done = fetch(`${service.url}/v1/batches`, {
       method: 'POST',
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      headers: { authorization: `Bearer ${agent}`, 'content-type': 'application/json' },
       body: stream,
       duplex: 'half',
     }).then((response) => response.status);
