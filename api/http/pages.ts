@@ -5,6 +5,7 @@ import express, { Router } from 'express';
 
 const ASSET_MAX_AGE_MS = 365 * 24 * 3_600_000;
 
+const INDEX = 'index.html';
 const NOT_BUILT = `<!doctype html><html lang="en"><meta charset="utf-8"><title>gpuledger</title>
 <p>The pages are not built. Run <code>npm run build:web</code>; the API works without them: <a href="/docs">/docs</a>.</p></html>`;
 
@@ -18,8 +19,8 @@ export function pagesRouter(folder: string): Router {
   router.use(express.static(folder, { index: false, maxAge: 0 }));
   router.get(/^\/(?!v1(\/|$)|docs(\/|$))[^.]*$/, (_request, response) => {
     response.set('Cache-Control', 'no-cache');
-    const index = join(folder, 'index.html');
-    if (existsSync(index)) response.sendFile(index);
+    // By its folder: an installation below a folder such as ~/.local is not a hidden file.
+    if (existsSync(join(folder, INDEX))) response.sendFile(INDEX, { root: folder });
     else response.type('html').send(NOT_BUILT);
   });
   return router;

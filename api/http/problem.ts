@@ -53,22 +53,38 @@ const SERVICE_CODES: Record<ServiceErrorCode, ProblemCode> = {
   unavailable: 'unavailable',
 };
 
-/** At most this many field errors are listed; the rest are counted. */
+/** At most this many field errors are listed, and this much of each name: both come from whoever asks. */
 const FIELD_ERRORS_MAX = 50;
+const FIELD_CHARS_MAX = 200;
+const NAMED_MAX = 5;
+/** How soon to come again where a problem says nothing of its own. */
+const RETRY_AFTER_SECONDS = '2';
+
+const cut = (text: string): string =>
+  text.length > FIELD_CHARS_MAX ? `${text.slice(0, FIELD_CHARS_MAX)}…` : text;
+
+/** The problem for members that are wrong; `found` may be endless. */
+export function invalidFields(found: readonly FieldError[]): HttpProblem {
+  const errors = found
+    .slice(0, FIELD_ERRORS_MAX)
+    .map(({ field, message }) => ({ field: cut(field), message }));
+  const names = [...new Set(errors.map((one) => one.field))].slice(0, NAMED_MAX).join(', ');
+  return new HttpProblem('invalid', `Not valid: ${names}`, { errors });
+}
 
 /** The problem for input that a schema refused. `part` names the place where a whole value is missing. */
 export function invalidInput(error: z.ZodError, part: 'query' | 'path' | 'body'): HttpProblem {
-  const errors = error.issues.flatMap((issue): FieldError[] => {
-    const at = issue.path.map(String).join('.');
-    if (issue.code === 'unrecognized_keys')
-      return issue.keys.map((key) => ({
-        field: at === '' ? key : `${at}.${key}`,
-        message: 'is not known here',
-      }));
-    return [{ field: at === '' ? part : at, message: issue.message }];
-  });
-  const names = [...new Set(errors.map((one) => one.field))].slice(0, 5).join(', ');
-  return new HttpProblem('invalid', `Not valid: ${names}`, { errors: errors.slice(0, FIELD_ERRORS_MAX) });
+  return invalidFields(
+    error.issues.slice(0, FIELD_ERRORS_MAX).flatMap((issue): FieldError[] => {
+      const at = issue.path.map(String).join('.');
+      if (issue.code === 'unrecognized_keys')
+        return issue.keys.slice(0, FIELD_ERRORS_MAX).map((key) => ({
+          field: at === '' ? key : `${at}.${key}`,
+          message: 'is not known here',
+        }));
+      return [{ field: at === '' ? part : at, message: issue.message }];
+    }),
+  );
 }
 
 /** What body-parser throws, by its documented `type`. */
@@ -89,7 +105,10 @@ function expected(error: unknown): HttpProblem | null {
   if (error instanceof HttpProblem) return error;
   if (error instanceof ServiceError)
     return new HttpProblem(SERVICE_CODES[error.code], error.message, { errors: error.errors });
-  if (error instanceof URIError) return new HttpProblem('invalid', 'The address is not valid UTF-8');
+  if (error instanceof URIError)
+    return new HttpProblem('invalid', 'The address is not valid UTF-8', {
+      errors: [{ field: 'path', message: 'must be valid UTF-8' }],
+    });
   if (error instanceof Error && 'type' in error && typeof error.type === 'string') {
     const known = BODY_ERRORS[error.type];
     if (known) return new HttpProblem(known[0], known[1], { errors: [{ field: 'body', message: known[1] }] });
@@ -116,6 +135,7 @@ function sendProblem(response: Response, problem: HttpProblem): void {
     code: problem.code,
     ...(problem.errors.length > 0 ? { errors: [...problem.errors] } : {}),
   };
+  if (status === 429 || status === 503) response.set('Retry-After', RETRY_AFTER_SECONDS);
   response.status(status).set(problem.headers).set('Cache-Control', 'no-store');
   response.type('application/problem+json').send(JSON.stringify(body));
 }

@@ -3,7 +3,7 @@ import type { Request, Response } from 'express';
 import { z } from 'zod';
 import type { Caller } from '../domain/caller.ts';
 import type { Permission } from './access.ts';
-import { HttpProblem, invalidInput } from './problem.ts';
+import { invalidFields, invalidInput } from './problem.ts';
 
 type Method = 'get' | 'post' | 'put' | 'patch' | 'delete';
 
@@ -15,6 +15,8 @@ interface Call<P, Q, B> {
   readonly body: B;
   readonly request: Request;
   readonly response: Response;
+  /** Whether the token or session may still use this route: for answers that last. */
+  stillAllowed(): Promise<boolean>;
 }
 
 /** JSON that fits the route's schema, text of another type, or `sent`: the handler has written the answer itself. */
@@ -65,8 +67,11 @@ export interface Route extends Shape {
   readonly body: z.ZodType;
   readonly answer: z.ZodType;
   /** Checks the input, throws a problem that names the fields, or handles the call. */
-  run(caller: Caller, request: Request, response: Response): Promise<Reply<unknown>>;
+  run(call: Bare): Promise<Reply<unknown>>;
 }
+
+/** A call whose input has not been checked. */
+export type Bare = Pick<Call<unknown, unknown, unknown>, 'caller' | 'request' | 'response' | 'stillAllowed'>;
 
 function checked<S extends z.ZodType>(
   schema: S,
@@ -82,9 +87,7 @@ function checked<S extends z.ZodType>(
 function refuseUnknown(schema: z.ZodObject, query: object): void {
   const unknown = Object.keys(query).filter((name) => !Object.hasOwn(schema.shape, name));
   if (unknown.length === 0) return;
-  throw new HttpProblem('invalid', `Not known here: ${unknown.slice(0, 5).join(', ')}`, {
-    errors: unknown.slice(0, 50).map((field) => ({ field, message: 'is not known here' })),
-  });
+  throw invalidFields(unknown.map((field) => ({ field, message: 'is not known here' })));
 }
 
 /** Types a route's handler by its schemas. */
@@ -93,16 +96,15 @@ export function route<P extends z.ZodObject, Q extends z.ZodObject, B extends z.
 ): Route {
   return {
     ...spec,
-    async run(caller, request, response) {
+    async run({ request, ...bare }) {
       refuseUnknown(spec.query, request.query);
       const body: unknown = request.body;
       return spec.handle({
-        caller,
+        ...bare,
         params: checked(spec.params, request.params, 'path'),
         query: checked(spec.query, request.query, 'query'),
         body: checked(spec.body, body, 'body'),
         request,
-        response,
       });
     },
   };

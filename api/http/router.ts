@@ -1,5 +1,6 @@
 /** Registers the route table with express: authentication, limits, parsing, handling, in this order for every route. */
 import { json, type Request, type RequestHandler, type Response, Router } from 'express';
+import type { Caller } from '../domain/caller.ts';
 import { mayUse } from './access.ts';
 import type { Authenticator } from './authentication.ts';
 import { HttpProblem } from './problem.ts';
@@ -7,8 +8,6 @@ import type { Reply, Route } from './route.ts';
 
 /** Who calls a route that is open to anybody. */
 const ANYBODY = { name: 'anybody', role: 'viewer', node: null, accounts: [] } as const;
-const RETRY_AFTER_SECONDS = '2';
-
 /** Requests under way, by token and route. */
 class Concurrency {
   readonly #running = new Map<string, number>();
@@ -16,9 +15,7 @@ class Concurrency {
   enter(key: string, limit: number, response: Response): void {
     const running = this.#running.get(key) ?? 0;
     if (running >= limit)
-      throw new HttpProblem('too_many', `This token already has ${limit} such requests under way`, {
-        headers: { 'Retry-After': RETRY_AFTER_SECONDS },
-      });
+      throw new HttpProblem('too_many', `This token already has ${limit} such requests under way`);
     this.#running.set(key, running + 1);
     response.once('close', () => {
       const left = (this.#running.get(key) ?? 1) - 1;
@@ -58,18 +55,24 @@ function handler(route: Route, authenticate: Authenticator, concurrency: Concurr
       ? null
       : json({ limit: route.bodyLimitBytes, type: 'application/json' });
   return async (request, response) => {
-    let caller: Parameters<Route['run']>[0] = ANYBODY;
-    if (route.access !== 'open') {
+    const { access } = route;
+    let caller: Caller = ANYBODY;
+    if (access !== 'open') {
       const who = await authenticate(request);
-      if (!mayUse(who.caller.role, route.access))
-        throw new HttpProblem('forbidden', `The role ${who.caller.role} may not use ${route.access}`);
+      if (!mayUse(who.caller.role, access))
+        throw new HttpProblem('forbidden', `The role ${who.caller.role} may not use ${access}`);
       if (route.concurrencyPerToken !== undefined)
         concurrency.enter(`${who.key} ${route.id}`, route.concurrencyPerToken, response);
       caller = who.caller;
       response.locals.caller = caller.name;
     }
     await readBody(parse, request, response);
-    send(await route.run(caller, request, response), response);
+    const stillAllowed = () =>
+      authenticate(request).then(
+        (who) => access === 'open' || mayUse(who.caller.role, access),
+        () => access === 'open',
+      );
+    send(await route.run({ caller, request, response, stillAllowed }), response);
   };
 }
 

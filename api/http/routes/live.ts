@@ -7,9 +7,11 @@ import { NO_BODY, NO_PARAMS, NO_QUERY, type Route, route } from '../route.ts';
 import type { Services } from '../services.ts';
 
 const CLIENTS_MAX = 256;
+/** One person's pages, so that they cannot keep everybody else out. */
+const CLIENTS_PER_CALLER_MAX = 24;
 /** Shorter than the idle time-outs of common proxies. */
 const HEARTBEAT_MS = 15_000;
-/** A page reconnects by itself; its session is checked again then. */
+/** A page reconnects by itself. Its session is checked again then, and at each heartbeat. */
 const CONNECTION_MAX_MS = 3_600_000;
 /** A reader that lets this much pile up is dropped; it will ask for everything when it comes back. */
 const BACKLOG_MAX_BYTES = 256 * 1024;
@@ -20,9 +22,12 @@ export interface LiveRoutes {
   close(): void;
 }
 
-export function liveRoutes({ live, clock }: Services): LiveRoutes {
+export function liveRoutes(
+  { live, clock }: Pick<Services, 'live' | 'clock'>,
+  heartbeatMs = HEARTBEAT_MS,
+): LiveRoutes {
   const clients = new Set<Response>();
-  const open = (response: Response): void => {
+  const open = (response: Response, stillAllowed: () => Promise<boolean>): void => {
     const write = (text: string): void => {
       if (response.writableLength > BACKLOG_MAX_BYTES) response.destroy();
       else response.write(text);
@@ -34,7 +39,11 @@ export function liveRoutes({ live, clock }: Services): LiveRoutes {
       'X-Accel-Buffering': 'no',
     });
     clients.add(response);
-    const heartbeat = setInterval(() => write(': still here\n\n'), HEARTBEAT_MS);
+    const beat = async (): Promise<void> => {
+      if (await stillAllowed()) write(': still here\n\n');
+      else response.end();
+    };
+    const heartbeat = setInterval(() => void beat(), heartbeatMs);
     const limit = setTimeout(() => response.end(), CONNECTION_MAX_MS);
     const unsubscribe = live.subscribe(tell);
     response.once('close', () => {
@@ -65,10 +74,15 @@ export function liveRoutes({ live, clock }: Services): LiveRoutes {
         answer: z.string(),
         answers: { 200: 'A stream of events' },
         contentTypes: ['text/event-stream'],
-        async handle({ response }) {
+        concurrencyPerToken: CLIENTS_PER_CALLER_MAX,
+        async handle({ request, response, stillAllowed }) {
+          if (request.method === 'HEAD') {
+            response.type('text/event-stream').end();
+            return 'sent';
+          }
           if (clients.size >= CLIENTS_MAX)
             throw new HttpProblem('unavailable', `${CLIENTS_MAX} pages follow already`);
-          open(response);
+          open(response, stillAllowed);
           return 'sent';
         },
       }),
