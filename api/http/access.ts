@@ -4,7 +4,8 @@ import type { Role } from '../contract/primitives.ts';
 const READERS = ['viewer', 'finance', 'auditor', 'admin'] as const;
 
 export const ACCESS = {
-  'batches:write': ['agent', 'admin'],
+  /** An agent's own token only: a batch says what a machine saw, and nobody else can say that. */
+  'batches:write': ['agent'],
   'jobs:read': [...READERS, 'owner', 'scheduler'],
   'jobs:write': ['scheduler', 'owner', 'admin'],
   'sources:read': [...READERS, 'scheduler'],
