@@ -1,7 +1,9 @@
 /** Imports a fleet list: says what differs from what is known, and changes it unless it is a dry run. */
 import type { Clock } from '../clock.ts';
+import { canonicalJson } from '../contract/canonical.ts';
 import type { FleetIn, FleetResult } from '../contract/fleet.ts';
 import type { Caller } from '../domain/caller.ts';
+import { capacityOfDevice } from '../domain/capacity.ts';
 import type { FleetChange, FleetDevice, FleetNode } from '../store/fleet.ts';
 import type { Store } from '../store/store.ts';
 import { ServiceError } from './errors.ts';
@@ -95,46 +97,42 @@ function deviceChanges(
   known: FleetDevice | undefined,
 ): Worded[] {
   const { uuid, model, index = null } = device;
-  const fromMs = Date.parse(node.from);
-  const toMs = node.to === null ? null : Date.parse(node.to);
-  const say = (change: FleetChange, words: string): Worded[] => [
-    { change, result: { node: node.node, device: uuid, change: words } },
-  ];
-  const open: FleetChange = { kind: 'open', node: node.node, uuid, model, index, fromMs, toMs };
-  const newest = known?.capacity.at(-1);
-  if (newest === undefined) return say(open, `capacity opens at ${node.from}`);
-  if (newest.node !== node.node || (newest.toMs !== null && fromMs >= newest.toMs)) {
-    // Elsewhere before, or retired before: a new stretch, after the one that is known.
-    if (newest.toMs === null || fromMs < newest.toMs) return closeAndOpen(newest, open, node, uuid, say);
-    return say(open, `capacity opens again at ${node.from}`);
-  }
-  const resize: FleetChange = { kind: 'resize', node: node.node, uuid, atMs: newest.fromMs, fromMs, toMs };
-  if (newest.fromMs !== fromMs && (known?.capacity.length ?? 0) === 1)
-    return say(resize, `capacity opens at ${node.from} instead of ${new Date(newest.fromMs).toISOString()}`);
-  if (newest.toMs === toMs) return [];
-  const words = toMs === null ? 'no longer retired' : `retired at ${node.to}`;
-  return say({ ...resize, fromMs: newest.fromMs }, words);
+  const statement = {
+    node: node.node,
+    fromMs: Date.parse(node.from),
+    toMs: node.to === null ? null : Date.parse(node.to),
+  };
+  const statements = known?.statements ?? [];
+  const newest = statements.at(-1);
+  if (newest !== undefined && canonicalJson(newest) === canonicalJson(statement)) return [];
+  const after = capacityOfDevice([...statements, statement], known?.sightings ?? []);
+  const change: FleetChange = { kind: 'state', uuid, model, index, statement };
+  const words = inWords(known?.capacity ?? [], after);
+  return [{ change, result: { node: node.node, device: uuid, change: words } }];
 }
 
-function closeAndOpen(
-  newest: FleetDevice['capacity'][number],
-  open: Extract<FleetChange, { kind: 'open' }>,
-  node: NodeIn,
-  uuid: string,
-  say: (change: FleetChange, words: string) => Worded[],
-): Worded[] {
-  if (open.fromMs <= newest.fromMs) return [];
-  const { fromMs, node: elsewhere } = newest;
-  const close: FleetChange = {
-    kind: 'resize',
-    node: elsewhere,
-    uuid,
-    atMs: fromMs,
-    fromMs,
-    toMs: open.fromMs,
-  };
+type Stretch = FleetDevice['capacity'][number];
+
+/** What a device's capacity gains and loses. */
+function inWords(before: readonly Stretch[], after: readonly Stretch[]): string {
+  const notIn = (others: readonly Stretch[]) => (one: Stretch) =>
+    !others.some((other) => canonicalJson(other) === canonicalJson(one));
+  const gone = before.filter(notIn(after));
+  const made = after.filter(notIn(before));
+  const [was, is] = [gone[0], made[0]];
+  if (gone.length + made.length === 0) return 'stated as it is known';
+  if (was !== undefined && is !== undefined && gone.length + made.length === 2 && was.node === is.node) {
+    if (was.fromMs !== is.fromMs && was.toMs === is.toMs)
+      return `capacity opens at ${timeText(is.fromMs)} instead of ${timeText(was.fromMs)}`;
+    if (was.fromMs === is.fromMs)
+      return is.toMs === null ? 'no longer retired' : `retired at ${timeText(is.toMs)}`;
+  }
   return [
-    ...say(close, `capacity on ${elsewhere} ends at ${node.from}`),
-    ...say(open, `capacity opens at ${node.from}`),
-  ];
+    ...gone.map((stretch) => `no capacity ${stretchText(stretch)}`),
+    ...made.map((stretch) => `capacity ${stretchText(stretch)}`),
+  ].join('; ');
 }
+
+const timeText = (ms: number): string => new Date(ms).toISOString();
+const stretchText = ({ node, fromMs, toMs }: Stretch): string =>
+  `on ${node} from ${timeText(fromMs)}${toMs === null ? '' : ` to ${timeText(toMs)}`}`;

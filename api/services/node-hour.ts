@@ -150,7 +150,9 @@ export function computeNodeHour(inputs: NodeHourInputs): NodeHourResult {
   const cells: CellWrite[] = [];
   for (const { device, capacity } of facts.devices) {
     const held = holdings.filter((holding) => holding.device === device);
-    const bookedToMs = Math.min(inputs.bookedToMs, interval.toMs);
+    // A device that is retired within the hour is booked when it went, however far its node is.
+    const endMs = Math.max(...capacity.map((stretch) => stretch.toMs));
+    const bookedToMs = Math.min(inputs.bookedToMs, interval.toMs, endMs);
     const gaps = withNotEnrolled(gapsOf(decoded, device), facts.notEnrolled, decoded);
     const spans = spansOf(decoded, device);
     const { entries, settlesAtMs } = attributeCell({

@@ -1,17 +1,15 @@
 /** What the services need of a store for the fleet list, silent nodes, prices and their journal entries. */
+import type { CapacityStretch, FleetStatement, Sighting } from '../domain/capacity.ts';
 import type { Interval } from '../domain/interval.ts';
 import type { JournalWrite } from './jobs.ts';
 
-/** A device of a node in the fleet: its capacity, newest last. */
+/** What is known of a device of a fleet list. */
 export interface FleetDevice {
   readonly uuid: string;
-  readonly model: string;
-  readonly index: number | null;
-  readonly capacity: readonly {
-    readonly fromMs: number;
-    readonly toMs: number | null;
-    readonly node: string;
-  }[];
+  readonly capacity: readonly CapacityStretch<string>[];
+  /** What it is derived from. */
+  readonly statements: readonly FleetStatement<string>[];
+  readonly sightings: readonly Sighting<string>[];
 }
 
 export interface FleetNode {
@@ -26,23 +24,13 @@ export type FleetChange =
   | { readonly kind: 'add_node'; readonly node: string; readonly group: string }
   | { readonly kind: 'move_group'; readonly node: string; readonly group: string }
   | { readonly kind: 'set_mode'; readonly group: string; readonly mode: FleetNode['mode'] }
+  /** States a device's place anew; makes the device where it is not known. */
   | {
-      readonly kind: 'open';
-      readonly node: string;
+      readonly kind: 'state';
       readonly uuid: string;
       readonly model: string;
       readonly index: number | null;
-      readonly fromMs: number;
-      readonly toMs: number | null;
-    }
-  /** Moves the start or end of the capacity that begins at `atMs`. */
-  | {
-      readonly kind: 'resize';
-      readonly node: string;
-      readonly uuid: string;
-      readonly atMs: number;
-      readonly fromMs: number;
-      readonly toMs: number | null;
+      readonly statement: FleetStatement<string>;
     };
 
 /** A node of which nobody reports. */

@@ -54,23 +54,40 @@ CREATE TABLE devices (
   model TEXT NOT NULL,
   memory_bytes INTEGER,
   mig_enabled INTEGER NOT NULL DEFAULT 0 CHECK (mig_enabled IN (0, 1)),
+  -- The time of that inventory; 0: in the fleet list only.
+  described_ms INTEGER NOT NULL,
   recorded_at_ms INTEGER NOT NULL,
   UNIQUE (cluster, uuid)
 ) STRICT;
 CREATE INDEX devices_by_node ON devices (node);
 
--- When a device belonged to the fleet, and on which node. Opens at its first inventory or its date in a fleet list;
--- closes (to_ms) only by a fleet list (retired) or by showing up on another node.
+-- The first inventory of each hour in which a node showed a device.
+CREATE TABLE device_sightings (
+  device INTEGER NOT NULL REFERENCES devices,
+  hour_ms INTEGER NOT NULL CHECK (hour_ms % 3600000 = 0),
+  node INTEGER NOT NULL REFERENCES nodes,
+  first_ms INTEGER NOT NULL,
+  PRIMARY KEY (device, hour_ms, node)
+) STRICT, WITHOUT ROWID;
+
+-- What fleet lists said of a device, every time that they said something new: on that node from then on. to_ms: retired.
+CREATE TABLE fleet_statements (
+  statement INTEGER PRIMARY KEY,
+  device INTEGER NOT NULL REFERENCES devices,
+  node INTEGER NOT NULL REFERENCES nodes,
+  from_ms INTEGER NOT NULL,
+  to_ms INTEGER CHECK (to_ms >= from_ms),
+  seq INTEGER NOT NULL,
+  recorded_at_ms INTEGER NOT NULL
+) STRICT;
+CREATE INDEX fleet_statements_by_device ON fleet_statements (device);
+
+-- When a device belonged to the fleet, and on which node: derived from its sightings and what fleet lists said.
 CREATE TABLE capacity (
   device INTEGER NOT NULL REFERENCES devices,
   from_ms INTEGER NOT NULL,
-  to_ms INTEGER CHECK (to_ms >= from_ms),
+  to_ms INTEGER CHECK (to_ms > from_ms),
   node INTEGER NOT NULL REFERENCES nodes,
-  source TEXT NOT NULL CHECK (source IN ('inventory', 'fleet')),
-  seq INTEGER NOT NULL,
-  recorded_at_ms INTEGER NOT NULL,
-  -- Where to_ms is set: when that became known.
-  closed_seq INTEGER,
   PRIMARY KEY (device, from_ms)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX capacity_by_node ON capacity (node, from_ms);

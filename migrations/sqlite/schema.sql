@@ -31,13 +31,8 @@ CREATE INDEX bindings_by_hour ON bindings (node, hour_ms);
 CREATE TABLE capacity (
   device INTEGER NOT NULL REFERENCES devices,
   from_ms INTEGER NOT NULL,
-  to_ms INTEGER CHECK (to_ms >= from_ms),
+  to_ms INTEGER CHECK (to_ms > from_ms),
   node INTEGER NOT NULL REFERENCES nodes,
-  source TEXT NOT NULL CHECK (source IN ('inventory', 'fleet')),
-  seq INTEGER NOT NULL,
-  recorded_at_ms INTEGER NOT NULL,
-  -- Where to_ms is set: when that became known.
-  closed_seq INTEGER,
   PRIMARY KEY (device, from_ms)
 ) STRICT, WITHOUT ROWID;
 
@@ -87,6 +82,14 @@ CREATE TABLE connections (
 
 CREATE INDEX connections_by_process ON connections (process);
 
+CREATE TABLE device_sightings (
+  device INTEGER NOT NULL REFERENCES devices,
+  hour_ms INTEGER NOT NULL CHECK (hour_ms % 3600000 = 0),
+  node INTEGER NOT NULL REFERENCES nodes,
+  first_ms INTEGER NOT NULL,
+  PRIMARY KEY (device, hour_ms, node)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE devices (
   device INTEGER PRIMARY KEY,
   cluster INTEGER NOT NULL REFERENCES clusters,
@@ -99,6 +102,8 @@ CREATE TABLE devices (
   model TEXT NOT NULL,
   memory_bytes INTEGER,
   mig_enabled INTEGER NOT NULL DEFAULT 0 CHECK (mig_enabled IN (0, 1)),
+  -- The time of that inventory; 0: in the fleet list only.
+  described_ms INTEGER NOT NULL,
   recorded_at_ms INTEGER NOT NULL,
   UNIQUE (cluster, uuid)
 ) STRICT;
@@ -212,6 +217,18 @@ CREATE INDEX findings_by_last_seen ON findings (last_seen_ms, finding);
 CREATE INDEX findings_by_node ON findings (node, last_seen_ms);
 
 CREATE INDEX findings_by_process ON findings (process) WHERE process IS NOT NULL;
+
+CREATE TABLE fleet_statements (
+  statement INTEGER PRIMARY KEY,
+  device INTEGER NOT NULL REFERENCES devices,
+  node INTEGER NOT NULL REFERENCES nodes,
+  from_ms INTEGER NOT NULL,
+  to_ms INTEGER CHECK (to_ms >= from_ms),
+  seq INTEGER NOT NULL,
+  recorded_at_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX fleet_statements_by_device ON fleet_statements (device);
 
 CREATE TABLE job_allocation_devices (
   job INTEGER NOT NULL,

@@ -182,11 +182,11 @@ describe('what a batch changes', () => {
     await ingest.accept(agentOf('n2'), post(moved));
     expect(
       rows(
-        'SELECT n.name, c.from_ms, c.to_ms, c.source FROM capacity c JOIN nodes n ON n.node = c.node ORDER BY c.from_ms',
+        'SELECT n.name, c.from_ms, c.to_ms FROM capacity c JOIN nodes n ON n.node = c.node ORDER BY c.from_ms',
       ),
     ).toEqual([
-      { name: 'n1', from_ms: START + MINUTE, to_ms: START + 5 * MINUTE, source: 'inventory' },
-      { name: 'n2', from_ms: START + 5 * MINUTE, to_ms: null, source: 'inventory' },
+      { name: 'n1', from_ms: START + MINUTE, to_ms: START + 5 * MINUTE },
+      { name: 'n2', from_ms: START + 5 * MINUTE, to_ms: null },
     ]);
   });
 

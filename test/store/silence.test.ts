@@ -107,7 +107,7 @@ describe('a node of the fleet list', () => {
     expect(result.changes.map((one) => one.change)).toEqual([
       'new, in group new racks',
       'group new racks becomes observe',
-      `capacity opens at ${new Date(START - 2 * HOUR).toISOString()}`,
+      `capacity on n1 from ${new Date(START - 2 * HOUR).toISOString()}`,
     ]);
     await silence.tick();
     await service.attribution.whenIdle();
@@ -136,7 +136,6 @@ describe('a node of the fleet list', () => {
     await hear(new Stream('n1'), START, START + MINUTE);
     await service.attribution.whenIdle();
     expect(sums()).toEqual([{ capacity: 2 * HOUR + MINUTE, idle: MINUTE, unobserved: 2 * HOUR }]);
-    expect(service.rows('SELECT source FROM capacity')).toEqual([{ source: 'fleet' }]);
   });
 
   test('that is retired has no capacity after that', async () => {

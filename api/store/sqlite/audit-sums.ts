@@ -1,23 +1,14 @@
 /** Sums that the database holds of its own rows, checked by whole statements. */
 import type { Sqlite } from './connection.ts';
+import { SUM_COLUMNS } from './day-sums.ts';
 
 const MAX_DIFFERENCES = 1_000;
-const SUMS = [
-  ...['capacity_ms', 'used_ms', 'held_ms', 'unaccounted_ms', 'idle_ms', 'unobserved_ms', 'allocated_ms'],
-  ...[
-    'unaccounted_active_ms',
-    'unaccounted_provisional_ms',
-    'unaccounted_inside_ms',
-    'unobserved_inside_ms',
-    'active_ms',
-  ],
-];
 
 /** Days that are not the sum of their hours. */
 const DAYS = `
   WITH wanted AS (
     SELECT h.hour_ms - h.hour_ms % 86400000 AS day_ms, h.node, d.model, h.account, h.user_name,
-      ${SUMS.map((column) => `sum(h.${column}) AS ${column}`).join(', ')}
+      ${SUM_COLUMNS.map((column) => `sum(h.${column}) AS ${column}`).join(', ')}
     FROM ledger_hours h JOIN devices d ON d.device = h.device GROUP BY 1, 2, 3, 4, 5)
   SELECT 'ledger_days ' || date(day_ms / 1000, 'unixepoch') || ' node ' || node || ' account "' || account || '"' AS what
   FROM (SELECT * FROM (SELECT * FROM wanted EXCEPT SELECT * FROM ledger_days)

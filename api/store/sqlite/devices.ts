@@ -1,20 +1,20 @@
-/** Devices and the time in which they belong to the fleet, as inventories and fleet lists say. */
+/** Devices as inventories describe them, and where they were seen. */
 import type { DeviceFact } from '../../contract/batch.ts';
+import type { Capacity } from './capacity.ts';
 import type { Sqlite } from './connection.ts';
 import { required } from './connection.ts';
-import type { DirtyMarks } from './dirty.ts';
-import type { Ids, NodeRow } from './ids.ts';
+import { createDaySums } from './day-sums.ts';
+import { hourOf } from './dirty.ts';
+import type { NodeRow } from './ids.ts';
 
-interface CapacityRow {
+interface DeviceRow {
   readonly device: number;
-  readonly from_ms: number;
-  readonly to_ms: number | null;
-  readonly node: number;
-  readonly source: 'inventory' | 'fleet';
+  readonly model: string;
+  readonly described_ms: number;
 }
 
 export interface Devices {
-  /** Takes an inventory of a node as of `atMs`: new devices open their capacity, moved ones close it elsewhere. */
+  /** Takes an inventory of a node as of `atMs`; the order in which inventories come does not matter. */
   takeInventory(
     node: NodeRow,
     devices: readonly DeviceFact[],
@@ -24,73 +24,49 @@ export interface Devices {
   ): void;
 }
 
-export function createDevices(sqlite: Sqlite, ids: Ids, dirty: DirtyMarks): Devices {
+export function createDevices(sqlite: Sqlite, capacity: Capacity): Devices {
   const { database } = sqlite;
-  const insert = database.prepare(
-    `INSERT INTO devices (cluster, uuid, node, device_index, minor, bus_id, model, memory_bytes, mig_enabled, recorded_at_ms)
-     VALUES (:cluster, :uuid, :node, :index, :minor, :busId, :model, :memoryBytes, :mig, :nowMs)
-     ON CONFLICT (cluster, uuid) DO UPDATE SET node = excluded.node, device_index = excluded.device_index,
-       minor = excluded.minor, bus_id = excluded.bus_id, model = excluded.model,
-       memory_bytes = excluded.memory_bytes, mig_enabled = excluded.mig_enabled`,
+  const select = database.prepare<[number, string], DeviceRow>(
+    'SELECT device, model, described_ms FROM devices WHERE cluster = ? AND uuid = ?',
   );
-  const selectCapacity = database.prepare<[number], CapacityRow>(
-    'SELECT device, from_ms, to_ms, node, source FROM capacity WHERE device = ? ORDER BY from_ms DESC',
+  const upsert = database
+    .prepare<[Record<string, string | number | null>], number>(
+      `INSERT INTO devices (cluster, uuid, node, device_index, minor, bus_id, model, memory_bytes, mig_enabled,
+         described_ms, recorded_at_ms)
+       VALUES (:cluster, :uuid, :node, :index, :minor, :busId, :model, :memoryBytes, :mig, :atMs, :nowMs)
+       ON CONFLICT (cluster, uuid) DO UPDATE SET node = excluded.node, device_index = excluded.device_index,
+         minor = excluded.minor, bus_id = excluded.bus_id, model = excluded.model,
+         memory_bytes = excluded.memory_bytes, mig_enabled = excluded.mig_enabled, described_ms = excluded.described_ms
+       RETURNING device`,
+    )
+    .pluck();
+  const see = database.prepare(
+    `INSERT INTO device_sightings (device, hour_ms, node, first_ms) VALUES (?, ?, ?, ?)
+     ON CONFLICT (device, hour_ms, node) DO UPDATE SET first_ms = excluded.first_ms WHERE excluded.first_ms < first_ms`,
   );
-  const openCapacity = database.prepare(
-    `INSERT INTO capacity (device, from_ms, to_ms, node, source, seq, recorded_at_ms)
-     VALUES (:device, :fromMs, NULL, :node, 'inventory', :seq, :nowMs)`,
-  );
-  const closeCapacity = database.prepare(
-    'UPDATE capacity SET to_ms = ?, closed_seq = ? WHERE device = ? AND from_ms = ?',
-  );
-  const openEarlier = database.prepare('UPDATE capacity SET from_ms = ? WHERE device = ? AND from_ms = ?');
+  const sumDaysOfModel = createDaySums(sqlite).ofDevice;
 
-  /** Where the device must be counted from `atMs` on, given what is known of it. */
-  function place(device: number, node: number, atMs: number, seq: number, nowMs: number): void {
-    const known = selectCapacity.all(device);
-    const [newest] = known;
-    if (newest === undefined) {
-      openCapacity.run({ device, fromMs: atMs, node, seq, nowMs });
-      return;
-    }
-    if (newest.to_ms !== null) {
-      // Retired, and yet it reports: it belongs to the fleet again.
-      if (atMs >= newest.to_ms) openCapacity.run({ device, fromMs: atMs, node, seq, nowMs });
-      return;
-    }
-    if (newest.node === node) {
-      if (atMs < newest.from_ms && known.length === 1 && newest.source === 'inventory') {
-        openEarlier.run(atMs, device, newest.from_ms);
-        dirty.markRange(node, atMs, newest.from_ms, seq, nowMs);
-      }
-      return;
-    }
-    // An older report of the node that it came from says nothing new.
-    if (atMs <= newest.from_ms) return;
-    closeCapacity.run(atMs, seq, device, newest.from_ms);
-    dirty.markBooked(newest.node, atMs, seq, nowMs);
-    openCapacity.run({ device, fromMs: atMs, node, seq, nowMs });
+  /** The row of a device; what the newest inventory says of it stays, whichever comes last. */
+  function describe(node: NodeRow, fact: DeviceFact, atMs: number, nowMs: number): number {
+    const known = select.get(node.cluster, fact.uuid);
+    if (known !== undefined && known.described_ms > atMs) return known.device;
+    const { uuid, index, minor, busId, model, memoryBytes } = fact;
+    const where = { cluster: node.cluster, node: node.node, atMs, nowMs };
+    const mig = Number(fact.migEnabled);
+    const device = required(upsert.get({ ...where, uuid, index, minor, busId, model, memoryBytes, mig }));
+    // A driver may give a device another name: the sums of its days go by the name that it has now.
+    if (known !== undefined && known.model !== model) sumDaysOfModel(device);
+    return device;
   }
 
   return {
-    takeInventory(node, devices, atMs, seq, nowMs) {
-      for (const fact of devices) {
-        const { uuid, index, minor, busId, model, memoryBytes } = fact;
-        const mig = fact.migEnabled ? 1 : 0;
-        const row = {
-          cluster: node.cluster,
-          uuid,
-          node: node.node,
-          index,
-          minor,
-          busId,
-          model,
-          memoryBytes,
-          mig,
-          nowMs,
-        };
-        insert.run(row);
-        place(required(ids.findDevice(node.cluster, uuid) ?? undefined), node.node, atMs, seq, nowMs);
+    takeInventory(node, facts, atMs, seq, nowMs) {
+      for (const fact of facts) {
+        const device = describe(node, fact, atMs, nowMs);
+        if (see.run(device, hourOf(atMs), node.node, atMs).changes === 0) continue;
+        const newest = capacity.stretches(device).at(-1);
+        const goesOn = newest?.node === node.node && newest.toMs === null && newest.fromMs <= atMs;
+        if (!goesOn) capacity.refresh(device, seq, nowMs);
       }
     },
   };

@@ -1,5 +1,6 @@
 /** The fleet list, silent nodes and rate cards in SQLite. */
 import type { FleetChange, FleetDevice, FleetNode, FleetStore, RateCardWrite, SilentNode } from '../fleet.ts';
+import type { Capacity } from './capacity.ts';
 import { required, type Sqlite } from './connection.ts';
 import { type DirtyMarks, hourOf } from './dirty.ts';
 import type { Ids } from './ids.ts';
@@ -7,31 +8,25 @@ import type { Journal } from './journal.ts';
 
 const DAY_MS = 86_400_000;
 
-interface CapacityRow {
-  readonly from_ms: number;
-  readonly to_ms: number | null;
-  readonly node: string;
+export interface FleetParts {
+  readonly ids: Ids;
+  readonly dirty: DirtyMarks;
+  readonly journal: Journal;
+  readonly capacity: Capacity;
 }
 
-export function createFleet(sqlite: Sqlite, ids: Ids, dirty: DirtyMarks, journal: Journal): FleetStore {
+export function createFleet(sqlite: Sqlite, parts: FleetParts): FleetStore {
   const { database } = sqlite;
+  const { ids, dirty, journal, capacity } = parts;
   const nodes = database.prepare<[string], Omit<FleetNode, 'enrolled'> & { enrolled: number }>(
     `SELECT n.name AS node, g.name AS "group", g.mode, n.enrolled_at_ms IS NOT NULL AS enrolled
      FROM nodes n JOIN node_groups g ON g.node_group = n.node_group JOIN clusters c ON c.cluster = n.cluster
      WHERE c.name = ? ORDER BY n.name`,
   );
-  const device = database.prepare<
-    [string, string],
-    { device: number; uuid: string; model: string; device_index: number | null }
-  >(
-    `SELECT d.device, d.uuid, d.model, d.device_index FROM devices d JOIN clusters c ON c.cluster = d.cluster
-     WHERE c.name = ? AND d.uuid = ?`,
+  const device = database.prepare<[string, string], { device: number; uuid: string }>(
+    'SELECT d.device, d.uuid FROM devices d JOIN clusters c ON c.cluster = d.cluster WHERE c.name = ? AND d.uuid = ?',
   );
-  const capacity = database.prepare<[number], CapacityRow>(
-    `SELECT c.from_ms, c.to_ms, n.name AS node FROM capacity c JOIN nodes n ON n.node = c.node
-     WHERE c.device = ? ORDER BY c.from_ms`,
-  );
-  const change = createFleetWriter(sqlite, ids, dirty);
+  const change = createFleetWriter(sqlite, ids, capacity);
   const silence = createSilenceWriter(sqlite, dirty);
   const silent = createSilenceReader(sqlite);
   const addCard = createCardWriter(sqlite, ids);
@@ -43,10 +38,17 @@ export function createFleet(sqlite: Sqlite, ids: Ids, dirty: DirtyMarks, journal
         devices: uuids.flatMap((uuid): FleetDevice[] => {
           const row = device.get(cluster, uuid);
           if (row === undefined) return [];
-          const parts = capacity
-            .all(row.device)
-            .map(({ from_ms: fromMs, to_ms: toMs, node }) => ({ fromMs, toMs, node }));
-          return [{ uuid, model: row.model, index: row.device_index, capacity: parts }];
+          const named = <T extends { node: number }>(rows: readonly T[]) =>
+            rows.map((one) => ({ ...one, node: ids.nodeName(one.node).node }));
+          const { stretches, statements, sightings } = capacity;
+          return [
+            {
+              uuid,
+              capacity: named(stretches(row.device)),
+              statements: named(statements(row.device)),
+              sightings: named(sightings(row.device)),
+            },
+          ];
         }),
       })),
     applyFleet: async (cluster, changes, nowMs, entry) =>
@@ -69,7 +71,7 @@ export function createFleet(sqlite: Sqlite, ids: Ids, dirty: DirtyMarks, journal
 function createFleetWriter(
   sqlite: Sqlite,
   ids: Ids,
-  dirty: DirtyMarks,
+  capacity: Capacity,
 ): (cluster: string, change: FleetChange, seq: number, nowMs: number) => void {
   const { database } = sqlite;
   const addGroup = database.prepare(
@@ -81,26 +83,17 @@ function createFleetWriter(
      WHERE node = :node`,
   );
   const addDevice = database.prepare(
-    `INSERT INTO devices (cluster, uuid, node, device_index, model, recorded_at_ms)
-     VALUES (:cluster, :uuid, :node, :index, :model, :nowMs) ON CONFLICT DO NOTHING`,
+    `INSERT INTO devices (cluster, uuid, node, device_index, model, described_ms, recorded_at_ms)
+     VALUES (:cluster, :uuid, :node, :index, :model, 0, :nowMs) ON CONFLICT DO NOTHING`,
   );
-  const open = database.prepare(
-    `INSERT INTO capacity (device, from_ms, to_ms, node, source, seq, recorded_at_ms, closed_seq)
-     VALUES (:device, :fromMs, :toMs, :node, 'fleet', :seq, :nowMs, :closedSeq)`,
-  );
-  const resize = database.prepare(
-    `UPDATE capacity SET from_ms = :fromMs, to_ms = :toMs, closed_seq = :closedSeq, source = 'fleet'
-     WHERE device = :device AND from_ms = :atMs RETURNING node`,
-  );
-  const former = database.prepare<[number, number], { to_ms: number | null }>(
-    'SELECT to_ms FROM capacity WHERE device = ? AND from_ms = ?',
+  const addStatement = database.prepare(
+    `INSERT INTO fleet_statements (device, node, from_ms, to_ms, seq, recorded_at_ms)
+     VALUES (:device, :node, :fromMs, :toMs, :seq, :nowMs)`,
   );
   // A node of the list is booked from its capacity's start on, as not measured, until its agent is heard.
   const bookFrom = database.prepare(
     `INSERT INTO node_state (node, silent_to_ms) VALUES (?, ?) ON CONFLICT (node) DO NOTHING`,
   );
-  const deviceOf = (cluster: number, uuid: string): number =>
-    required(ids.findDevice(cluster, uuid) ?? undefined);
 
   return (clusterName, change, seq, nowMs) => {
     const cluster = ids.cluster(clusterName);
@@ -109,29 +102,19 @@ function createFleetWriter(
       setMode.run(change.mode, cluster, change.group);
       return;
     }
-    const { node } = ids.node(clusterName, change.node, nowMs);
-    if (change.kind === 'add_node' || change.kind === 'move_group') {
-      addGroup.run(cluster, change.group);
-      moveGroup.run({ cluster, group: change.group, node });
-      return;
-    }
-    const { uuid, fromMs, toMs } = change;
-    const closedSeq = toMs === null ? null : seq;
-    if (change.kind === 'open') {
-      const { model, index } = change;
+    if (change.kind === 'state') {
+      const { uuid, model, index, statement } = change;
+      const { node } = ids.node(clusterName, statement.node, nowMs);
       addDevice.run({ cluster, uuid, node, index, model, nowMs });
-      open.run({ device: deviceOf(cluster, uuid), fromMs, toMs, node, seq, nowMs, closedSeq });
-      bookFrom.run(node, Math.min(fromMs, nowMs));
-      dirty.markRange(node, fromMs, toMs ?? Number.MAX_SAFE_INTEGER, seq, nowMs);
+      const device = required(ids.findDevice(cluster, uuid) ?? undefined);
+      addStatement.run({ ...statement, device, node, seq, nowMs });
+      bookFrom.run(node, Math.min(statement.fromMs, nowMs));
+      capacity.refresh(device, seq, nowMs);
       return;
     }
-    const device = deviceOf(cluster, uuid);
-    const before = former.get(device, change.atMs);
-    resize.run({ device, atMs: change.atMs, fromMs, toMs, closedSeq });
-    const ends = [before?.to_ms ?? Number.MAX_SAFE_INTEGER, toMs ?? Number.MAX_SAFE_INTEGER];
-    if (fromMs !== change.atMs)
-      dirty.markRange(node, Math.min(fromMs, change.atMs), Math.max(fromMs, change.atMs), seq, nowMs);
-    if (ends[0] !== ends[1]) dirty.markRange(node, Math.min(...ends), Math.max(...ends), seq, nowMs);
+    const { node } = ids.node(clusterName, change.node, nowMs);
+    addGroup.run(cluster, change.group);
+    moveGroup.run({ cluster, group: change.group, node });
   };
 }
 

@@ -1,22 +1,10 @@
 /** Replaces everything that is derived from one node-hour: cells, entries, sums, processes, findings. */
-import { HOUR_MS } from '../../contract/batch.ts';
 import type { CellWrite, NodeHourWrite } from '../ledger.ts';
 import { required, type Sqlite } from './connection.ts';
+import { createDaySums, SUM_COLUMNS } from './day-sums.ts';
 import { type DirtyMarks, hourOf } from './dirty.ts';
 import type { Ids, NodeRow } from './ids.ts';
 import type { LedgerParts } from './ledger.ts';
-
-const DAY_MS = 24 * HOUR_MS;
-const SUMS = [
-  ...['capacity_ms', 'used_ms', 'held_ms', 'unaccounted_ms', 'idle_ms', 'unobserved_ms', 'allocated_ms'],
-  ...[
-    'unaccounted_active_ms',
-    'unaccounted_provisional_ms',
-    'unaccounted_inside_ms',
-    'unobserved_inside_ms',
-    'active_ms',
-  ],
-];
 
 /** The function that writes a result; call it within a transaction. */
 export function createLedgerWriter(sqlite: Sqlite, parts: LedgerParts): (write: NodeHourWrite) => void {
@@ -36,7 +24,7 @@ export function createLedgerWriter(sqlite: Sqlite, parts: LedgerParts): (write: 
      VALUES (:hourMs, :node, :ordinal, :process, :kind, :peerClass, :localPort, :firstMs, :lastMs, :peers, :personal)`,
   );
   const writeCell = createCellWriter(sqlite, parts);
-  const sumDay = createDayWriter(sqlite);
+  const sumDay = createDaySums(sqlite).ofHour;
   const replaceBindings = createBindingWriter(sqlite, ids, dirty);
 
   return (write) => {
@@ -78,8 +66,8 @@ function createCellWriter(
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   );
   const insertSums = database.prepare(
-    `INSERT INTO ledger_hours (hour_ms, node, device, holder, account, user_name, assumed, ${SUMS.join(', ')})
-     VALUES (?, ?, ?, ?, ?, ?, ?, ${SUMS.map(() => '?').join(', ')})`,
+    `INSERT INTO ledger_hours (hour_ms, node, device, holder, account, user_name, assumed, ${SUM_COLUMNS.join(', ')})
+     VALUES (?, ?, ?, ?, ?, ?, ?, ${SUM_COLUMNS.map(() => '?').join(', ')})`,
   );
   const jobOf = (id: string | null): number | null => (id === null ? null : ids.job(id));
 
@@ -132,23 +120,6 @@ function createCellWriter(
         ...[sums.unaccountedInsideMs, sums.unobservedInsideMs, activeMs],
       );
     }
-  };
-}
-
-/** The function that sums a node's day anew from its hours: cheaper to trust than keeping differences. */
-function createDayWriter(sqlite: Sqlite): (node: number, hourMs: number) => void {
-  const remove = sqlite.database.prepare('DELETE FROM ledger_days WHERE day_ms = ? AND node = ?');
-  const hours = Array.from({ length: 24 }, (_, hour) => `:dayMs + ${hour * HOUR_MS}`).join(', ');
-  const insert = sqlite.database.prepare(
-    `INSERT INTO ledger_days (day_ms, node, model, account, user_name, ${SUMS.join(', ')})
-     SELECT :dayMs, h.node, d.model, h.account, h.user_name, ${SUMS.map((column) => `sum(h.${column})`).join(', ')}
-     FROM ledger_hours h JOIN devices d ON d.device = h.device
-     WHERE h.hour_ms IN (${hours}) AND h.node = :node GROUP BY d.model, h.account, h.user_name`,
-  );
-  return (node, hourMs) => {
-    const dayMs = hourMs - (hourMs % DAY_MS);
-    remove.run(dayMs, node);
-    insert.run({ dayMs, node });
   };
 }
 

@@ -2,6 +2,7 @@
 import type { Store } from '../store.ts';
 import { createAudit } from './audit.ts';
 import { createBatches } from './batches.ts';
+import { createCapacity } from './capacity.ts';
 import { createSqlite, openDatabase } from './connection.ts';
 import { createDevices } from './devices.ts';
 import { createDirtyMarks } from './dirty.ts';
@@ -26,7 +27,8 @@ export function openSqlite({ file, readOnly = false, nowMs = 0 }: SqliteStoreOpt
   const sqlite = createSqlite(openDatabase({ file, readOnly, nowMs }));
   const ids = createIds(sqlite);
   const dirty = createDirtyMarks(sqlite);
-  const devices = createDevices(sqlite, ids, dirty);
+  const capacity = createCapacity(sqlite, dirty);
+  const devices = createDevices(sqlite, capacity);
   const jobs = createJobRows(sqlite);
   const journal = createJournal(sqlite);
   const processes = createProcessIndex(sqlite);
@@ -34,7 +36,7 @@ export function openSqlite({ file, readOnly = false, nowMs = 0 }: SqliteStoreOpt
   return {
     batches: createBatches(sqlite, ids, dirty, devices),
     jobs: createJobs(sqlite, ids, dirty, jobs, journal),
-    fleet: createFleet(sqlite, ids, dirty, journal),
+    fleet: createFleet(sqlite, { ids, dirty, journal, capacity }),
     ledger: createLedger(sqlite, { ids, dirty, jobs, processes, findings }),
     audit: createAudit(sqlite, ids, processes),
     onDirty: sqlite.onDirty,

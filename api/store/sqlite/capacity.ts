@@ -1,0 +1,72 @@
+/** The capacity table: derived from sightings and what fleet lists said, device by device, as either changes. */
+import {
+  type CapacityStretch,
+  capacityOfDevice,
+  type FleetStatement,
+  type Sighting,
+} from '../../domain/capacity.ts';
+import type { Sqlite } from './connection.ts';
+import type { DirtyMarks } from './dirty.ts';
+
+const OPEN_MS = Number.MAX_SAFE_INTEGER;
+
+type Stretch = CapacityStretch<number>;
+
+export interface Capacity {
+  /** Derives a device's capacity again, and marks the time that it gains or loses. Call within a transaction. */
+  refresh(device: number, seq: number, nowMs: number): void;
+  /** Ascending. */
+  stretches(device: number): Stretch[];
+  /** In the order in which they were made. */
+  statements(device: number): FleetStatement<number>[];
+  sightings(device: number): Sighting<number>[];
+}
+
+export function createCapacity(sqlite: Sqlite, dirty: DirtyMarks): Capacity {
+  const { database } = sqlite;
+  const select = database.prepare<[number], Stretch>(
+    'SELECT node, from_ms AS fromMs, to_ms AS toMs FROM capacity WHERE device = ? ORDER BY from_ms',
+  );
+  const selectStatements = database.prepare<[number], Stretch>(
+    'SELECT node, from_ms AS fromMs, to_ms AS toMs FROM fleet_statements WHERE device = ? ORDER BY statement',
+  );
+  const selectSightings = database.prepare<[number], Sighting<number>>(
+    'SELECT node, first_ms AS atMs FROM device_sightings WHERE device = ?',
+  );
+  const remove = database.prepare('DELETE FROM capacity WHERE device = ?');
+  const insert = database.prepare('INSERT INTO capacity (device, from_ms, to_ms, node) VALUES (?, ?, ?, ?)');
+
+  const capacity: Capacity = {
+    stretches: (device) => select.all(device),
+    statements: (device) => selectStatements.all(device),
+    sightings: (device) => selectSightings.all(device),
+    refresh(device, seq, nowMs) {
+      const before = select.all(device);
+      const after = capacityOfDevice(capacity.statements(device), capacity.sightings(device));
+      remove.run(device);
+      for (const { fromMs, toMs, node } of after) insert.run(device, fromMs, toMs, node);
+      for (const { node, fromMs, toMs } of changedTime(before, after))
+        dirty.markRange(node, fromMs, toMs, seq, nowMs);
+    },
+  };
+  return capacity;
+}
+
+/** The time that a node has the device in one of the two only. */
+function changedTime(
+  before: readonly Stretch[],
+  after: readonly Stretch[],
+): { node: number; fromMs: number; toMs: number }[] {
+  const changed: { node: number; fromMs: number; toMs: number }[] = [];
+  for (const node of new Set([...before, ...after].map((stretch) => stretch.node))) {
+    const [was, is] = [before, after].map((stretches) => stretches.filter((one) => one.node === node));
+    const edges = [...(was ?? []), ...(is ?? [])].flatMap((one) => [one.fromMs, one.toMs ?? OPEN_MS]);
+    edges.sort((a, b) => a - b);
+    for (const [index, toMs] of edges.entries()) {
+      const fromMs = edges[index - 1] ?? toMs;
+      const covers = (one: Stretch): boolean => one.fromMs <= fromMs && toMs <= (one.toMs ?? OPEN_MS);
+      if (fromMs < toMs && was?.some(covers) !== is?.some(covers)) changed.push({ node, fromMs, toMs });
+    }
+  }
+  return changed;
+}
