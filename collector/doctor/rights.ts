@@ -1,12 +1,16 @@
 /** May the agent see other people's processes, and all of them? */
 import { cgroupOwner } from '../../api/contract/cgroup.ts';
 import type { Reading } from '../reading.ts';
+import { attempt } from '../sources/procfs.ts';
 import { type Check, found, listed, type Patient, readLink, readText } from './check.ts';
 
 const STATUS_BYTES = 16 * 1024;
 const MOUNTS_BYTES = 4 * 1024 * 1024;
 const CGROUP_BYTES = 64 * 1024;
 const MAX_PROCESSES = 4096;
+/** Processes of other accounts that are tried, in all and of one account: one alone may be specially protected. */
+const MAX_TRIED = 16;
+const MAX_TRIED_OF_ACCOUNT = 4;
 /** Numbers of capabilities in the kernel's bit sets. */
 const CAPABILITIES = {
   CAP_DAC_OVERRIDE: 1,
@@ -67,8 +71,8 @@ interface Other {
   readonly uid: number;
 }
 
-/** The first living process of another account, and how many processes there are. */
-function lookAround(patient: Patient): { other: Other | null; pids: readonly number[] } {
+/** Living processes of other accounts, a few of each, and all pids. */
+function lookAround(patient: Patient): { others: readonly Other[]; pids: readonly number[] } {
   const root = patient.settings.agent.procRoot;
   let names: readonly string[] = [];
   try {
@@ -80,21 +84,21 @@ function lookAround(patient: Patient): { other: Other | null; pids: readonly num
     .filter((name) => /^[1-9]\d{0,9}$/.test(name))
     .map(Number)
     .slice(0, MAX_PROCESSES);
-  let other: Other | null = null;
+  const others: Other[] = [];
   for (const pid of pids) {
+    if (others.length >= MAX_TRIED) break;
     const status = readText(patient, `${root}/${pid}/status`, STATUS_BYTES);
     const uid = Number(/^Uid:\s*(\d{1,10})\s/m.exec(status ?? '')?.[1] ?? Number.NaN);
     // Without memory of its own it is a kernel thread or a zombie, which have no executable to read.
     const lives = status !== null && /^VmSize:/m.test(status);
     if (!lives || Number.isNaN(uid) || uid === patient.probe.uid) continue;
-    other = { pid, uid };
-    break;
+    if (others.filter((other) => other.uid === uid).length < MAX_TRIED_OF_ACCOUNT) others.push({ pid, uid });
   }
-  return { other, pids };
+  return { others, pids };
 }
 
 export function checkOtherUsers(patient: Patient): Check {
-  const { other, pids } = lookAround(patient);
+  const { others, pids } = lookAround(patient);
   const root = patient.settings.agent.procRoot;
   if (pids.length === 0)
     return found(
@@ -103,32 +107,43 @@ export function checkOtherUsers(patient: Patient): Check {
       `${root} shows no process.`,
       'Mount the proc file system of the host, and name it with --proc.',
     );
-  if (other === null)
+  if (others.length === 0)
     return found(
       'other-users',
       'ok',
       `None of the ${pids.length} processes belongs to another account now, so none was tried.`,
     );
-  const { files } = patient.ports;
-  const hidden = Object.entries({
-    executable: () => files.readLink(`${root}/${other.pid}/exe`),
-    environment: () => files.read(`${root}/${other.pid}/environ`, 1),
-    descriptors: () => files.list(`${root}/${other.pid}/fd`),
-    namespaces: () => files.readLink(`${root}/${other.pid}/ns/net`),
-  }).flatMap(([part, read]) => (works(read) ? [] : [part]));
-  const who = `pid ${other.pid} of another account (uid ${other.uid})`;
-  if (hidden.length === 0)
-    return found('other-users', 'ok', `Executable, environment and descriptors of ${who} can be read.`);
-  return found('other-users', 'fail', `Of ${who} cannot be read: ${hidden.join(', ')}.`, RIGHTS_REMEDY);
+  const closed = others.flatMap((other) => {
+    const parts = hiddenParts(patient, other.pid);
+    return parts.length === 0 ? [] : [`pid ${other.pid} of uid ${other.uid} (${parts.join(', ')})`];
+  });
+  const tried = `${others.length} processes of other accounts that were tried`;
+  if (closed.length === 0)
+    return found('other-users', 'ok', `All of ${tried} can be read: executable, environment, descriptors.`);
+  return found(
+    'other-users',
+    closed.length === others.length ? 'fail' : 'warn',
+    `Of ${tried} ${closed.length} cannot be read: ${listed(closed)}.`,
+    closed.length === others.length
+      ? RIGHTS_REMEDY
+      : 'Look what protects these: a security module, or rights that the agent has not.',
+  );
 }
 
+function hiddenParts({ settings, ports }: Patient, pid: number): string[] {
+  const folder = `${settings.agent.procRoot}/${pid}`;
+  return Object.entries({
+    executable: () => ports.files.readLink(`${folder}/exe`),
+    environment: () => ports.files.read(`${folder}/environ`, 1),
+    descriptors: () => ports.files.list(`${folder}/fd`),
+    namespaces: () => ports.files.readLink(`${folder}/ns/net`),
+  }).flatMap(([part, read]) => (works(read) ? [] : [part]));
+}
+
+/** What is not there cannot be hidden: the process has just ended. */
 function works(action: () => unknown): boolean {
-  try {
-    action();
-    return true;
-  } catch {
-    return false;
-  }
+  const part = attempt(action);
+  return part.ok || part.gone;
 }
 
 export function checkPidNamespace(patient: Patient): Check {
