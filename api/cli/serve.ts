@@ -35,9 +35,12 @@ export async function tokenFile(
   const { tokens } = app.services;
   try {
     const known = await tokens.check(readFileSync(file, 'utf8').trim());
-    if (known?.caller.role === wanted.role && known.caller.node === wanted.node) return file;
+    if (known?.caller.role === wanted.role && known.caller.node === wanted.node) {
+      chmodSync(file, SECRET_MODE);
+      return file;
+    }
   } catch {
-    // Not there yet.
+    // Not there yet, or not ours to read.
   }
   const { text } = await tokens.create({ ...wanted, accounts: null });
   writeFileSync(file, `${text}\n`, { mode: SECRET_MODE });

@@ -1,5 +1,5 @@
 /** One SQLite connection: how it is opened, and the few things that every aggregate's file needs of it. */
-import { accessSync, chmodSync, constants, existsSync, mkdirSync } from 'node:fs';
+import { accessSync, chmodSync, constants, existsSync, mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import Database from 'better-sqlite3';
 import { StoreError } from '../errors.ts';
@@ -8,6 +8,9 @@ import { checkMigrated, migrate, readMigrations } from './migrate.ts';
 const BUSY_TIMEOUT_MS = 5_000;
 const PAGE_BYTES = 8_192;
 const CACHE_KIB = 65_536;
+/** Permissions of the group and of everybody. */
+const OTHERS = 0o077;
+const MODE_BITS = 0o7777;
 
 export interface OpenOptions {
   readonly file: string;
@@ -48,7 +51,6 @@ function open({ file, readOnly, nowMs }: OpenOptions): Database.Database {
     accessSync(dirname(file), constants.W_OK);
     if (existsSync(file)) accessSync(file, constants.W_OK);
   }
-  const isNew = !readOnly && !existsSync(file);
   const database = new Database(file, {
     readonly: readOnly,
     fileMustExist: readOnly,
@@ -58,8 +60,7 @@ function open({ file, readOnly, nowMs }: OpenOptions): Database.Database {
     if (!readOnly) {
       database.pragma(`page_size = ${PAGE_BYTES}`);
       database.pragma('journal_mode = WAL');
-      // It holds command lines and names of people. SQLite gives its side files the same mode.
-      if (isNew) chmodSync(file, 0o600);
+      for (const end of ['', '-wal', '-shm']) keepPrivate(`${file}${end}`);
       // A batch is acknowledged after its commit, so a commit must survive a power cut.
       database.pragma('synchronous = FULL');
     }
@@ -73,6 +74,17 @@ function open({ file, readOnly, nowMs }: OpenOptions): Database.Database {
     database.close();
     throw error;
   }
+}
+
+/**
+ * The database holds command lines and names of people, so a mode that lets others read it (a restored backup's, say) is
+ * put right. Whoever does not own the file cannot, and leaves it.
+ */
+function keepPrivate(file: string): void {
+  const found = statSync(file, { throwIfNoEntry: false });
+  if (found === undefined || (found.mode & OTHERS) === 0) return;
+  const me = process.geteuid?.();
+  if (me === 0 || me === found.uid) chmodSync(file, found.mode & ~OTHERS & MODE_BITS);
 }
 
 function explain(error: unknown, file: string): unknown {
