@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { ConfigError, readConfig } from '../../collector/config.ts';
+import { ConfigError, readConfig, requireApi } from '../../collector/config.ts';
 import { AGENT_VERSION } from '../../collector/identity.ts';
 
 const api = 'http://127.0.0.1:8470';
@@ -39,10 +39,10 @@ describe('the agent’s settings', () => {
       '--api (or GPULEDGER_URL): must be the address of the service, such as http://ledger:8470',
       '--node (or GPULEDGER_NODE): must be 1 to 253 letters, digits, dots, dashes or underscores',
       '--poll (or GPULEDGER_POLL): must be from 1 to 60 seconds',
-      '--ship: must be a number of seconds from 5 to 3600',
-      '--internal-range: must be a network such as 10.0.0.0/8',
+      '--ship (or GPULEDGER_SHIP): must be a number of seconds from 5 to 3600',
+      '--internal-range (or GPULEDGER_INTERNAL_RANGES): must be a network such as 10.0.0.0/8',
     ]);
-    expect(() => readConfig({}, {})).toThrow(/--api/);
+    expect(() => requireApi(readConfig({}, {}))).toThrow(/--api/);
   });
 
   it('go with a version that is the package’s', () => {
