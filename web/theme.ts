@@ -15,6 +15,8 @@ export interface Fill {
 
 interface Palette {
   readonly series: Readonly<Record<SeriesKey, Fill>>;
+  /** Settled use of other findings, on the page of one: the reserved colour, hatched. */
+  readonly other: Fill;
   readonly ink: Ink;
   /** Idle is so pale that a small square of it needs an outline. */
   readonly idleEdge: string;
@@ -30,6 +32,7 @@ const LIGHT: Palette = {
     idle: { fill: '#e3e7ec', line: null },
     unobserved: { fill: '#f7f8f9', line: '#a9b1bb' },
   },
+  other: { fill: '#fdeaf1', line: '#c9004f' },
   idleEdge: '#b9c1ca',
   ink: { text: '#545f6e', grid: '#e4e8ed', surface: '#ffffff' },
   variables: {
@@ -62,6 +65,7 @@ const DARK: Palette = {
     idle: { fill: '#353d47', line: null },
     unobserved: { fill: '#1b2027', line: '#59636f' },
   },
+  other: { fill: '#371523', line: '#ff3f86' },
   idleEdge: '#55606d',
   ink: { text: '#a5b0bd', grid: '#2b333d', surface: '#171c22' },
   variables: {
@@ -89,10 +93,12 @@ export type Scheme = 'light' | 'dark';
 export const PALETTES: Readonly<Record<Scheme, Palette>> = { light: LIGHT, dark: DARK };
 
 function variablesOf(palette: Palette): Record<string, string> {
-  const series = Object.entries(palette.series).flatMap(([key, { fill, line }]) => [
-    [`--${key}`, line === null ? fill : hatchCss(fill, line)],
-    [`--${key}-edge`, line ?? (key === 'idle' ? palette.idleEdge : fill)],
-  ]);
+  const series = Object.entries({ ...palette.series, other: palette.other }).flatMap(
+    ([key, { fill, line }]) => [
+      [`--${key}`, line === null ? fill : hatchCss(fill, line)],
+      [`--${key}-edge`, line ?? (key === 'idle' ? palette.idleEdge : fill)],
+    ],
+  );
   return { ...palette.variables, ...Object.fromEntries(series) };
 }
 

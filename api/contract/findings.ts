@@ -111,7 +111,7 @@ export type FindingList = z.infer<typeof FindingList>;
 /** A series of a device's time line: `ms[i]` of step i went to this. */
 export const TimelineSeries = z.object({
   label: z.string(),
-  kind: z.enum(['source', 'used', 'held', 'otherUnaccounted', 'idle', 'unobserved']),
+  kind: z.enum(['source', 'used', 'held', 'otherUnaccounted', 'otherAwaiting', 'idle', 'unobserved']),
   ms: z.array(Ms),
 });
 export const FindingDetail = Finding.extend({

@@ -1,4 +1,5 @@
 // Network observations inside a job: reverse tunnels and scans. They stand beside the ledger and never change a verdict.
+import type { Evidence } from './bucket.ts';
 import type { ObservedProcess, ProcessId } from './cell.ts';
 import type { ObservedConnection } from './decode.ts';
 import { isJobBoundary, runAt } from './evidence.ts';
@@ -18,6 +19,8 @@ export interface NetworkFinding {
   readonly root: ProcessId;
   readonly process: ProcessId;
   readonly job: string | null;
+  /** What ties the process to that job. */
+  readonly evidence: Evidence | null;
   readonly reason: NetworkReason;
   readonly severity: Severity;
   readonly connections: readonly ObservedConnection[];
@@ -68,6 +71,7 @@ export function networkFindings(
         root: rootOf(facts, judge, id, job),
         process: id,
         job: job?.id ?? null,
+        evidence: job === null ? null : (inside?.evidence ?? null),
         reason,
         severity,
         connections: evidence,

@@ -33,7 +33,10 @@ export interface StoryFacts {
   /** Of the finding's span: time in which its devices were not measured. */
   readonly unobservedMs: number;
   readonly pollIntervalMs: number;
+  /** Connections of the source, and of processes beside it, to external addresses. */
   readonly externalConnections: number;
+  /** Addresses and ports, other than the node's own, that they tried to reach. */
+  readonly attempts: number;
   readonly running: boolean;
 }
 
@@ -80,7 +83,13 @@ function observed(facts: StoryFacts): string[] {
   for (const contradiction of ties?.contradictions ?? []) lines.push(`Two signs disagree: ${contradiction}.`);
   if (facts.externalConnections > 0)
     lines.push(
-      `It, or a process beside it, had ${facts.externalConnections} connections to external addresses.`,
+      facts.externalConnections === 1
+        ? 'It, or a process beside it, had a connection to an external address.'
+        : `It, or a process beside it, had ${facts.externalConnections} connections to external addresses.`,
+    );
+  if (facts.attempts > 0)
+    lines.push(
+      `It, or a process beside it, tried to reach ${facts.attempts} ${facts.attempts === 1 ? 'address or port' : 'addresses and ports'}.`,
     );
   lines.push(SENTENCES[summary.reason]);
   if (facts.running) lines.push('It was still there at the last reading.');
@@ -207,7 +216,8 @@ const time = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19).
 /** "2 h 05 min", "3 min 20 s", "1.5 s": for reading, not for reckoning. */
 export function duration(ms: number): string {
   const seconds = Math.floor(ms / 1000);
-  if (seconds < 10) return `${seconds}.${Math.floor((ms % 1000) / 100)} s`;
+  const tenths = Math.floor((ms % 1000) / 100);
+  if (seconds < 10 && tenths > 0) return `${seconds}.${tenths} s`;
   if (seconds < 60) return `${seconds} s`;
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return `${minutes} min ${pad(seconds % 60)} s`;

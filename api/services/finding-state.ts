@@ -90,7 +90,7 @@ function networkState(one: NetworkFinding, before: KnownFinding | null): Finding
       state: 'settled',
       root: one.process,
     },
-    ...{ device: null, reason: one.reason, evidence: null, job: one.job },
+    ...{ device: null, reason: one.reason, evidence: one.evidence, job: one.job },
     ...{ activeMs: 0, residentMs: 0, provisionalMs: 0 },
     firstMs: Math.min(one.firstMs, before?.otherSeen?.fromMs ?? one.firstMs),
     lastMs: Math.max(one.lastMs, before?.otherSeen?.toMs ?? one.lastMs),

@@ -29,6 +29,8 @@ export interface FindingRow {
   readonly mode: 'observe' | 'shadow' | 'live';
   readonly cluster: string;
   readonly node: string;
+  /** Internal number of the node, as the batch store takes it. */
+  readonly nodeNumber: number;
   readonly reason: string;
   readonly evidence: string | null;
   readonly source: {
@@ -126,21 +128,10 @@ export interface FindingHistoryRow {
   readonly text: string;
 }
 
-export interface FindingHourRow {
-  readonly hourMs: number;
-  /** Internal number, as the batch store takes it. */
-  readonly node: number;
-  readonly device: string;
-  readonly index: number | null;
-  readonly firstMs: number;
-  readonly lastMs: number;
-}
-
 export interface FindingFacts {
   readonly row: FindingRow;
   readonly processes: readonly ProcessRow[];
   readonly connections: readonly ConnectionRow[];
   readonly charged: readonly ChargedRow[];
   readonly history: readonly FindingHistoryRow[];
-  readonly hours: readonly FindingHourRow[];
 }

@@ -54,6 +54,7 @@ describe('story', () => {
       unobservedMs: 0,
       pollIntervalMs: 5000,
       externalConnections: 0,
+      attempts: 0,
       running: false,
       ...more,
     };
@@ -149,6 +150,9 @@ describe('story', () => {
     expect(told.candidates).toEqual([]);
     expect(told.observed.join('\n')).toContain('2 connections to external addresses');
     expect(told.observed.join('\n')).not.toContain('GPU time');
+    const scan = tellStory({ ...base, summary, externalConnections: 1, attempts: 192 }).observed.join('\n');
+    expect(scan).toContain('had a connection to an external address');
+    expect(scan).toContain('tried to reach 192 addresses and ports');
   });
 
   test.each<[string]>(FINDING_REASONS.map((reason) => [reason]))(
@@ -168,7 +172,8 @@ describe('story', () => {
   });
 
   test.each([
-    [0, '0.0 s'],
+    [0, '0 s'],
+    [5000, '5 s'],
     [1500, '1.5 s'],
     [59_999, '59 s'],
     [200_000, '3 min 20 s'],

@@ -18,6 +18,7 @@ const paints = {
   held: 'held',
   idle: 'idle',
   unobserved: 'unobserved',
+  other: 'other',
 };
 
 const point = {
@@ -94,7 +95,8 @@ test('what awaits a record, and other findings, never take the reserved colour',
   const waiting = { zone: 'utc', paints, ink, settled: false } as const;
   expect(timelinePaint('source', waiting)).toBe('awaiting');
   expect(timelinePaint('source', { ...waiting, settled: true })).toBe('reserved');
-  expect(timelinePaint('otherUnaccounted', { ...waiting, settled: true })).not.toBe('reserved');
+  expect(timelinePaint('otherUnaccounted', { ...waiting, settled: true })).toBe('other');
+  expect(timelinePaint('otherAwaiting', { ...waiting, settled: true })).toBe('awaiting');
 });
 
 test('an empty time line draws nothing and fails nowhere', () => {

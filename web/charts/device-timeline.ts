@@ -2,6 +2,7 @@
 import type { ChartConfiguration, Color } from 'chart.js';
 import type { FindingDetail } from '../../api/contract/findings.ts';
 import { formatGpuHours, formatMoment, formatTick, visibleText, type Zone } from '../format.ts';
+import type { SeriesKey } from '../words.ts';
 import { stackedBars } from './bars.ts';
 import type { Ink, Paints, TableData } from './parts.ts';
 
@@ -9,7 +10,15 @@ export type Timeline = FindingDetail['timelines'][number];
 export type TimelineKind = Timeline['series'][number]['kind'];
 
 /** From the bottom of the stack upwards. */
-const ORDER: readonly TimelineKind[] = ['source', 'otherUnaccounted', 'used', 'held', 'idle', 'unobserved'];
+const ORDER: readonly TimelineKind[] = [
+  'source',
+  'otherUnaccounted',
+  'otherAwaiting',
+  'used',
+  'held',
+  'idle',
+  'unobserved',
+];
 
 export interface TimelineOptions {
   readonly zone: Zone;
@@ -22,12 +31,16 @@ export interface TimelineOptions {
 const ordered = (timeline: Timeline): Timeline['series'] =>
   timeline.series.toSorted((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind));
 
-/** What a series is painted with. */
-export function timelinePaint(kind: TimelineKind, options: TimelineOptions): Color {
-  if (kind === 'source') return options.settled ? options.paints.unaccounted : options.paints.awaiting;
-  if (kind === 'otherUnaccounted') return options.paints.awaiting;
-  return options.paints[kind];
+/** The part of the ledger, or other finding, whose fill a series has. */
+export function timelinePart(kind: TimelineKind, settled: boolean): SeriesKey | 'other' {
+  if (kind === 'source') return settled ? 'unaccounted' : 'awaiting';
+  if (kind === 'otherUnaccounted') return 'other';
+  return kind === 'otherAwaiting' ? 'awaiting' : kind;
 }
+
+/** What a series is painted with. */
+export const timelinePaint = (kind: TimelineKind, options: TimelineOptions): Color =>
+  options.paints[timelinePart(kind, options.settled)];
 
 /** When step `index` begins, as RFC 3339. */
 const stepAt = (timeline: Timeline, index: number): string =>

@@ -3,8 +3,11 @@ import type { Color } from 'chart.js';
 import type { Sums } from '../../api/contract/ledger.ts';
 import type { SeriesKey } from '../words.ts';
 
-/** A fill for every part; patterns are made by the browser, so a chart's builder only passes them on. */
-export type Paints = Readonly<Record<SeriesKey, Color>>;
+/**
+ * A fill for every part, and for what other findings than a page's own hold; patterns are made by the browser, so a
+ * chart's builder only passes them on.
+ */
+export type Paints = Readonly<Record<SeriesKey | 'other', Color>>;
 
 /** Colours of everything in a chart that is not data. */
 export interface Ink {

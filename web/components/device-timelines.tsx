@@ -2,24 +2,18 @@
 import { useMemo } from 'react';
 import {
   type Timeline,
-  type TimelineKind,
   type TimelineOptions,
   timelineChart,
+  timelinePart,
   timelineTable,
 } from '../charts/device-timeline.ts';
 import { useSettings } from '../settings.tsx';
-import type { SeriesKey } from '../words.ts';
 import { Figure } from './figure.tsx';
 import { usePaints } from './hatch.ts';
 import { Swatch } from './swatch.tsx';
 import { Untrusted } from './untrusted.tsx';
 
 const CHART_HEIGHT_PX = 170;
-
-function partOf(kind: TimelineKind, settled: boolean): SeriesKey {
-  if (kind === 'source') return settled ? 'unaccounted' : 'awaiting';
-  return kind === 'otherUnaccounted' ? 'awaiting' : kind;
-}
 
 function DeviceTimeline({ timeline, settled }: { timeline: Timeline; settled: boolean }) {
   const { zone } = useSettings();
@@ -35,7 +29,7 @@ function DeviceTimeline({ timeline, settled }: { timeline: Timeline; settled: bo
     <div className="legend">
       {timeline.series.map((series) => (
         <span key={`${series.kind} ${series.label}`} className="legend-item legend-still">
-          <Swatch part={partOf(series.kind, settled)} />
+          <Swatch part={timelinePart(series.kind, settled)} />
           <Untrusted text={series.label} maxChars={48} />
         </span>
       ))}

@@ -32,7 +32,7 @@ function paintOf({ fill, line }: Fill): string | CanvasPattern {
 export function usePaints(): { readonly paints: Paints; readonly ink: Ink } {
   const scheme = useComputedColorScheme('light');
   return useMemo(() => {
-    const { series, ink } = PALETTES[scheme];
+    const { series, other, ink } = PALETTES[scheme];
     const paint = (key: SeriesKey) => paintOf(series[key]);
     const paints: Paints = {
       unaccounted: paint('unaccounted'),
@@ -41,6 +41,7 @@ export function usePaints(): { readonly paints: Paints; readonly ink: Ink } {
       held: paint('held'),
       idle: paint('idle'),
       unobserved: paint('unobserved'),
+      other: paintOf(other),
     };
     return { paints, ink };
   }, [scheme]);

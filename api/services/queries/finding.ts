@@ -3,6 +3,7 @@ import { HOUR_MS } from '../../contract/batch.ts';
 import type { FindingDetail, ProcessView } from '../../contract/findings.ts';
 import type { Caller } from '../../domain/caller.ts';
 import type { ProcessId } from '../../domain/cell.ts';
+import { createJudge } from '../../domain/verdict.ts';
 import type { ChargedRow, ConnectionRow, FindingFacts, ProcessRow } from '../../store/finding-questions.ts';
 import { type Questions, scopeOf } from '../../store/questions.ts';
 import { ServiceError } from '../errors.ts';
@@ -10,7 +11,7 @@ import { toTime, toTimeOrNull } from './completeness.ts';
 import { toFinding } from './findings.ts';
 import type { HourReader, HourRecord } from './hours.ts';
 import { storyOf } from './story.ts';
-import { TIMELINE_MAX_MS, timelineOf } from './timeline.ts';
+import { type Roles, TIMELINE_MAX_MS, timelineOf } from './timeline.ts';
 import { moneyOf } from './value.ts';
 
 const EXAMPLES_MAX = 16;
@@ -78,6 +79,14 @@ function toConnection(row: ConnectionRow): FindingDetail['connections'][number] 
   };
 }
 
+/** Those of the source and of what stands beside it; what the declared job and its ancestors reach is not in question. */
+function ownConnections({ processes, connections }: FindingFacts): ConnectionRow[] {
+  const own = new Set(
+    processes.flatMap(({ id, role }) => (role === 'source' || role === 'sibling' ? [id] : [])),
+  );
+  return connections.filter((connection) => own.has(connection.process));
+}
+
 /** Rows of one job at several rates become one. */
 function toCharged(rows: readonly ChargedRow[]): FindingDetail['cost']['charged'] {
   return [...Map.groupBy(rows, (row) => row.id).values()].flatMap((parts) => {
@@ -102,10 +111,8 @@ function windowOf({ row }: FindingFacts): { fromMs: number; toMs: number } {
 }
 
 async function readHours(reader: HourReader, facts: FindingFacts): Promise<HourRecord[]> {
-  const node = facts.hours[0]?.node;
   const hours: HourRecord[] = [];
-  if (node === undefined) return hours;
-  const { cluster, node: nodeName } = facts.row;
+  const { cluster, node: nodeName, nodeNumber: node } = facts.row;
   const { fromMs, toMs } = windowOf(facts);
   for (let hourMs = Math.floor(fromMs / HOUR_MS) * HOUR_MS; hourMs < toMs; hourMs += HOUR_MS) {
     const hour = await reader.read({ cluster, nodeName, node, hourMs });
@@ -114,16 +121,34 @@ async function readHours(reader: HourReader, facts: FindingFacts): Promise<HourR
   return hours;
 }
 
+/** Whether a record may still come that covers what a process did at a moment on a device. */
+function awaitsIn(hours: readonly HourRecord[]): Roles['awaits'] {
+  const judges = hours.map((hour) => ({ hour, judge: createJudge(hour.facts) }));
+  return (process, atMs, device) => {
+    const found = judges.find(({ hour }) => hour.fromMs <= atMs && atMs < hour.fromMs + HOUR_MS);
+    if (found === undefined) return false;
+    const { holdings, facts } = found.hour;
+    const holders = holdings
+      .filter((holding) => holding.device === device && holding.fromMs <= atMs && atMs < holding.toMs)
+      .flatMap((holding) => facts.jobs.get(holding.job) ?? []);
+    return found.judge.judge(process, atMs, holders).provisional;
+  };
+}
+
 function timelines(facts: FindingFacts, hours: readonly HourRecord[]): FindingDetail['timelines'] {
   if (hours.length === 0) return [];
-  const { fromMs, toMs } = windowOf(facts);
+  const { fromMs, toMs: untilMs } = windowOf(facts);
+  // What is not booked yet would only be an empty stretch.
+  const booked = hours.flatMap((hour) => [...hour.spans.values(), ...hour.gaps.values()].flat());
+  const bookedToMs = booked.reduce((latest, { toMs }) => Math.max(latest, toMs), facts.row.lastSeenMs);
+  const toMs = Math.min(untilMs, bookedToMs);
   const ids = (role: ProcessRow['role']): ReadonlySet<string> =>
     new Set(facts.processes.filter((row) => row.role === role).map((row) => row.id));
   const source = ids('source');
   const declared = ids('declared');
   const known = (all: ReadonlySet<string>): ReadonlySet<ProcessId> =>
     new Set(hours.flatMap((hour) => [...hour.facts.processes.keys()].filter((id) => all.has(id))));
-  const roles = { source: known(source), declared: known(declared) };
+  const roles = { source: known(source), declared: known(declared), awaits: awaitsIn(hours) };
   return facts.row.devices.slice(0, TIMELINE_DEVICES_MAX).map(({ uuid, index }) =>
     timelineOf(
       {
@@ -151,12 +176,13 @@ export async function askFinding(
   if (facts === null) throw new ServiceError('not_found', `There is no finding ${id}`);
   const hours = await readHours(reader, facts);
   const finding = toFinding(facts.row);
+  const connections = ownConnections(facts);
   return {
     ...finding,
     processes: facts.processes.map(toProcess),
     timelines: timelines(facts, hours),
-    connections: facts.connections.map(toConnection),
-    story: storyOf(facts, hours),
+    connections: connections.map(toConnection),
+    story: storyOf(facts, connections, hours),
     cost: {
       value: finding.value,
       occupiedMs: facts.row.activeMs + facts.row.residentMs,

@@ -12,6 +12,7 @@ import { decodeHour, type HourOfNode, jobsWanted, missingProcesses, watermarksOf
 
 /** What a page shows of a node-hour. */
 export interface HourRecord {
+  readonly fromMs: number;
   readonly facts: NodeFacts;
   /** By device UUID. */
   readonly spans: ReadonlyMap<string, readonly ObservedSpan[]>;
@@ -40,6 +41,7 @@ export function createHourReader(store: Store, clock: Clock): HourReader {
       const jobs = await store.ledger.readJobs(jobsWanted(hour, processes));
       const uuids = devices.map((device) => device.device);
       return {
+        fromMs: hour.hourMs,
         facts: {
           cluster: hour.cluster,
           node: hour.nodeName,

@@ -1,25 +1,23 @@
 /** What the domain needs to tell a finding's story, from what the store knows. */
-import { EVIDENCE, REASONS } from '../../domain/bucket.ts';
+import { EVIDENCE } from '../../domain/bucket.ts';
 import type { ObservedProcess, ProcessId } from '../../domain/cell.ts';
 import type { Ties } from '../../domain/evidence.ts';
-import type { FindingSummary } from '../../domain/finding.ts';
 import { lengthMs } from '../../domain/interval.ts';
 import type { Job } from '../../domain/job.ts';
 import { DEFAULT_POLICY } from '../../domain/policy.ts';
 import { lineageOf } from '../../domain/process.ts';
-import { type Story, tellStory } from '../../domain/story.ts';
+import { type Story, type StoryFacts, tellStory } from '../../domain/story.ts';
 import { createJudge } from '../../domain/verdict.ts';
-import type { FindingFacts } from '../../store/finding-questions.ts';
+import { FINDING_REASONS } from '../../domain/wording.ts';
+import type { ConnectionRow, FindingFacts } from '../../store/finding-questions.ts';
 import type { HourRecord } from './hours.ts';
 
 /** What to say of polls where no batch of the time is left to ask. */
 const USUAL_POLL_MS = 5_000;
 
-function summaryOf({ row }: FindingFacts, process: ProcessId | null): FindingSummary {
-  const reasons = REASONS.filter((reason) => row.reasons.includes(reason));
+function summaryOf({ row }: FindingFacts, process: ProcessId | null): StoryFacts['summary'] {
   return {
-    reason: REASONS.find((reason) => reason === row.reason) ?? 'no_job',
-    reasons,
+    reason: FINDING_REASONS.find((reason) => reason === row.reason) ?? 'no_job',
     evidence: EVIDENCE.find((evidence) => evidence === row.evidence) ?? null,
     process,
     insideJob: row.insideJob?.id ?? null,
@@ -77,7 +75,15 @@ function jobsInQuestion(facts: FindingFacts, hours: readonly HourRecord[], ties:
   return [...known.values()].filter((job) => ids.has(job.id));
 }
 
-export function storyOf(facts: FindingFacts, hours: readonly HourRecord[]): Story {
+const peersOf = (connections: readonly ConnectionRow[], which: (one: ConnectionRow) => boolean): number =>
+  connections.filter(which).reduce((sum, connection) => sum + connection.peers, 0);
+
+/** `connections` are those that the page shows. */
+export function storyOf(
+  facts: FindingFacts,
+  connections: readonly ConnectionRow[],
+  hours: readonly HourRecord[],
+): Story {
   const source = findSource(facts, hours);
   const newest = source?.hour ?? hours.at(-1) ?? null;
   const ties = source ? createJudge(source.hour.facts).tiesOf(source.process.id) : null;
@@ -95,9 +101,11 @@ export function storyOf(facts: FindingFacts, hours: readonly HourRecord[]): Stor
     policy: newest?.facts.policy ?? DEFAULT_POLICY,
     unobservedMs: unobservedMs(facts, hours),
     pollIntervalMs: newest?.pollIntervalMs ?? USUAL_POLL_MS,
-    externalConnections: facts.connections
-      .filter((connection) => connection.peerClass === 'external')
-      .reduce((sum, connection) => sum + connection.peers, 0),
+    externalConnections: peersOf(
+      connections,
+      ({ kind, peerClass }) => kind === 'established' && peerClass === 'external',
+    ),
+    attempts: peersOf(connections, ({ kind, peerClass }) => kind === 'attempt' && peerClass !== 'loopback'),
     running: row.running,
   });
 }

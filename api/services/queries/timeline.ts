@@ -11,11 +11,20 @@ const POINTS_MAX = 300;
 const STEPS_MS = [30_000, 60_000, 120_000, 300_000, 600_000] as const;
 
 type Kind = z.infer<typeof TimelineSeries>['kind'];
-const KINDS = ['source', 'used', 'otherUnaccounted', 'held', 'idle', 'unobserved'] as const satisfies Kind[];
+const KINDS = [
+  'source',
+  'used',
+  'otherUnaccounted',
+  'otherAwaiting',
+  'held',
+  'idle',
+  'unobserved',
+] as const satisfies Kind[];
 const LABELS: Readonly<Record<Kind, string>> = {
   source: 'This finding',
   used: 'Used by declared jobs',
   otherUnaccounted: 'Other use with no matching declaration',
+  otherAwaiting: 'Other use that awaits a record',
   held: 'Reserved, not active',
   idle: 'Idle',
   unobserved: 'Not measured',
@@ -34,6 +43,8 @@ export interface DeviceRecord {
 export interface Roles {
   readonly source: ReadonlySet<ProcessId>;
   readonly declared: ReadonlySet<ProcessId>;
+  /** Whether a record may still come for what a process that is neither did at `atMs` on a device. */
+  awaits(process: ProcessId, atMs: number, device: string): boolean;
 }
 
 /** The shortest readable step with which a stretch fits into 300 points. */
@@ -41,10 +52,11 @@ function stepFor(lengthMs: number): number {
   return STEPS_MS.find((step) => lengthMs / step <= POINTS_MAX) ?? STEPS_MS[STEPS_MS.length - 1] ?? 600_000;
 }
 
-const kindOf = (process: ProcessId, roles: Roles): Kind => {
+function kindOf(process: ProcessId, atMs: number, device: string, roles: Roles): Kind {
   if (roles.source.has(process)) return 'source';
-  return roles.declared.has(process) ? 'used' : 'otherUnaccounted';
-};
+  if (roles.declared.has(process)) return 'used';
+  return roles.awaits(process, atMs, device) ? 'otherAwaiting' : 'otherUnaccounted';
+}
 
 function heldWithin(holdings: readonly Holding[], fromMs: number, toMs: number): boolean {
   return holdings.some((holding) => holding.fromMs < toMs && holding.toMs > fromMs);
@@ -57,7 +69,7 @@ function addSpan(add: Add, span: ObservedSpan, device: DeviceRecord, roles: Role
   for (const tenant of span.tenants) {
     const ms = tenant.activeMs ?? lengthMs / span.tenants.length;
     activeMs += ms;
-    add(kindOf(tenant.process, roles), span.fromMs, span.toMs, ms);
+    add(kindOf(tenant.process, span.fromMs, device.uuid, roles), span.fromMs, span.toMs, ms);
   }
   const unnamed = span.tenants.length === 0 ? (span.activeMs ?? 0) : 0;
   if (unnamed > 0)

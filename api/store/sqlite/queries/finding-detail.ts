@@ -1,11 +1,5 @@
 /** What one finding is made of: processes with their lineage, connections, who was charged, what was said before. */
-import type {
-  ChargedRow,
-  ConnectionRow,
-  FindingHistoryRow,
-  FindingHourRow,
-  ProcessRow,
-} from '../../finding-questions.ts';
+import type { ChargedRow, ConnectionRow, FindingHistoryRow, ProcessRow } from '../../finding-questions.ts';
 import { cardAt, rateOn } from './finding-rows.ts';
 import { listParameter, type Reader } from './reader.ts';
 
@@ -13,7 +7,6 @@ import { listParameter, type Reader } from './reader.ts';
 const LINEAGE_MAX = 64;
 const PROCESSES_MAX = 300;
 const CONNECTIONS_MAX = 500;
-const HOURS_MAX = 24 * 366;
 
 /**
  * The finding's own processes (those with its time, else its root) and their descendants; their ancestors; what the
@@ -86,11 +79,6 @@ const CHARGED = `
   FROM parts p JOIN jobs j ON j.job = p.holder JOIN sources s ON s.source = j.source
   GROUP BY p.holder, p.model, p.card ORDER BY ms DESC`;
 const HISTORY = 'SELECT at_ms AS atMs, text FROM finding_history WHERE finding = @finding ORDER BY ordinal';
-const HOURS = `
-  SELECT q.hour_ms AS hourMs, q.node, v.uuid AS device, v.device_index AS "index", min(q.first_ms) AS firstMs,
-    max(q.last_ms) AS lastMs
-  FROM finding_parts q JOIN devices v ON v.device = q.device WHERE q.finding = @finding
-  GROUP BY q.hour_ms, q.node, q.device ORDER BY q.hour_ms DESC, v.device_index LIMIT ${HOURS_MAX}`;
 
 const ROLES = ['source', 'ancestor', 'declared', 'sibling'] as const;
 
@@ -103,8 +91,6 @@ export interface FindingDetailQuestions {
   processes(finding: number): { rows: ProcessRow[]; connections: ConnectionRow[] };
   charged(finding: number): ChargedRow[];
   history(finding: number): FindingHistoryRow[];
-  /** Where and when it was seen, newest hour first. */
-  hours(finding: number): FindingHourRow[];
 }
 
 export function findingDetailQuestions(reader: Reader): FindingDetailQuestions {
@@ -116,7 +102,6 @@ export function findingDetailQuestions(reader: Reader): FindingDetailQuestions {
   const connections = reader.question<ConnectionRow>(CONNECTIONS);
   const charged = reader.question<ChargedRow>(CHARGED);
   const history = reader.question<FindingHistoryRow>(HISTORY);
-  const hours = reader.question<FindingHourRow>(HOURS);
   return {
     processes(finding) {
       const roles = new Map(
@@ -141,6 +126,5 @@ export function findingDetailQuestions(reader: Reader): FindingDetailQuestions {
     },
     charged: (finding) => charged.all({ finding }),
     history: (finding) => history.all({ finding }),
-    hours: (finding) => hours.all({ finding }),
   };
 }

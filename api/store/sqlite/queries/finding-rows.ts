@@ -32,7 +32,7 @@ const SORTS: Readonly<Record<FindingsQuestion['sort'], string>> = {
 };
 
 const COLUMNS = `f.finding, f.id, f.kind, f.severity, f.strength, f.state, ${RUNNING} AS running, g.mode,
-  c.name AS cluster, n.name AS node, f.reason, f.evidence,
+  c.name AS cluster, n.name AS node, f.node AS nodeNumber, f.reason, f.evidence,
   j.id AS jobId, js.name AS jobSource, j.external_id AS jobExternalId, j.name AS jobName, j.account AS jobAccount,
   j.user_name AS jobUser,
   f.active_ms AS activeMs, f.resident_ms AS residentMs, f.provisional_ms AS provisionalMs,

@@ -83,7 +83,6 @@ export function openQuestions(file: string): Questions {
           connections,
           charged: detail.charged(row.finding),
           history: detail.history(row.finding),
-          hours: detail.hours(row.finding),
         };
       }),
     jobs: async (asked) => reader.snapshot(() => jobs.list(asked)),
