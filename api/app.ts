@@ -18,6 +18,7 @@ import { createSealer } from './services/seal.ts';
 import { createSessions } from './services/sessions.ts';
 import { createSilence } from './services/silence.ts';
 import { createTokens } from './services/tokens.ts';
+import type { Identity } from './store/people.ts';
 import { openSqlite } from './store/sqlite/open.ts';
 import { openQuestions } from './store/sqlite/queries/open.ts';
 import { openPeople } from './store/sqlite/queries/people.ts';
@@ -49,8 +50,8 @@ export interface App {
   start(): Promise<{ readonly url: string }>;
   /** Stops in order: no new requests, those under way finish (within a bound), background work ends, the store closes. */
   stop(): Promise<void>;
-  /** A link that signs one browser in, once, as an admin. Call after `start`. */
-  signInLink(): Promise<string>;
+  /** A link that signs one browser in, once; as an admin where nothing else is said. Call after `start`. */
+  signInLink(as?: Identity): Promise<string>;
   readonly store: Store;
   readonly services: Services;
   readonly attribution: Attribution;
@@ -140,9 +141,9 @@ export async function createApp(options: AppOptions): Promise<App> {
       for (const each of background) await each.stop();
       await Promise.all([questions.close(), people.close(), store.close()]);
     },
-    async signInLink() {
+    async signInLink(as = { name: 'local admin', role: 'admin', accounts: null }) {
       if (url === null) throw new Error('the service is not started');
-      const code = await services.sessions.createCode({ name: 'local admin', role: 'admin' });
+      const code = await services.sessions.createCode(as);
       return `${url}/sign-in?code=${code}`;
     },
   };

@@ -6,7 +6,8 @@ import { createClient, withClient, withJson, withQuery } from './client.ts';
 import { CliError, EXIT, EXIT_HELP } from './exit.ts';
 import { hours, print, printJson, printTable, shortTime, visible } from './output.ts';
 
-const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
+/** For options that may be given again and again. */
+export const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
 
 const DeclareOptions = z.object({
   account: z.string(),

@@ -10,6 +10,7 @@ import { createTokens, type Tokens } from '../services/tokens.ts';
 import { openSqlite } from '../store/sqlite/open.ts';
 import { openPeople } from '../store/sqlite/queries/people.ts';
 import { CliError, EXIT_HELP } from './exit.ts';
+import { collect } from './jobs.ts';
 import { note, print, printJson, printTable, shortTime } from './output.ts';
 
 /** Whom the journal names: the account of the shell, by number where it has no name. */
@@ -110,11 +111,7 @@ ${EXIT_HELP}`,
     .addOption(new Option('--role <role>', 'what it may do').choices(ROLES).makeOptionMandatory())
     .option('--name <name>', 'what records call it; default: its node or role')
     .option('--node <node>', 'agent: the node that it writes for')
-    .option(
-      '--account <account>',
-      'owner: an account that it sees; repeatable',
-      (value: string, before?: string[]) => [...(before ?? []), value],
-    )
+    .option('--account <account>', 'owner: an account that it sees; repeatable', collect)
     .option('--json', 'print JSON for programs')
     .action(create);
   withData(command.command('list').description('tokens, without their secrets'))

@@ -42,6 +42,8 @@ export const Session = z
     roles: z.array(z.string()),
     /** The node that an agent's token may write for; null for everybody else. */
     node: z.string().nullable().optional(),
+    accounts: z.array(z.string()).nullable().meta({ description: 'What an owner sees; null: everything' }),
+    may: z.array(z.string()).meta({ description: 'Permissions such as findings:read' }),
     cluster: z.string(),
     version: z.string(),
     demo: z.boolean(),

@@ -18,6 +18,7 @@ export const ACCESS = {
   'rates:write': ['finance', 'admin'],
   'statements:read': ['finance', 'auditor', 'admin'],
   'metrics:read': READERS,
+  'live:read': [...READERS, 'owner', 'scheduler'],
   /** Whoever is signed in. */
   'session:read': [...READERS, 'owner', 'scheduler', 'agent'],
 } as const satisfies Record<string, readonly Role[]>;
@@ -28,3 +29,8 @@ export function mayUse(role: Role, permission: Permission): boolean {
   const roles: readonly Role[] = ACCESS[permission];
   return roles.includes(role);
 }
+
+export const permissionsOf = (role: Role): string[] =>
+  Object.entries(ACCESS).flatMap(([permission, roles]) =>
+    roles.some((one) => one === role) ? [permission] : [],
+  );

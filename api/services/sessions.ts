@@ -2,7 +2,7 @@
 import type { Clock } from '../clock.ts';
 import type { Caller } from '../domain/caller.ts';
 import type { Identity, PeopleStore } from '../store/people.ts';
-import { hashSecret, newSecret } from './tokens.ts';
+import { checkIdentity, hashSecret, newSecret } from './tokens.ts';
 
 const SIGN_IN_CODE_LIFE_MS = 15 * 60_000;
 export const SESSION_LIFE_MS = 7 * 24 * 3_600_000;
@@ -10,7 +10,7 @@ const SECRET = /^[A-Za-z0-9_-]{43}$/;
 const ID_CHARS = 16;
 
 export interface Sessions {
-  /** A code that signs in once, within `SIGN_IN_CODE_LIFE_MS`. */
+  /** A code that signs in once, within `SIGN_IN_CODE_LIFE_MS`. Throws `invalid` where role and accounts do not fit. */
   createCode(identity: Identity): Promise<string>;
   /** The secret of a new session; null where the code is unknown, used or too old. */
   signIn(code: string): Promise<string | null>;
@@ -22,6 +22,7 @@ export interface Sessions {
 export function createSessions(people: PeopleStore, clock: Clock): Sessions {
   return {
     async createCode(identity) {
+      checkIdentity(identity);
       const code = newSecret();
       const createdAtMs = clock.nowMs();
       await people.removeExpired(createdAtMs);
@@ -53,7 +54,7 @@ export function createSessions(people: PeopleStore, clock: Clock): Sessions {
       const hash = hashSecret(secret);
       const identity = await people.findSession(hash, clock.nowMs());
       if (identity === null) return null;
-      return { id: hash.slice(0, ID_CHARS), caller: { ...identity, node: null, accounts: null } };
+      return { id: hash.slice(0, ID_CHARS), caller: { ...identity, node: null } };
     },
     signOut: (secret) => people.removeSession(hashSecret(secret)),
   };

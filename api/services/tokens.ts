@@ -1,10 +1,10 @@
 /** Bearer tokens: `glt_<id>_<secret>`. Only the SHA-256 of the secret is kept. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Clock } from '../clock.ts';
-import type { Role } from '../contract/primitives.ts';
+import { list, Name, type Role } from '../contract/primitives.ts';
 import type { Caller } from '../domain/caller.ts';
-import type { PeopleStore, TokenRow } from '../store/people.ts';
-import { ServiceError } from './errors.ts';
+import type { Identity, PeopleStore, TokenRow } from '../store/people.ts';
+import { type FieldError, ServiceError } from './errors.ts';
 
 const ID_BYTES = 8;
 const SECRET_BYTES = 32;
@@ -40,11 +40,17 @@ export interface Tokens {
   check(text: string): Promise<{ readonly id: string; readonly caller: Caller } | null>;
 }
 
+const LISTED_MAX = 1000;
+
 /** An agent's token names one node, an owner's at least one account, and no other token names either. */
 function validate({ name, role, node, accounts }: NewToken): void {
-  const errors: { field: string; message: string }[] = [];
-  if (name.trim() === '' || name.length > NAME_CHARS)
-    errors.push({ field: 'name', message: `must have 1 to ${NAME_CHARS} characters` });
+  const errors: FieldError[] = [];
+  if (!Name.safeParse(name).success || name.length > NAME_CHARS)
+    errors.push({ field: 'name', message: `must have 1 to ${NAME_CHARS} characters, none of control` });
+  if (node !== null && !Name.safeParse(node).success)
+    errors.push({ field: 'node', message: 'must be the name of a node' });
+  if (accounts !== null && !list(Name, LISTED_MAX).safeParse(accounts).success)
+    errors.push({ field: 'account', message: 'must be the name of an account' });
   if ((role === 'agent') !== (node !== null))
     errors.push({ field: 'node', message: role === 'agent' ? 'an agent needs one' : 'is for agents only' });
   if ((role === 'owner') !== (accounts !== null && accounts.length > 0))
@@ -54,6 +60,11 @@ function validate({ name, role, node, accounts }: NewToken): void {
     });
   if (errors.length > 0)
     throw new ServiceError('invalid', errors.map((one) => `${one.field}: ${one.message}`).join('; '), errors);
+}
+
+/** Who may sign in to the pages: anybody but an agent; an owner with accounts. */
+export function checkIdentity(identity: Identity): void {
+  validate({ ...identity, node: null });
 }
 
 export function createTokens(people: PeopleStore, clock: Clock): Tokens {
@@ -88,7 +99,8 @@ export function createTokens(people: PeopleStore, clock: Clock): Tokens {
       if (!timingSafeEqual(given, Buffer.from(row.hash, 'hex'))) return null;
       const nowMs = clock.nowMs();
       if (row.lastUsedAtMs === null || nowMs - row.lastUsedAtMs >= USED_GRAIN_MS)
-        await people.markTokenUsed(id, nowMs);
+        // A figure for people: a full disk or a busy database must not keep anybody out.
+        await people.markTokenUsed(id, nowMs).catch(() => undefined);
       return { id, caller: { name: row.name, role: row.role, node: row.node, accounts: row.accounts } };
     },
   };

@@ -20,6 +20,8 @@ export interface TokenRow {
 export interface Identity {
   readonly name: string;
   readonly role: Role;
+  /** The accounts that an owner sees; null for other roles. */
+  readonly accounts: readonly string[] | null;
 }
 
 interface ExpiringIdentity extends Identity {

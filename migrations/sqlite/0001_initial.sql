@@ -187,7 +187,8 @@ CREATE TABLE node_state (
   boot_id TEXT,
   poll_interval_ms INTEGER,
   last_heard_ms INTEGER,
-  -- The end of what the agent has reported.
+  -- The start and the end of what the agent has reported.
+  reports_from_ms INTEGER,
   complete_to_ms INTEGER,
   -- The end of what is booked as not measured since nobody reported.
   silent_to_ms INTEGER,
@@ -410,6 +411,8 @@ CREATE TABLE sign_in_codes (
   hash TEXT PRIMARY KEY CHECK (length(hash) = 64),
   name TEXT NOT NULL,
   role TEXT NOT NULL,
+  -- The accounts that an owner sees: a JSON list of text.
+  accounts TEXT CHECK ((role = 'owner') = (accounts IS NOT NULL)),
   created_at_ms INTEGER NOT NULL,
   expires_at_ms INTEGER NOT NULL,
   used_at_ms INTEGER
@@ -419,6 +422,7 @@ CREATE TABLE sessions (
   hash TEXT PRIMARY KEY CHECK (length(hash) = 64),
   name TEXT NOT NULL,
   role TEXT NOT NULL,
+  accounts TEXT CHECK ((role = 'owner') = (accounts IS NOT NULL)),
   created_at_ms INTEGER NOT NULL,
   expires_at_ms INTEGER NOT NULL
 ) STRICT;

@@ -146,6 +146,13 @@ test('a link is made for a running service, and a verified ledger says so', asyn
   const link = await run(['sign-in', '--data', service.folder, '--url', service.url]);
   const { pathname, search } = new URL(link.stdout.trim());
   expect((await service.ask('GET', pathname + search)).status).toBe(303);
+  const owner = await run([
+    ...['sign-in', '--data', service.folder, '--url', service.url],
+    ...['--role', 'owner', '--account', 'physics', '--account', 'research'],
+  ]);
+  expect(owner.stdout).toContain('/sign-in?code=');
+  const nowhere = await run(['sign-in', '--data', folder()]);
+  expect([nowhere.code, nowhere.stderr]).toEqual([2, expect.stringContaining('--data')]);
   const verified = await run(['verify', '--data', service.folder, '--json']);
   expect([verified.code, JSON.parse(verified.stdout)]).toEqual([0, expect.objectContaining({ ok: true })]);
 });

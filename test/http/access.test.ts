@@ -1,5 +1,7 @@
 /** Who may ask what: every role on every route, and what a cookie may do. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { JobList } from '../../api/contract/jobs.ts';
+import { Session } from '../../api/contract/overview.ts';
 import { ROLES } from '../../api/contract/primitives.ts';
 import { mayUse } from '../../api/http/access.ts';
 import { type Service, startService } from './service.ts';
@@ -97,6 +99,42 @@ describe('a sign-in link', () => {
     });
     expect(out.json).toEqual({ signedOut: true });
     expect((await service.ask('GET', '/v1/session', { headers: signedIn })).status).toBe(401);
+  });
+
+  test('of an owner shows its accounts and nothing else', async () => {
+    const declare = async (account: string): Promise<void> => {
+      const body = { externalId: account, account, start: '2026-10-01T00:00:00Z', allocations: [] };
+      expect(
+        (await service.ask('POST', '/v1/jobs', { token: await service.tokenFor('admin'), body })).status,
+      ).toBe(201);
+    };
+    await declare('mine');
+    await declare('theirs');
+    const link = new URL(
+      await service.app.signInLink({ name: 'Ann', role: 'owner', accounts: ['mine', 'also mine'] }),
+    );
+    const cookie = (await service.ask('GET', link.pathname + link.search)).headers.get('set-cookie') ?? '';
+    const as = { cookie: cookie.split(';')[0] ?? '', 'sec-fetch-site': 'same-origin' };
+    const session = await service.ask('GET', '/v1/session', { headers: as });
+    expect(session.json).toMatchObject({ name: 'Ann', roles: ['owner'], accounts: ['mine', 'also mine'] });
+    expect(Session.parse(session.json).may).not.toContain('ledger:read');
+    const jobs = JobList.parse((await service.ask('GET', '/v1/jobs', { headers: as })).json).items;
+    expect(jobs.map((job) => job.account)).toEqual(['mine']);
+    expect((await service.ask('GET', '/v1/ledger', { headers: as })).status).toBe(403);
+    const others = await service.ask('POST', '/v1/jobs', {
+      headers: as,
+      body: { externalId: 'x', account: 'theirs', start: '2026-10-01T00:00:00Z', allocations: [] },
+    });
+    expect(others.status).toBe(403);
+    await expect(service.app.signInLink({ name: 'Bo', role: 'owner', accounts: null })).rejects.toThrow(
+      /account/,
+    );
+    await expect(service.app.signInLink({ name: 'Bo', role: 'viewer', accounts: ['a'] })).rejects.toThrow(
+      /account/,
+    );
+    await expect(service.app.signInLink({ name: 'Bo', role: 'agent', accounts: null })).rejects.toThrow(
+      /node/,
+    );
   });
 
   test('expires, and guessing is slowed down', async () => {

@@ -1,7 +1,7 @@
 /** The frame of every page: skip link, navigation, connection state, zone and colour scheme. */
 import { SegmentedControl, useComputedColorScheme, useMantineColorScheme } from '@mantine/core';
 import { type ReactNode, Suspense, useSyncExternalStore } from 'react';
-import { Link, NavLink, Outlet, ScrollRestoration } from 'react-router';
+import { Link, Navigate, NavLink, Outlet, ScrollRestoration, useLocation } from 'react-router';
 import type { Session } from '../../api/contract/overview.ts';
 import { signOut } from '../client.ts';
 import { formatMoment } from '../format.ts';
@@ -12,12 +12,15 @@ import { PagePlaceholder } from './page-placeholder.tsx';
 import { Untrusted } from './untrusted.tsx';
 
 const PAGES = [
-  { to: '/', label: 'Overview' },
-  { to: '/unaccounted', label: 'Unaccounted' },
-  { to: '/jobs', label: 'Jobs' },
-  { to: '/nodes', label: 'Nodes' },
-  { to: '/chargeback', label: 'Chargeback' },
+  { to: '/', label: 'Overview', needs: 'ledger:read' },
+  { to: '/unaccounted', label: 'Unaccounted', needs: 'findings:read' },
+  { to: '/jobs', label: 'Jobs', needs: 'jobs:read' },
+  { to: '/nodes', label: 'Nodes', needs: 'fleet:read' },
+  { to: '/chargeback', label: 'Chargeback', needs: 'statements:read' },
 ] as const;
+
+/** What this session may open; the service decides that again with every answer. */
+const pagesOf = (session: Session) => PAGES.filter(({ needs }) => session.may.includes(needs));
 
 function SchemeToggle() {
   const { setColorScheme } = useMantineColorScheme();
@@ -92,7 +95,7 @@ function Header({ session, live }: { session: Session; live: Live }) {
           {session.demo ? <span className="badge">Demo</span> : null}
         </span>
         <nav aria-label="Pages" className="nav">
-          {PAGES.map(({ to, label }) => (
+          {pagesOf(session).map(({ to, label }) => (
             <NavLink key={to} to={to} end={to === '/'} className="nav-link">
               {label}
             </NavLink>
@@ -117,6 +120,10 @@ function Frame({ children }: { children: ReactNode }) {
 }
 
 export function Shell({ session, live }: { session: Session; live: Live }) {
+  const { pathname } = useLocation();
+  const [first] = pagesOf(session);
+  // Who may not see the overview begins at the first page that is for them.
+  if (pathname === '/' && first !== undefined && first.to !== '/') return <Navigate to={first.to} replace />;
   return (
     <>
       <a href="#main" className="skip">

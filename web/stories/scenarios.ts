@@ -94,7 +94,10 @@ function answerFor(scenario: keyof typeof PARTS, path: string, query: URLSearchP
   const some = scenario !== 'empty';
   const settled = scenario === 'unaccounted';
   if (kind === 'session')
-    return ok({ name: 'admin', roles: ['admin'], cluster: 'demo', version: '0.1.0', demo: true });
+    return ok({
+      ...{ name: 'admin', roles: ['admin'], accounts: null, cluster: 'demo', version: '0.1.0', demo: true },
+      may: ['ledger:read', 'findings:read', 'jobs:read', 'fleet:read', 'statements:read'],
+    });
   if (kind === 'overview')
     return ok(
       overview(

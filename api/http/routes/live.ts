@@ -2,8 +2,9 @@
 import type { Response } from 'express';
 import { z } from 'zod';
 import type { LiveEvent } from '../../contract/overview.ts';
+import { mayUse } from '../access.ts';
 import { HttpProblem } from '../problem.ts';
-import { NO_BODY, NO_PARAMS, NO_QUERY, type Route, route } from '../route.ts';
+import { type Bare, NO_BODY, NO_PARAMS, NO_QUERY, type Route, route } from '../route.ts';
 import type { Services } from '../services.ts';
 
 const CLIENTS_MAX = 256;
@@ -16,6 +17,9 @@ const CONNECTION_MAX_MS = 3_600_000;
 /** A reader that lets this much pile up is dropped; it will ask for everything when it comes back. */
 const BACKLOG_MAX_BYTES = 256 * 1024;
 
+/** All that is said to those who do not see everything: nodes and findings of others stay out. */
+const CHANGED: LiveEvent = { type: 'ledger', completeTo: null };
+
 export interface LiveRoutes {
   readonly routes: Route[];
   /** Ends every stream. */
@@ -27,7 +31,8 @@ export function liveRoutes(
   heartbeatMs = HEARTBEAT_MS,
 ): LiveRoutes {
   const clients = new Set<Response>();
-  const open = (response: Response, stillAllowed: () => Promise<boolean>): void => {
+  const open = ({ caller, response, stillAllowed }: Omit<Bare, 'request'>): void => {
+    const seesAll = mayUse(caller.role, 'ledger:read');
     const write = (text: string): void => {
       if (response.writableLength > BACKLOG_MAX_BYTES) response.destroy();
       else response.write(text);
@@ -45,7 +50,7 @@ export function liveRoutes(
     };
     const heartbeat = setInterval(() => void beat(), heartbeatMs);
     const limit = setTimeout(() => response.end(), CONNECTION_MAX_MS);
-    const unsubscribe = live.subscribe(tell);
+    const unsubscribe = live.subscribe((event) => tell(seesAll ? event : CHANGED));
     response.once('close', () => {
       clearInterval(heartbeat);
       clearTimeout(limit);
@@ -67,7 +72,7 @@ export function liveRoutes(
         summary: 'Events as they happen',
         description:
           'Server-sent events: {"type":"hello"|"ledger"|"finding"|"node", …}. They say what changed, not how: ask again.',
-        access: 'ledger:read',
+        access: 'live:read',
         params: NO_PARAMS,
         query: NO_QUERY,
         body: NO_BODY,
@@ -75,14 +80,14 @@ export function liveRoutes(
         answers: { 200: 'A stream of events' },
         contentTypes: ['text/event-stream'],
         concurrencyPerToken: CLIENTS_PER_CALLER_MAX,
-        async handle({ request, response, stillAllowed }) {
+        async handle({ caller, request, response, stillAllowed }) {
           if (request.method === 'HEAD') {
             response.type('text/event-stream').end();
             return 'sent';
           }
           if (clients.size >= CLIENTS_MAX)
             throw new HttpProblem('unavailable', `${CLIENTS_MAX} pages follow already`);
-          open(response, stillAllowed);
+          open({ caller, response, stillAllowed });
           return 'sent';
         },
       }),

@@ -3,6 +3,7 @@ import { rateLimit } from 'express-rate-limit';
 import { z } from 'zod';
 import { Session } from '../../contract/overview.ts';
 import { SESSION_LIFE_MS } from '../../services/sessions.ts';
+import { permissionsOf } from '../access.ts';
 import { SESSION_COOKIE, sessionCookie } from '../authentication.ts';
 import { HttpProblem } from '../problem.ts';
 import { NO_BODY, NO_PARAMS, NO_QUERY, type Route, route } from '../route.ts';
@@ -66,7 +67,8 @@ export function sessionRoutes({ sessions }: Services, installation: Installation
         }
         response.cookie(SESSION_COOKIE, secret, {
           ...COOKIE,
-          secure: request.secure,
+          // Behind a proxy that speaks TLS; whoever else sends this header only hurts himself.
+          secure: request.secure || request.headers['x-forwarded-proto'] === 'https',
           maxAge: SESSION_LIFE_MS,
         });
         response.redirect(303, '/');
@@ -86,7 +88,12 @@ export function sessionRoutes({ sessions }: Services, installation: Installation
       answer: Session,
       answers: { 200: 'The token or session that asks' },
       handle: async ({ caller }) => ({
-        json: { name: caller.name, roles: [caller.role], node: caller.node, ...installation },
+        json: {
+          ...{ name: caller.name, roles: [caller.role], node: caller.node },
+          accounts: caller.accounts === null ? null : [...caller.accounts],
+          may: permissionsOf(caller.role),
+          ...installation,
+        },
       }),
     }),
     route({

@@ -9,7 +9,15 @@ import { createJournal } from '../journal.ts';
 const BUSY_TIMEOUT_MS = 5000;
 const TOKENS_MAX = 100_000;
 
-const IdentityRow = z.object({ name: z.string(), role: z.enum(ROLES) });
+const IdentityRow = z.object({
+  name: z.string(),
+  role: z.enum(ROLES),
+  accounts: z
+    .string()
+    .nullable()
+    .transform((text): unknown => (text === null ? null : JSON.parse(text)))
+    .pipe(z.array(z.string()).nullable()),
+});
 const TokenColumns = z.object({
   id: z.string(),
   hash: z.string(),
@@ -35,18 +43,20 @@ const SQL = {
   listAccounts: 'SELECT token, account FROM token_accounts ORDER BY token, account',
   revokeToken: 'UPDATE tokens SET revoked_at_ms = @atMs WHERE id = @id AND revoked_at_ms IS NULL',
   markTokenUsed: 'UPDATE tokens SET last_used_at_ms = @atMs WHERE id = @id',
-  addSignInCode: `INSERT INTO sign_in_codes (hash, name, role, created_at_ms, expires_at_ms, used_at_ms)
-    VALUES (@hash, @name, @role, @createdAtMs, @expiresAtMs, NULL)`,
+  addSignInCode: `INSERT INTO sign_in_codes (hash, name, role, accounts, created_at_ms, expires_at_ms, used_at_ms)
+    VALUES (@hash, @name, @role, @accounts, @createdAtMs, @expiresAtMs, NULL)`,
   takeSignInCode: `UPDATE sign_in_codes SET used_at_ms = @nowMs
-    WHERE hash = @hash AND used_at_ms IS NULL AND expires_at_ms > @nowMs RETURNING name, role`,
-  addSession: `INSERT INTO sessions (hash, name, role, created_at_ms, expires_at_ms)
-    VALUES (@hash, @name, @role, @createdAtMs, @expiresAtMs)`,
-  findSession: 'SELECT name, role FROM sessions WHERE hash = @hash AND expires_at_ms > @nowMs',
+    WHERE hash = @hash AND used_at_ms IS NULL AND expires_at_ms > @nowMs RETURNING name, role, accounts`,
+  addSession: `INSERT INTO sessions (hash, name, role, accounts, created_at_ms, expires_at_ms)
+    VALUES (@hash, @name, @role, @accounts, @createdAtMs, @expiresAtMs)`,
+  findSession: 'SELECT name, role, accounts FROM sessions WHERE hash = @hash AND expires_at_ms > @nowMs',
   removeSession: 'DELETE FROM sessions WHERE hash = @hash',
   removeExpiredCodes: 'DELETE FROM sign_in_codes WHERE expires_at_ms < @beforeMs',
   removeExpiredSessions: 'DELETE FROM sessions WHERE expires_at_ms < @beforeMs',
 } as const;
 
+const asJson = (accounts: readonly string[] | null): string | null =>
+  accounts === null ? null : JSON.stringify(accounts);
 const identity = (row: unknown): Identity | null => (row === undefined ? null : IdentityRow.parse(row));
 
 function token(row: unknown, accounts: readonly string[]): TokenRow {
@@ -102,13 +112,13 @@ export function openPeople(file: string): PeopleStore {
         return done;
       }),
     markTokenUsed: async (id, atMs) => void run(SQL.markTokenUsed, { id, atMs }),
-    addSignInCode: async ({ hash, name, role, createdAtMs, expiresAtMs }) =>
-      void run(SQL.addSignInCode, { hash, name, role, createdAtMs, expiresAtMs }),
+    addSignInCode: async ({ hash, name, role, accounts, createdAtMs, expiresAtMs }) =>
+      void run(SQL.addSignInCode, { hash, name, role, accounts: asJson(accounts), createdAtMs, expiresAtMs }),
     takeSignInCode: async (hash, nowMs) =>
       identity(database.prepare(SQL.takeSignInCode).get({ hash, nowMs })),
-    addSession: async ({ hash, name, role, createdAtMs, expiresAtMs }, entry) =>
+    addSession: async ({ hash, name, role, accounts, createdAtMs, expiresAtMs }, entry) =>
       sqlite.write(() => {
-        run(SQL.addSession, { hash, name, role, createdAtMs, expiresAtMs });
+        run(SQL.addSession, { hash, name, role, accounts: asJson(accounts), createdAtMs, expiresAtMs });
         journal.add(entry);
       }),
     findSession: async (hash, nowMs) => identity(database.prepare(SQL.findSession).get({ hash, nowMs })),
