@@ -3,7 +3,7 @@ import { apportion } from './apportion.ts';
 import type { ObservedGap, ProcessId } from './cell.ts';
 import type { PieceActivity } from './cutter.ts';
 import { type Interval, lengthMs } from './interval.ts';
-import type { Rows, Template } from './rows.ts';
+import type { Awaiting, Rows, Template } from './rows.ts';
 import type { Slot } from './slots.ts';
 import type { Judge, Verdict } from './verdict.ts';
 
@@ -18,7 +18,8 @@ interface Tenant {
   readonly undeclared: boolean;
   /** The holder that its use belongs to before all others: the job that it works for. */
   readonly own: string | null;
-  readonly finalAtMs: number;
+  /** Undefined: its time awaits nothing. */
+  readonly awaiting: Awaiting | undefined;
   /** Executing. */
   readonly active: Template;
   /** Only there: an undeclared one on a device, or a part of one, that no job holds. */
@@ -32,7 +33,7 @@ interface Tenant {
 interface Claim {
   readonly ms: number;
   readonly own: string | null;
-  readonly finalAtMs: number;
+  readonly awaiting: Awaiting | undefined;
   readonly held: Template;
   readonly unheld: Template;
 }
@@ -58,7 +59,7 @@ export function createBooking(
       const template = rows.template({ bucket: 'unobserved', cause, activity: 'unknown' });
       const left = allot(slot, piece, columns);
       for (const [index, holder] of slot.holders.entries())
-        rows.add(template, holder, piece, left[index] ?? 0, 0);
+        rows.add(template, holder, piece, left[index] ?? 0);
     },
     measured(piece, { activeMs, tenants }) {
       const here = tenants.map(({ process }) => tenantOf(process));
@@ -70,11 +71,11 @@ export function createBooking(
       } else if (here.length === 0) {
         const working = rows.template({ bucket: 'unaccounted', reason: 'no_process', activity: 'active' });
         book(rows, slot, piece, left, [
-          { ms: activeMs, own: null, finalAtMs: 0, held: working, unheld: working },
+          { ms: activeMs, own: null, awaiting: undefined, held: working, unheld: working },
         ]);
       } else {
-        const claims = here.map(({ own, finalAtMs, active }, index) => {
-          return { ms: tenants[index]?.activeMs ?? 0, own, finalAtMs, held: active, unheld: active };
+        const claims = here.map(({ own, awaiting, active }, index) => {
+          return { ms: tenants[index]?.activeMs ?? 0, own, awaiting, held: active, unheld: active };
         });
         book(rows, slot, piece, left, claims);
       }
@@ -84,15 +85,15 @@ export function createBooking(
 }
 
 function toTenant(rows: Rows, process: ProcessId, verdict: Verdict): Tenant {
-  const { reason, evidence, provisional, suspicious, finalAtMs } = verdict;
+  const { reason, evidence, provisionalFromMs, suspicious, finalAtMs } = verdict;
   const job = verdict.job?.id ?? null;
   const who = { job, process, evidence } as const;
-  const against = { bucket: 'unaccounted', reason, provisional, ...who } as const;
+  const against = { bucket: 'unaccounted', reason, ...who } as const;
   const undeclared = reason !== null;
   return {
     undeclared,
     own: undeclared ? null : job,
-    finalAtMs,
+    awaiting: undeclared ? { fromMs: provisionalFromMs, finalAtMs } : undefined,
     active: undeclared
       ? rows.template({ ...against, activity: 'active' })
       : rows.template({ bucket: 'used', activity: 'active', suspicious, ...who }),
@@ -108,10 +109,10 @@ function toTenant(rows: Rows, process: ProcessId, verdict: Verdict): Tenant {
  * whoever holds the device: else a held partition would hide it.
  */
 function contextClaim(tenant: Tenant, ms: number): Claim {
-  const { own, finalAtMs } = tenant;
+  const { own, awaiting } = tenant;
   return tenant.undeclared
-    ? { ms, own, finalAtMs, held: tenant.resident, unheld: tenant.resident }
-    : { ms, own, finalAtMs, held: tenant.unknownHeld, unheld: tenant.unknownIdle };
+    ? { ms, own, awaiting, held: tenant.resident, unheld: tenant.resident }
+    : { ms, own, awaiting, held: tenant.unknownHeld, unheld: tenant.unknownIdle };
 }
 
 const equalShares = (totalMs: number, count: number): number[] =>
@@ -133,7 +134,7 @@ function book(rows: Rows, slot: Slot, piece: Interval, left: number[], claims: r
   const place = (claim: Claim, index: number, ms: number): void => {
     const holder = slot.holders[index] ?? null;
     left[index] = (left[index] ?? 0) - ms;
-    rows.add(holder === null ? claim.unheld : claim.held, holder, piece, ms, claim.finalAtMs);
+    rows.add(holder === null ? claim.unheld : claim.held, holder, piece, ms, claim.awaiting);
   };
   if (left.length === 1) {
     for (const claim of claims) place(claim, 0, claim.ms);
@@ -165,10 +166,10 @@ function rest(
     if (undeclared.length > 0) {
       const shares = equalShares(ms, undeclared.length);
       for (const [at, tenant] of undeclared.entries())
-        rows.add(tenant.resident, null, piece, shares[at] ?? 0, tenant.finalAtMs);
+        rows.add(tenant.resident, null, piece, shares[at] ?? 0, tenant.awaiting);
     } else {
       const activity = here.length === 0 ? 'none' : 'resident';
-      rows.add(rows.template({ bucket: holder === null ? 'idle' : 'held', activity }), holder, piece, ms, 0);
+      rows.add(rows.template({ bucket: holder === null ? 'idle' : 'held', activity }), holder, piece, ms);
     }
   }
 }

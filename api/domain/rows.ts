@@ -1,4 +1,5 @@
 // The rows of a cell while it is being booked: time of the same kind adds up in one entry.
+import { partBetween } from './apportion.ts';
 import { BUCKETS, REASONS } from './bucket.ts';
 import type { Entry } from './cell.ts';
 import type { Interval } from './interval.ts';
@@ -6,10 +7,18 @@ import type { Interval } from './interval.ts';
 /** What kind of time an entry holds, without its holder and amount. Interned: equal kinds are one object. */
 export type Template = Omit<Entry, 'holder' | 'ms' | 'fromMs' | 'toMs'>;
 
+/** From when on time of a kind awaits a record. */
+export interface Awaiting {
+  /** Infinity: never. */
+  readonly fromMs: number;
+  /** The earliest watermark that makes it final, where that is later than the time itself. */
+  readonly finalAtMs: number;
+}
+
 export interface Rows {
-  template(kind: Partial<Template> & Pick<Template, 'bucket' | 'activity'>): Template;
-  /** `finalAtMs`: for provisional time, the earliest watermark that makes it final, if later than the time itself. */
-  add(template: Template, holder: string | null, piece: Interval, ms: number, finalAtMs: number): void;
+  template(kind: Partial<Omit<Template, 'provisional'>> & Pick<Template, 'bucket' | 'activity'>): Template;
+  /** What of `ms` awaits a record is divided off by length: the sum of both parts is the same once it has come. */
+  add(template: Template, holder: string | null, piece: Interval, ms: number, awaiting?: Awaiting): void;
   /** In a fixed order: by time, then by kind. */
   entries(): Entry[];
   /** The watermark that settles everything provisional; null when nothing is. */
@@ -26,9 +35,31 @@ export function createRows(): Rows {
   const templates = new Map<string, Template>();
   const rows = new Map<Template, Map<string | null, Row>>();
   let settlesAtMs: number | null = null;
+  const templateOf = (kind: Template): Template => {
+    const key = keyOf(kind);
+    const known = templates.get(key);
+    if (known !== undefined) return known;
+    templates.set(key, kind);
+    return kind;
+  };
+  const addRow = (template: Template, holder: string | null, piece: Interval, ms: number): void => {
+    if (ms === 0) return;
+    let byHolder = rows.get(template);
+    if (byHolder === undefined) {
+      byHolder = new Map();
+      rows.set(template, byHolder);
+    }
+    const row = byHolder.get(holder);
+    if (row === undefined) byHolder.set(holder, { fromMs: piece.fromMs, toMs: piece.toMs, ms });
+    else {
+      row.fromMs = Math.min(row.fromMs, piece.fromMs);
+      row.toMs = Math.max(row.toMs, piece.toMs);
+      row.ms += ms;
+    }
+  };
   return {
-    template(kind) {
-      const template: Template = {
+    template: (kind) =>
+      templateOf({
         bucket: kind.bucket,
         reason: kind.reason ?? null,
         cause: kind.cause ?? null,
@@ -36,30 +67,21 @@ export function createRows(): Rows {
         job: kind.job ?? null,
         process: kind.process ?? null,
         evidence: kind.evidence ?? null,
-        provisional: kind.provisional ?? false,
+        provisional: false,
         suspicious: kind.suspicious ?? false,
-      };
-      const key = keyOf(template);
-      const known = templates.get(key);
-      if (known !== undefined) return known;
-      templates.set(key, template);
-      return template;
-    },
-    add(template, holder, piece, ms, finalAtMs) {
-      if (ms === 0) return;
-      if (template.provisional) settlesAtMs = Math.max(settlesAtMs ?? 0, piece.toMs, finalAtMs);
-      let byHolder = rows.get(template);
-      if (byHolder === undefined) {
-        byHolder = new Map();
-        rows.set(template, byHolder);
+      }),
+    add(template, holder, piece, ms, awaiting) {
+      if (awaiting === undefined || piece.toMs <= awaiting.fromMs) {
+        addRow(template, holder, piece, ms);
+        return;
       }
-      const row = byHolder.get(holder);
-      if (row === undefined) byHolder.set(holder, { fromMs: piece.fromMs, toMs: piece.toMs, ms });
-      else {
-        row.fromMs = Math.min(row.fromMs, piece.fromMs);
-        row.toMs = Math.max(row.toMs, piece.toMs);
-        row.ms += ms;
-      }
+      const { fromMs, toMs } = piece;
+      const cutMs = Math.max(fromMs, awaiting.fromMs);
+      const settledMs = partBetween(ms, toMs - fromMs, 0, cutMs - fromMs);
+      addRow(template, holder, { fromMs, toMs: cutMs }, settledMs);
+      if (ms === settledMs) return;
+      addRow(templateOf({ ...template, provisional: true }), holder, { fromMs: cutMs, toMs }, ms - settledMs);
+      settlesAtMs = Math.max(settlesAtMs ?? 0, toMs, awaiting.finalAtMs);
     },
     entries() {
       const keyed: { key: string; entry: Entry }[] = [];

@@ -35,11 +35,13 @@ export function capacityOf(cell: Pick<CellFacts, 'interval' | 'capacity' | 'book
 
 interface SlotFacts {
   readonly jobs: ReadonlyMap<string, Job>;
-  readonly sources: CellFacts['sources'];
   readonly policy: Policy;
 }
 
-/** Cuts the booked part of a cell at the edges of capacity, holdings and watermarks, and at `edges`. */
+/**
+ * Cuts the booked part of a cell at the edges of capacity and holdings, and at `edges`. Not at watermarks: a cut may move
+ * a millisecond that does not divide, and how far a source is must never move time.
+ */
 export function slotsOf(
   cell: Pick<CellFacts, 'holdings'>,
   capacity: readonly Interval[],
@@ -59,7 +61,6 @@ export function slotsOf(
     cut(interval.fromMs);
     cut(interval.toMs);
   }
-  for (const source of facts.sources) cut(source.completeToMs);
   for (const edge of edges) cut(edge);
   const slots: Slot[] = [];
   let fromMs = hull.fromMs;

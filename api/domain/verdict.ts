@@ -38,6 +38,8 @@ export interface Verdict {
   readonly suspicious: boolean;
   /** A record could still change it: the sources that could cover this time have not answered up to here. */
   readonly provisional: boolean;
+  /** From when on that is so, while nothing else changes; Infinity: never. */
+  readonly provisionalFromMs: number;
   /** A provisional verdict is final no earlier than this; 0 where the time itself is the limit. */
   readonly finalAtMs: number;
 }
@@ -89,8 +91,10 @@ export function createJudge(facts: NodeFacts): Judge {
       const tied = process === undefined ? null : strongest(process, known, atMs, holders, policy);
       if (tied === null || process === undefined) {
         const reason = known.unknownJob === null ? 'no_job' : 'unknown_job';
-        const open = atMs >= watermarks.anyJob(known.owner);
-        return { reason, job: null, evidence: null, suspicious: false, provisional: open, finalAtMs: 0 };
+        return {
+          ...{ reason, job: null, evidence: null, suspicious: false, finalAtMs: 0 },
+          ...openFrom(watermarks.anyJob(known.owner), atMs),
+        };
       }
       const { job, evidence } = tied;
       const reason = firstReason(
@@ -105,18 +109,25 @@ export function createJudge(facts: NodeFacts): Judge {
       const graceEndMs = reason === 'after_end' ? (job.endMs ?? 0) + policy.endGraceMs : 0;
       const completeToMs =
         reason === 'unverified_claim' ? watermarks.anyJob(known.owner) : watermarks.of(job);
-      const open = Math.max(atMs, graceEndMs > atMs ? graceEndMs - 1 : 0) >= completeToMs;
+      // Within the grace nothing is final before the grace itself is over.
+      const fromMs = atMs < graceEndMs && graceEndMs > completeToMs ? Number.NEGATIVE_INFINITY : completeToMs;
+      const canChange = reason !== null && reason !== 'foreign_in_job';
       return {
         reason,
         job: evidence === 'claim' && reason !== null ? null : job,
         evidence,
         suspicious: reason === null && fitOfId(process, job) !== 'fits',
-        provisional: reason !== null && reason !== 'foreign_in_job' && open,
         finalAtMs: graceEndMs,
+        ...openFrom(canChange ? fromMs : Number.POSITIVE_INFINITY, atMs),
       };
     },
   };
 }
+
+const openFrom = (fromMs: number, atMs: number): Pick<Verdict, 'provisional' | 'provisionalFromMs'> => ({
+  provisional: atMs >= fromMs,
+  provisionalFromMs: fromMs,
+});
 
 interface Tied {
   readonly job: Job;

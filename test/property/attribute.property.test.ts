@@ -36,7 +36,28 @@ function bookedMs(facts: CellFacts): number {
   return sum;
 }
 
+/** What is left of a cell's entries when nothing is said of what still awaits a record. */
+function settledSums(entries: readonly Entry[]): Map<string, number> {
+  const sums = new Map<string, number>();
+  for (const { provisional, ms, fromMs, toMs, ...kind } of entries) {
+    const key = JSON.stringify(kind);
+    sums.set(key, (sums.get(key) ?? 0) + ms);
+  }
+  return sums;
+}
+
 describe('conservation', () => {
+  test('how far the sources are says what is provisional, and moves no millisecond', () => {
+    fc.assert(
+      fc.property(aCell, moment, (facts, completeToMs) => {
+        const sources = facts.sources.map((source) => ({ ...source, completeToMs }));
+        const [here, there] = [attribute(facts), attribute({ ...facts, sources })];
+        expect(settledSums(there.entries)).toEqual(settledSums(here.entries));
+      }),
+      RUNS,
+    );
+  });
+
   test('capacity is the sum of the buckets, and of holders and unheld', () => {
     fc.assert(
       fc.property(aCell, (facts) => {
