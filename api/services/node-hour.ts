@@ -15,7 +15,7 @@ import {
 } from '../domain/decode.ts';
 import { isJobBoundary, ownersOf } from '../domain/evidence.ts';
 import { type FindingPart, type FindingRow, groupFindings } from '../domain/finding.ts';
-import type { Interval } from '../domain/interval.ts';
+import { type Interval, intersect } from '../domain/interval.ts';
 import type { Holding, Job } from '../domain/job.ts';
 import { type NetworkFinding, networkFindings } from '../domain/network.ts';
 import type { Policy } from '../domain/policy.ts';
@@ -116,7 +116,7 @@ export interface NodeHourInputs extends HourOfNode {
   readonly decoded: DecodedHour;
   /** Those of the hour and the ancestors that earlier hours told of. */
   readonly processes: ReadonlyMap<ProcessId, ObservedProcess>;
-  readonly facts: Pick<HourFacts, 'devices' | 'notEnrolled' | 'policy'>;
+  readonly facts: Pick<HourFacts, 'devices' | 'reportsFromMs' | 'policy'>;
   readonly bookedToMs: number;
   readonly sources: readonly SourceWatermark[];
   readonly jobs: readonly Job[];
@@ -147,13 +147,14 @@ export function computeNodeHour(inputs: NodeHourInputs): NodeHourResult {
   const holdings = bindNode(nodeName, inputs.jobs, earliest(inputs.firstSeenElsewhere, here), uuids);
   const attributeCell = createAttributor(node, judge);
   const interval = { fromMs: hourMs, toMs: hourMs + HOUR_MS };
+  const notEnrolled = beforeEnrolment(interval, facts.reportsFromMs);
   const cells: CellWrite[] = [];
   for (const { device, capacity } of facts.devices) {
     const held = holdings.filter((holding) => holding.device === device);
     // A device that is retired within the hour is booked when it went, however far its node is.
     const endMs = Math.max(...capacity.map((stretch) => stretch.toMs));
     const bookedToMs = Math.min(inputs.bookedToMs, interval.toMs, endMs);
-    const gaps = withNotEnrolled(gapsOf(decoded, device), facts.notEnrolled, decoded);
+    const gaps = [...notEnrolled, ...gapsOf(decoded, device)];
     const spans = spansOf(decoded, device);
     const { entries, settlesAtMs } = attributeCell({
       ...{ device, interval, capacity, bookedToMs, spans, gaps, holdings: held },
@@ -193,14 +194,10 @@ function earliest(a: FirstSeen, b: FirstSeen): FirstSeen {
   return merged;
 }
 
-/** Time before a node's agent was first heard is not "silent": nobody was there yet. Reports of the agent win. */
-function withNotEnrolled(
-  gaps: readonly ObservedGap[],
-  silences: readonly Interval[],
-  decoded: DecodedHour,
-): readonly ObservedGap[] {
-  if (silences.length === 0 || decoded.spansByDevice.size > 0 || gaps.length > 0) return gaps;
-  return silences.map(({ fromMs, toMs }) => ({ fromMs, toMs, reason: 'not_enrolled' }));
+/** Time before the first report of a node's agent is not "silent": nobody was there yet. */
+function beforeEnrolment(hour: Interval, reportsFromMs: number | null): ObservedGap[] {
+  const before = intersect(hour, { fromMs: 0, toMs: reportsFromMs ?? hour.toMs });
+  return before === null ? [] : [{ ...before, reason: 'not_enrolled' }];
 }
 
 function byHolder(

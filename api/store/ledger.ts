@@ -24,8 +24,8 @@ export interface HourFacts {
   /** Null: nothing of this node is booked. */
   readonly bookedToMs: number | null;
   readonly devices: readonly { readonly device: string; readonly capacity: readonly Interval[] }[];
-  /** Silences of nodes that were never enrolled. */
-  readonly notEnrolled: readonly Interval[];
+  /** The start of what the node's agent ever reported; null: it was never heard. */
+  readonly reportsFromMs: number | null;
   readonly sources: readonly SourceState[];
   readonly policy: Policy;
 }

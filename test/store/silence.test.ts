@@ -138,6 +138,26 @@ describe('a node of the fleet list', () => {
     expect(sums()).toEqual([{ capacity: 2 * HOUR + MINUTE, idle: MINUTE, unobserved: 2 * HOUR }]);
   });
 
+  test('was not enrolled before its first report, whenever that comes and whoever was quicker', async () => {
+    await put();
+    await silence.tick();
+    await service.attribution.whenIdle();
+    service.clock.set(START + 2 * HOUR);
+    await hear(new Stream('n1'), START + HOUR + MINUTE, START + HOUR + 2 * MINUTE);
+    await service.attribution.whenIdle();
+    const unmeasured = () =>
+      service.rows(
+        'SELECT cause, sum(ms) AS ms FROM entries WHERE cause IS NOT NULL GROUP BY cause ORDER BY 1',
+      );
+    expect(unmeasured()).toEqual([{ cause: 'not_enrolled', ms: 3 * HOUR + MINUTE }]);
+    await hear(new Stream('n1', 'recovered'), START - HOUR, START - HOUR + MINUTE);
+    await service.attribution.whenIdle();
+    expect(unmeasured()).toEqual([
+      { cause: 'agent_silent', ms: 2 * HOUR },
+      { cause: 'not_enrolled', ms: HOUR },
+    ]);
+  });
+
   test('that is retired has no capacity after that', async () => {
     await put();
     await silence.tick();
@@ -165,6 +185,40 @@ describe('a node of the fleet list', () => {
       errors: [{ field: 'nodes.1.devices.0.uuid' }],
     });
   });
+});
+
+test('a device that left is booked on its former node by reports that come late', async () => {
+  service.clock.set(START + 5 * HOUR);
+  await hear(new Stream('n2'), START + 2 * HOUR, START + 3 * HOUR);
+  await service.attribution.whenIdle();
+  await hear(new Stream('n1'), START, START + HOUR);
+  await hear(new Stream('n1', 'other'), START + HOUR, START + HOUR + MINUTE);
+  await service.attribution.whenIdle();
+  expect(
+    service.rows(
+      'SELECT n.name, c.from_ms, c.to_ms FROM capacity c JOIN nodes n ON n.node = c.node ORDER BY 2',
+    ),
+  ).toEqual([
+    { name: 'n1', from_ms: START, to_ms: START + 2 * HOUR },
+    { name: 'n2', from_ms: START + 2 * HOUR, to_ms: null },
+  ]);
+  expect(sums()).toMatchObject([{ idle: 2 * HOUR + MINUTE }]);
+});
+
+test('a device whose model has another name now is summed under that, on all of its days', async () => {
+  const days = () => service.rows('SELECT model, sum(capacity_ms) AS ms FROM ledger_days GROUP BY model');
+  service.clock.set(START + 30 * HOUR);
+  const stream = new Stream('n1');
+  await hear(stream, START, START + MINUTE);
+  await service.attribution.whenIdle();
+  const renamed = { ...gpu, model: 'H100 SXM' };
+  const at = START + 24 * HOUR;
+  await service.send(stream.batch(at, at + MINUTE, { inventory: [renamed] }));
+  await service.attribution.whenIdle();
+  // An older inventory that comes later does not bring the old name back.
+  await hear(new Stream('n1', 'recovered'), START + HOUR, START + HOUR + MINUTE);
+  await service.attribution.whenIdle();
+  expect(days()).toEqual([{ model: 'H100 SXM', ms: 24 * HOUR + MINUTE }]);
 });
 
 test('a device that moves takes its capacity along', async () => {

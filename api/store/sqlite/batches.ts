@@ -79,15 +79,19 @@ function createWriter(
   );
   const hear = database.prepare(
     `INSERT INTO node_state (node, stream, number, agent_version, driver_version, boot_id, poll_interval_ms,
-       last_heard_ms, complete_to_ms, tenants_digest)
-     VALUES (:node, :stream, :number, :agentVersion, :driverVersion, :bootId, :pollIntervalMs, :nowMs, :completeToMs,
-       :tenantsDigest)
+       last_heard_ms, reports_from_ms, complete_to_ms, tenants_digest)
+     VALUES (:node, :stream, :number, :agentVersion, :driverVersion, :bootId, :pollIntervalMs, :nowMs, :reportsFromMs,
+       :completeToMs, :tenantsDigest)
      ON CONFLICT (node) DO UPDATE SET stream = excluded.stream, number = excluded.number,
        agent_version = excluded.agent_version, driver_version = coalesce(excluded.driver_version, driver_version),
        boot_id = excluded.boot_id, poll_interval_ms = excluded.poll_interval_ms, last_heard_ms = excluded.last_heard_ms,
+       reports_from_ms = min(coalesce(reports_from_ms, excluded.reports_from_ms), excluded.reports_from_ms),
        complete_to_ms = max(coalesce(complete_to_ms, 0), excluded.complete_to_ms),
        tenants_digest = excluded.tenants_digest`,
   );
+  const selectReportsFrom = database
+    .prepare<[number], number | null>('SELECT reports_from_ms FROM node_state WHERE node = ?')
+    .pluck();
   const quarantine = database.prepare(
     `INSERT INTO quarantined_batches (stream, number, hash, seq, recorded_at_ms, why, body)
      SELECT :stream, :number, :hash, :seq, :nowMs, :why, :body
@@ -133,7 +137,11 @@ function createWriter(
     if (newest !== undefined && post.agent !== null) {
       moveHead.run(newest.number, newest.hash, stream);
       enrol.run(nowMs, node.node);
-      hear.run({ node: node.node, stream, number: newest.number, nowMs, ...post.agent });
+      const reportsFromMs = Math.min(...post.batches.map((batch) => batch.fromMs));
+      const beforeMs = selectReportsFrom.get(node.node) ?? Number.MAX_SAFE_INTEGER;
+      hear.run({ node: node.node, stream, number: newest.number, nowMs, reportsFromMs, ...post.agent });
+      // Time that was booked as not enrolled is silence now.
+      dirty.markRange(node.node, reportsFromMs, beforeMs, sqlite.lastSeq(), nowMs);
     }
     const seq = sqlite.lastSeq();
     for (const { hourMs, urgent } of post.dirtyHours) dirty.mark(node.node, hourMs, urgent, seq, nowMs);

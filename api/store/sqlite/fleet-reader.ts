@@ -28,7 +28,7 @@ interface PolicyRow {
 
 export function createFleetReader(
   sqlite: Sqlite,
-): (key: NodeHourKey) => Pick<HourFacts, 'devices' | 'notEnrolled' | 'sources' | 'policy'> {
+): (key: NodeHourKey) => Pick<HourFacts, 'devices' | 'reportsFromMs' | 'sources' | 'policy'> {
   const { database } = sqlite;
   const capacity = database.prepare<
     [number, number, number],
@@ -37,10 +37,9 @@ export function createFleetReader(
     `SELECT d.uuid, c.from_ms, c.to_ms FROM capacity c JOIN devices d ON d.device = c.device
      WHERE c.node = ? AND c.from_ms < ? AND (c.to_ms IS NULL OR c.to_ms > ?) ORDER BY d.uuid, c.from_ms`,
   );
-  const silences = database.prepare<[number, number, number], { fromMs: number; toMs: number }>(
-    `SELECT from_ms AS fromMs, to_ms AS toMs FROM silences
-     WHERE node = ? AND cause = 'not_enrolled' AND from_ms < ? AND to_ms > ? ORDER BY from_ms`,
-  );
+  const reportsFrom = database
+    .prepare<[number], number | null>('SELECT reports_from_ms FROM node_state WHERE node = ?')
+    .pluck();
   const sources = database.prepare<[number], SourceRow>(
     `SELECT c.name AS cluster, s.name AS source, s.instance, s.self_declared, s.complete_to_ms, s.last_heard_ms
      FROM sources s JOIN clusters c ON c.cluster = s.cluster JOIN nodes n ON n.cluster = s.cluster
@@ -58,7 +57,7 @@ export function createFleetReader(
     }
     return {
       devices: [...devices].map(([device, parts]) => ({ device, capacity: parts })),
-      notEnrolled: silences.all(node, endMs, hourMs),
+      reportsFromMs: reportsFrom.get(node) ?? null,
       sources: sources.all(node).map((row) => ({
         cluster: row.cluster,
         source: row.source,
