@@ -39,6 +39,8 @@ interface Shape {
   readonly description?: string;
   /** `open`: anybody who reaches the port. */
   readonly access: Permission | 'open';
+  /** Requests that need no token although others do. */
+  readonly openTo?: (request: Request) => boolean;
   /** What the body is, where `body` leaves the check to a service. */
   readonly documentedBody?: z.ZodType;
   /** Largest body after decompression. Set where there is a body. */

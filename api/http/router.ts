@@ -55,7 +55,7 @@ function handler(route: Route, authenticate: Authenticator, concurrency: Concurr
       ? null
       : json({ limit: route.bodyLimitBytes, type: 'application/json' });
   return async (request, response) => {
-    const { access } = route;
+    const access = route.openTo?.(request) ? 'open' : route.access;
     let caller: Caller = ANYBODY;
     if (access !== 'open') {
       const who = await authenticate(request);

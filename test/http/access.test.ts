@@ -1,4 +1,5 @@
 /** Who may ask what: every role on every route, and what a cookie may do. */
+import { request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { JobList } from '../../api/contract/jobs.ts';
 import { Session } from '../../api/contract/overview.ts';
@@ -25,7 +26,7 @@ describe('every role on every route', () => {
     const token = await service.tokenFor(role);
     const wrong: string[] = [];
     for (const route of service.app.routes) {
-      if (route.access === 'open' || route.id === 'followLive') continue;
+      if (route.access === 'open' || route.openTo || route.id === 'followLive') continue;
       const body = route.bodyLimitBytes === undefined ? {} : { raw: '{' };
       const { status } = await service.ask(route.method.toUpperCase(), addressOf(route.path), {
         token,
@@ -45,7 +46,7 @@ describe('every role on every route', () => {
     const answers = async (given: string | undefined) =>
       Promise.all(
         service.app.routes
-          .filter((route) => route.access !== 'open')
+          .filter((route) => route.access !== 'open' && !route.openTo)
           .map(async (route) => {
             const more = given === undefined ? {} : { token: given };
             return (await service.ask(route.method.toUpperCase(), addressOf(route.path), more)).status;
@@ -59,9 +60,30 @@ describe('every role on every route', () => {
     expect(new Set(await answers(token))).toEqual(new Set([401]));
   });
 
-  test('the metrics are open on loopback only', () => {
-    const route = service.app.routes.find((one) => one.id === 'getMetrics');
-    expect(route?.access).toBe('open');
+  test('the metrics are open to this machine only, not through a proxy on it', async () => {
+    const proxied = { 'x-forwarded-for': '203.0.113.9' };
+    const ask = async (more: Parameters<Service['ask']>[2]) =>
+      (await service.ask('GET', '/metrics', more)).status;
+    expect(await ask({})).toBe(200);
+    expect(await ask({ headers: proxied })).toBe(401);
+    expect(await ask({ headers: proxied, token: await service.tokenFor('viewer') })).toBe(200);
+    expect(await ask({ headers: proxied, token: await service.tokenFor('agent') })).toBe(403);
+    // fetch sets Host by itself.
+    const byName = await new Promise<number | undefined>((resolve, reject) => {
+      const asked = request(
+        `${service.url}/metrics`,
+        { headers: { host: 'ledger.example.org' } },
+        (answer) => {
+          answer.resume();
+          resolve(answer.statusCode);
+        },
+      );
+      asked.once('error', reject).end();
+    });
+    expect(byName).toBe(401);
+    const everywhere = await startService({ host: '0.0.0.0' });
+    expect((await everywhere.ask('GET', '/metrics')).status).toBe(401);
+    await everywhere.stop();
   });
 });
 

@@ -1,10 +1,22 @@
 /** For Prometheus. */
+import type { Request } from 'express';
 import { z } from 'zod';
+import { isLoopback } from '../../config.ts';
 import type { Metrics } from '../metrics.ts';
 import { NO_BODY, NO_PARAMS, NO_QUERY, type Route, route } from '../route.ts';
 
-/** `open`: without a token, for a service that listens on this machine only. */
-export function metricsRoutes(metrics: Metrics, open: boolean): Route[] {
+const FORWARDED = ['forwarded', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip', 'via'];
+
+/** Whether a request came from this machine by its own name, and not through a proxy here that serves others. */
+function isDirect(request: Request): boolean {
+  const host = URL.parse(`http://${request.headers.host ?? ''}`)?.hostname ?? '';
+  return (
+    isLoopback(host.replace(/^\[(.*)\]$/, '$1')) && FORWARDED.every((name) => !(name in request.headers))
+  );
+}
+
+/** `loopback`: the service listens on this machine only, and then needs no token of who asks from here. */
+export function metricsRoutes(metrics: Metrics, loopback: boolean): Route[] {
   return [
     route({
       id: 'getMetrics',
@@ -12,8 +24,10 @@ export function metricsRoutes(metrics: Metrics, open: boolean): Route[] {
       path: '/metrics',
       tag: 'Operation',
       summary: 'Prometheus metrics',
-      description: 'Needs no token while the service listens on a loopback address.',
-      access: open ? 'open' : 'metrics:read',
+      description:
+        'Needs no token while the service listens on a loopback address and is asked by that address, not through a proxy.',
+      access: 'metrics:read',
+      openTo: (request) => loopback && isDirect(request),
       params: NO_PARAMS,
       query: NO_QUERY,
       body: NO_BODY,
