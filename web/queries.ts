@@ -7,6 +7,7 @@ import {
   getFindings,
   getJob,
   getJobs,
+  getNode,
   getNodes,
   getOverview,
   getSession,
@@ -93,8 +94,11 @@ export const useNodes = (filters: Filters) =>
     placeholderData: keepPreviousData,
   });
 
-/** Devices of one node, or the first 500 of the fleet. */
-export const useDevices = (node: string | null) =>
+export const useNode = (name: string) =>
+  useQuery({ queryKey: ['node', name], queryFn: ({ signal }) => getNode(name, signal) });
+
+/** Devices of one node: no host has more than fit on a page. */
+export const useDevices = (node: string) =>
   useQuery({
     queryKey: ['devices', node],
     queryFn: ({ signal }) => getDevices({ node, limit: 500 }, signal),

@@ -4,6 +4,11 @@ import { list, Name, PageQuery, Time } from './primitives.ts';
 
 export const MODES = ['observe', 'shadow', 'live'] as const;
 
+const DeviceNow = z
+  .enum(['used', 'held', 'unaccounted', 'idle', 'unobserved', 'pending'])
+  .meta({ description: 'Largest bucket of the newest booked minute' });
+export type DeviceNow = z.infer<typeof DeviceNow>;
+
 export const DeviceOut = z
   .object({
     uuid: z.string(),
@@ -16,9 +21,7 @@ export const DeviceOut = z
     migEnabled: z.boolean(),
     capacityFrom: Time,
     capacityTo: Time.nullable(),
-    now: z
-      .enum(['used', 'held', 'unaccounted', 'idle', 'unobserved', 'pending'])
-      .meta({ description: 'Largest bucket of the newest booked minute' }),
+    now: DeviceNow,
   })
   .meta({ id: 'Device' });
 export type DeviceOut = z.infer<typeof DeviceOut>;
@@ -44,6 +47,9 @@ export const NodeOut = z
       })
       .nullable(),
     devices: z.int(),
+    devicesNow: z
+      .array(z.object({ uuid: z.string(), index: z.int().nullable(), now: DeviceNow }))
+      .meta({ description: 'Devices whose capacity is open, by index' }),
     models: z.array(z.string()),
     last24h: Sums,
     problems: z

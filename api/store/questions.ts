@@ -149,6 +149,8 @@ export interface JobFacts {
 }
 
 export interface NodesQuestion {
+  /** The one node of this name; null: any. */
+  readonly name: string | null;
   readonly search: string | null;
   /** Name of the last node of the page before. */
   readonly after: string | null;
@@ -174,6 +176,8 @@ export interface NodeRow {
   readonly completeToMs: number | null;
   readonly silentToMs: number | null;
   readonly devices: number;
+  /** Those of open capacity, by index. */
+  readonly devicesNow: readonly Pick<DeviceRow, 'uuid' | 'index' | 'now'>[];
   readonly models: readonly string[];
   readonly last24h: Sums | null;
   readonly problems: readonly { readonly atMs: number; readonly source: string; readonly message: string }[];

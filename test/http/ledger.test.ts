@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Statement } from '../../api/contract/finance.ts';
 import { FindingDetail, FindingList } from '../../api/contract/findings.ts';
-import { DeviceList, NodeList } from '../../api/contract/fleet.ts';
+import { DeviceList, NodeList, NodeOut } from '../../api/contract/fleet.ts';
 import { JobDetail, JobList } from '../../api/contract/jobs.ts';
 import { LEDGER_GROUPS, LedgerAnswer, type Sums } from '../../api/contract/ledger.ts';
 import { Overview } from '../../api/contract/overview.ts';
@@ -314,6 +314,12 @@ test('nodes and devices say how they are', async () => {
   expect(nodes.items).toMatchObject([
     { name: 'n1', enrolled: true, devices: 2, models: [gpu0.model], last24h: SUMS, agent: { seq: 2 } },
   ]);
+  expect(nodes.items[0]?.devicesNow.map(({ index, now }) => [index, now])).toEqual([
+    [0, 'unaccounted'],
+    [1, 'unobserved'],
+  ]);
+  expect(NodeOut.parse(await get('/v1/nodes/n1'))).toEqual(nodes.items[0]);
+  expect((await service.ask('GET', '/v1/nodes/n', { token: admin })).status).toBe(404);
   const devices = DeviceList.parse(await get('/v1/devices'));
   expect(devices.items.map((one) => [one.uuid, one.now])).toEqual([
     [gpu0.uuid, 'unaccounted'],

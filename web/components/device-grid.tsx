@@ -1,8 +1,8 @@
 /** A node's devices as squares that say what each does now; the same fills as everywhere. */
-import type { DeviceOut } from '../../api/contract/fleet.ts';
+import type { DeviceNow, NodeOut } from '../../api/contract/fleet.ts';
 import { SERIES_LABELS } from '../words.ts';
 
-const NOW_WORDS: Readonly<Record<DeviceOut['now'], string>> = {
+const NOW_WORDS: Readonly<Record<DeviceNow, string>> = {
   used: SERIES_LABELS.used,
   held: SERIES_LABELS.held,
   unaccounted: SERIES_LABELS.unaccounted,
@@ -11,15 +11,13 @@ const NOW_WORDS: Readonly<Record<DeviceOut['now'], string>> = {
   pending: 'Not booked yet',
 };
 
-export function nowWords(device: DeviceOut): string {
-  return NOW_WORDS[device.now];
-}
+export const nowWords = (now: DeviceNow): string => NOW_WORDS[now];
 
-export function DeviceGrid({ devices }: { devices: readonly DeviceOut[] }) {
+export function DeviceGrid({ devices }: { devices: NodeOut['devicesNow'] }) {
   return (
     <span className="device-grid">
       {devices.map((device) => {
-        const words = `GPU ${device.index ?? '?'}: ${NOW_WORDS[device.now]}`;
+        const words = `GPU ${device.index ?? '?'}: ${nowWords(device.now)}`;
         return (
           <span
             key={device.uuid}

@@ -15,7 +15,7 @@ import { Section } from '../components/section.tsx';
 import { SumsBar } from '../components/sums-bar.tsx';
 import { Untrusted } from '../components/untrusted.tsx';
 import { formatDuration, formatGpuHours, formatPercent } from '../format.ts';
-import { useDevices, useFindings, useNodes } from '../queries.ts';
+import { useDevices, useFindings, useNode } from '../queries.ts';
 
 const GIB = 2 ** 30;
 
@@ -26,7 +26,7 @@ const DEVICES: readonly Column<DeviceOut>[] = [
     head: 'Now',
     cell: (device) => (
       <span className="now">
-        <span className={`swatch part-${device.now}`} aria-hidden="true" /> {nowWords(device)}
+        <span className={`swatch part-${device.now}`} aria-hidden="true" /> {nowWords(device.now)}
       </span>
     ),
   },
@@ -151,27 +151,14 @@ function NodeFindings({ name }: { name: string }) {
   );
 }
 
+const BACK = { to: '/nodes', label: 'All nodes' } as const;
+
 export function NodePage() {
   const { name = '' } = useParams();
-  const nodes = useNodes({ search: name });
+  const { data: node, error, refetch } = useNode(name);
   const devices = useDevices(name);
-  const error = nodes.error ?? devices.error;
-  const node = nodes.data?.pages.flatMap((page) => page.items).find((one) => one.name === name);
-  if (error && !nodes.data)
-    return <Failure error={error} retry={() => void Promise.all([nodes.refetch(), devices.refetch()])} />;
-  if (!nodes.data) return <PagePlaceholder />;
-  if (!node) {
-    return (
-      <Empty title="No such node">
-        <p>
-          Nothing is known of <Untrusted text={name} />.{' '}
-          <Anchor component={Link} to="/nodes">
-            All nodes
-          </Anchor>
-        </p>
-      </Empty>
-    );
-  }
+  if (error && !node) return <Failure error={error} retry={() => void refetch()} back={BACK} />;
+  if (!node) return <PagePlaceholder />;
   return (
     <>
       <nav aria-label="Back" className="crumbs">

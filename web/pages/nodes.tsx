@@ -1,8 +1,8 @@
 /** Nodes: their devices now, how well the last day was covered, and whether their agents report. */
 import { Anchor } from '@mantine/core';
-import { useEffect, useMemo } from 'react';
+import { useEffect } from 'react';
 import { Link, useLocation } from 'react-router';
-import type { DeviceOut, NodeOut, SourceOut } from '../../api/contract/fleet.ts';
+import type { NodeOut, SourceOut } from '../../api/contract/fleet.ts';
 import { AgentHealth } from '../components/agent-health.tsx';
 import { Badge, ModeBadge } from '../components/badges.tsx';
 import { type Column, DataTable, LoadMore } from '../components/data-table.tsx';
@@ -16,69 +16,64 @@ import { SumsBar } from '../components/sums-bar.tsx';
 import { Swatch } from '../components/swatch.tsx';
 import { Untrusted } from '../components/untrusted.tsx';
 import { formatCount, formatDuration, formatPercent } from '../format.ts';
-import { useDevices, useNodes, useSources } from '../queries.ts';
+import { useNodes, useSources } from '../queries.ts';
 import { SERIES, SERIES_LABELS } from '../words.ts';
 
 const FILTERS = ['search'] as const;
 
-function columnsWith(devicesOf: ReadonlyMap<string, readonly DeviceOut[]>): readonly Column<NodeOut>[] {
-  return [
-    {
-      key: 'node',
-      head: 'Node',
-      cell: (node) => (
-        <div>
-          <Anchor component={Link} to={`/nodes/${encodeURIComponent(node.name)}`}>
-            <Untrusted text={node.name} maxChars={32} focusable={false} />
-          </Anchor>{' '}
-          <ModeBadge mode={node.mode} />
-          <div className="soft small">
-            <Untrusted text={node.models.join(', ')} maxChars={40} focusable={false} />
+const COLUMNS: readonly Column<NodeOut>[] = [
+  {
+    key: 'node',
+    head: 'Node',
+    cell: (node) => (
+      <div>
+        <Anchor component={Link} to={`/nodes/${encodeURIComponent(node.name)}`}>
+          <Untrusted text={node.name} maxChars={32} focusable={false} />
+        </Anchor>{' '}
+        <ModeBadge mode={node.mode} />
+        <div className="soft small">
+          <Untrusted text={node.models.join(', ')} maxChars={40} focusable={false} />
+        </div>
+      </div>
+    ),
+  },
+  { key: 'agent', head: 'Agent', cell: (node) => <AgentHealth node={node} /> },
+  {
+    key: 'devices',
+    head: 'Devices now',
+    cell: (node) =>
+      node.devices === 0 ? <span className="soft">No GPUs</span> : <DeviceGrid devices={node.devicesNow} />,
+  },
+  {
+    key: 'coverage',
+    head: 'Measured, 24 h',
+    numeric: true,
+    hint: 'Share of the last 24 hours’ capacity with trustworthy readings',
+    cell: ({ last24h }) => formatPercent(last24h.capacityMs - last24h.unobservedMs, last24h.capacityMs),
+  },
+  {
+    key: 'bar',
+    head: 'Last 24 hours',
+    cell: (node) => <SumsBar sums={node.last24h} label="Last 24 hours" />,
+  },
+  {
+    key: 'problems',
+    head: 'Problems',
+    cell: (node) => {
+      const newest = node.problems[0];
+      if (!newest) return <span className="soft">None</span>;
+      return (
+        <div className="small">
+          <Untrusted text={newest.message} maxChars={48} />
+          <div className="soft">
+            <Ago iso={newest.at} />
+            {node.problems.length > 1 ? `, and ${node.problems.length - 1} more` : ''}
           </div>
         </div>
-      ),
+      );
     },
-    { key: 'agent', head: 'Agent', cell: (node) => <AgentHealth node={node} /> },
-    {
-      key: 'devices',
-      head: 'Devices now',
-      cell: (node) => {
-        const devices = devicesOf.get(node.name);
-        if (node.devices === 0) return <span className="soft">No GPUs</span>;
-        return devices ? <DeviceGrid devices={devices} /> : `${node.devices} GPUs`;
-      },
-    },
-    {
-      key: 'coverage',
-      head: 'Measured, 24 h',
-      numeric: true,
-      hint: 'Share of the last 24 hours’ capacity with trustworthy readings',
-      cell: ({ last24h }) => formatPercent(last24h.capacityMs - last24h.unobservedMs, last24h.capacityMs),
-    },
-    {
-      key: 'bar',
-      head: 'Last 24 hours',
-      cell: (node) => <SumsBar sums={node.last24h} label="Last 24 hours" />,
-    },
-    {
-      key: 'problems',
-      head: 'Problems',
-      cell: (node) => {
-        const newest = node.problems[0];
-        if (!newest) return <span className="soft">None</span>;
-        return (
-          <div className="small">
-            <Untrusted text={newest.message} maxChars={48} />
-            <div className="soft">
-              <Ago iso={newest.at} />
-              {node.problems.length > 1 ? `, and ${node.problems.length - 1} more` : ''}
-            </div>
-          </div>
-        );
-      },
-    },
-  ];
-}
+  },
+];
 
 const SOURCES: readonly Column<SourceOut>[] = [
   {
@@ -161,11 +156,6 @@ function Key() {
 export function NodesPage() {
   const [filters, change] = useFilters(FILTERS);
   const { data, error, refetch, hasNextPage, isFetchingNextPage, fetchNextPage } = useNodes(filters);
-  const devices = useDevices(null);
-  const columns = useMemo(
-    () => columnsWith(Map.groupBy(devices.data?.items ?? [], (device) => device.node)),
-    [devices.data],
-  );
   const nodes = data?.pages.flatMap((page) => page.items);
   return (
     <>
@@ -184,7 +174,7 @@ export function NodesPage() {
         <Section title="Nodes" aside={<Key />} padded={false}>
           <DataTable
             caption="Nodes, their devices and agents"
-            columns={columns}
+            columns={COLUMNS}
             rows={nodes}
             rowKey={(node) => node.name}
             empty={

@@ -57,6 +57,7 @@ export const NODES: readonly NodeOut[] = NAMES.map((name) => ({
           silent: name === 'gpu-b-03',
         },
   devices: 8,
+  devicesNow: DEVICES.filter((device) => device.node === name),
   models: [modelOf(name)],
   last24h:
     name === 'gpu-b-04'

@@ -121,6 +121,10 @@ function answerFor(scenario: keyof typeof PARTS, path: string, query: URLSearchP
     return job ? ok(jobDetail(job)) : problem(404, 'not_found', 'No job has this id.');
   }
   if (kind === 'jobs') return page(some ? JOBS : []);
+  if (kind === 'nodes' && id) {
+    const node = NODES.find((one) => one.name === id);
+    return node ? ok(node) : problem(404, 'not_found', 'There is no such node.');
+  }
   if (kind === 'nodes')
     return page(some ? NODES.filter((node) => node.name.includes(query.get('search') ?? '')) : []);
   if (kind === 'devices')

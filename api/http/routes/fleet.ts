@@ -1,15 +1,19 @@
 /** Nodes and devices, and the list of what a site owns. */
+import { z } from 'zod';
 import {
   DeviceList,
   DevicesQuery,
   FleetIn,
   FleetResult,
   NodeList,
+  NodeOut,
   NodesQuery,
 } from '../../contract/fleet.ts';
+import { Name } from '../../contract/primitives.ts';
 import { NO_BODY, NO_PARAMS, NO_QUERY, type Route, route } from '../route.ts';
 import type { Services } from '../services.ts';
 
+const NodeName = z.object({ name: Name });
 const BODY_LIMIT_BYTES = 16 * 1024 * 1024;
 
 export function fleetRoutes({ declarations, queries }: Services): Route[] {
@@ -27,6 +31,20 @@ export function fleetRoutes({ declarations, queries }: Services): Route[] {
       answer: NodeList,
       answers: { 200: 'A page of nodes, by name' },
       handle: async ({ query }) => ({ json: await queries.nodes(query) }),
+    }),
+    route({
+      id: 'getNode',
+      method: 'get',
+      path: '/v1/nodes/{name}',
+      tag: 'Fleet',
+      summary: 'One node, its agent, and the last 24 hours',
+      access: 'fleet:read',
+      params: NodeName,
+      query: NO_QUERY,
+      body: NO_BODY,
+      answer: NodeOut,
+      answers: { 200: 'The node' },
+      handle: async ({ params }) => ({ json: await queries.node(params.name) }),
     }),
     route({
       id: 'listDevices',

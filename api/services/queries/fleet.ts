@@ -11,6 +11,7 @@ import type {
 } from '../../contract/fleet.ts';
 import { NO_SUMS } from '../../domain/sums.ts';
 import type { DeviceRow, NodeRow, Questions } from '../../store/questions.ts';
+import { ServiceError } from '../errors.ts';
 import { isSilent, toTime, toTimeOrNull } from './completeness.ts';
 import { sumsOf } from './ledger.ts';
 import { cutPage, decodeCursor, searchText } from './page.ts';
@@ -43,6 +44,7 @@ const toNode = (row: NodeRow): NodeOut => ({
   enrolled: row.enrolled,
   agent: agentOf(row),
   devices: row.devices,
+  devicesNow: row.devicesNow.map(({ uuid, index, now }) => ({ uuid, index, now: now ?? 'pending' })),
   models: [...row.models],
   last24h: row.last24h === null ? NO_SUMS : sumsOf(row.last24h),
   problems: row.problems.map(({ atMs, source, message }) => ({ at: toTime(atMs), source, message })),
@@ -58,6 +60,16 @@ const toDevice = (row: DeviceRow): DeviceOut => {
   };
 };
 
+const lastDayFrom = (nowMs: number): number => startOfHour(nowMs) - (LAST_HOURS - 1) * HOUR_MS;
+
+/** Throws `not_found`. */
+export async function askNode(questions: Questions, name: string, nowMs: number): Promise<NodeOut> {
+  const any = { search: null, after: null, limit: 1 };
+  const [row] = await questions.nodes({ name, ...any, sinceMs: lastDayFrom(nowMs) });
+  if (row === undefined) throw new ServiceError('not_found', `There is no node ${name}`);
+  return toNode(row);
+}
+
 export async function askNodes(
   questions: Questions,
   query: z.output<typeof NodesQuery>,
@@ -65,10 +77,11 @@ export async function askNodes(
 ): Promise<NodeList> {
   const position = decodeCursor(NodePosition, query.cursor);
   const rows = await questions.nodes({
+    name: null,
     search: searchText(query.search),
     after: position?.[0] ?? null,
     limit: query.limit + 1,
-    sinceMs: startOfHour(nowMs) - (LAST_HOURS - 1) * HOUR_MS,
+    sinceMs: lastDayFrom(nowMs),
   });
   const page = cutPage(rows, query.limit, (last) => [last.name]);
   return { items: page.rows.map(toNode), nextCursor: page.nextCursor };

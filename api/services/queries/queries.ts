@@ -3,7 +3,14 @@ import type { z } from 'zod';
 import type { Clock } from '../../clock.ts';
 import type { RateCards, Statement } from '../../contract/finance.ts';
 import type { FindingDetail, FindingList, FindingsQuery } from '../../contract/findings.ts';
-import type { DeviceList, DevicesQuery, NodeList, NodesQuery, SourceList } from '../../contract/fleet.ts';
+import type {
+  DeviceList,
+  DevicesQuery,
+  NodeList,
+  NodeOut,
+  NodesQuery,
+  SourceList,
+} from '../../contract/fleet.ts';
 import type { JobDetail, JobList, JobsQuery } from '../../contract/jobs.ts';
 import type { LedgerAnswer, LedgerQuery } from '../../contract/ledger.ts';
 import type { Overview, OverviewQuery } from '../../contract/overview.ts';
@@ -13,7 +20,7 @@ import { toSource } from './completeness.ts';
 import { askRates, askStatement } from './finance.ts';
 import { askFinding } from './finding.ts';
 import { askFindings } from './findings.ts';
-import { askDevices, askNodes } from './fleet.ts';
+import { askDevices, askNode, askNodes } from './fleet.ts';
 import type { HourReader } from './hours.ts';
 import { askJob, askJobs } from './jobs.ts';
 import { askLedger } from './ledger.ts';
@@ -32,6 +39,7 @@ export interface Queries {
   jobs(caller: Caller, query: z.output<typeof JobsQuery>): Promise<JobList>;
   job(caller: Caller, id: string): Promise<JobDetail>;
   nodes(query: z.output<typeof NodesQuery>): Promise<NodeList>;
+  node(name: string): Promise<NodeOut>;
   devices(query: z.output<typeof DevicesQuery>): Promise<DeviceList>;
   rates(): Promise<RateCards>;
   /** `period` is a month such as "2026-10". */
@@ -55,6 +63,7 @@ export function createQueries(
     jobs: (caller, query) => askJobs(questions, caller, query, clock.nowMs()),
     job: (caller, id) => askJob(questions, caller, id),
     nodes: (query) => askNodes(questions, query, clock.nowMs()),
+    node: (name) => askNode(questions, name, clock.nowMs()),
     devices: (query) => askDevices(questions, query),
     rates: () => askRates(questions),
     statement: (period) => askStatement(questions, cluster, period, clock.nowMs()),
