@@ -18,35 +18,49 @@ export interface Live {
 
 /** Bursts of events become one round of questions. */
 const COALESCE_MS = 400;
+/** A large site reports all the time: what only adds up is asked for no more often than this. */
+const STEADY_MS = 3_000;
 const RETRY_MIN_MS = 1_000;
 const RETRY_MAX_MS = 15_000;
 
 /** First members of the query keys that an event makes stale. */
 const STALE: Readonly<Record<LiveEvent['type'], readonly string[]>> = {
   hello: [],
-  ledger: ['overview', 'jobs', 'job', 'nodes', 'devices', 'sources', 'statement'],
+  ledger: ['overview', 'jobs', 'job', 'nodes', 'node', 'devices', 'sources', 'statement'],
   finding: ['overview', 'findings', 'finding', 'job'],
-  node: ['nodes', 'devices', 'overview'],
+  node: ['nodes', 'node', 'devices', 'overview'],
 };
 
 function isEventType(value: unknown): value is LiveEvent['type'] {
   return typeof value === 'string' && Object.hasOwn(STALE, value);
 }
 
-/** Marks queries as stale, at most once per `COALESCE_MS`. */
-function createInvalidator(client: QueryClient): { add(keys: readonly string[]): void; cancel(): void } {
+/** Marks queries as stale: those that an urgent event names within `COALESCE_MS`, others once per `STEADY_MS`. */
+function createInvalidator(client: QueryClient): {
+  add(keys: readonly string[], urgent: boolean): void;
+  cancel(): void;
+} {
   const due = new Set<string>();
   let timer: ReturnType<typeof setTimeout> | null = null;
+  let timerAtMs = 0;
+  let flushedAtMs = 0;
   const flush = () => {
     timer = null;
+    flushedAtMs = Date.now();
     const keys = [...due];
     due.clear();
     for (const key of keys) void client.invalidateQueries({ queryKey: [key] });
   };
   return {
-    add(keys) {
+    add(keys, urgent) {
       for (const key of keys) due.add(key);
-      if (due.size > 0) timer ??= setTimeout(flush, COALESCE_MS);
+      if (due.size === 0) return;
+      const nowMs = Date.now();
+      const atMs = urgent ? nowMs + COALESCE_MS : Math.max(nowMs + COALESCE_MS, flushedAtMs + STEADY_MS);
+      if (timer && timerAtMs <= atMs) return;
+      if (timer) clearTimeout(timer);
+      timerAtMs = atMs;
+      timer = setTimeout(flush, atMs - nowMs);
     },
     cancel() {
       if (timer) clearTimeout(timer);
@@ -72,7 +86,7 @@ export function createLive(client: QueryClient, path = '/v1/live'): Live {
   };
   const onMessage = (event: MessageEvent<string>) => {
     const message: { type?: unknown } = JSON.parse(event.data);
-    if (isEventType(message.type)) invalidator.add(STALE[message.type]);
+    if (isEventType(message.type)) invalidator.add(STALE[message.type], message.type === 'finding');
   };
   const onOpen = () => {
     // Events were missed: everything on the page may be old.

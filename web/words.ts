@@ -33,6 +33,8 @@ const REASON_WORDS: Readonly<Record<string, string>> = {
   no_job: 'No matching declaration',
   no_process: 'Work that shows no process',
   telemetry_conflict: 'Power and utilisation disagree',
+  reverse_tunnel: 'Reverse tunnel out of a job',
+  network_scan: 'Many connection attempts from a job',
 };
 
 export const REASONS: readonly string[] = Object.keys(REASON_WORDS);

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { ProcessView } from '../../api/contract/findings.ts';
-import { REASONS as DOMAIN_REASONS } from '../../api/domain/bucket.ts';
+import { FINDING_REASONS as DOMAIN_REASONS } from '../../api/domain/wording.ts';
 import { lineageRows } from '../../web/lineage.ts';
 import { REASONS, reasonWords } from '../../web/words.ts';
 

@@ -2,8 +2,10 @@
 import type { Finding } from '../../api/contract/findings.ts';
 import { MODE_WORDS } from '../words.ts';
 
-export function StateBadge({ state }: { state: Finding['state'] }) {
-  return state === 'settled' ? (
+/** Only use of GPU time is settled or awaits a record; what was seen beside it is an observation. */
+export function StateBadge({ finding }: { finding: Pick<Finding, 'kind' | 'state'> }) {
+  if (finding.kind !== 'compute') return <span className="badge">Observation</span>;
+  return finding.state === 'settled' ? (
     <span className="badge badge-unaccounted">Settled</span>
   ) : (
     <span className="badge badge-awaiting">Awaiting record</span>

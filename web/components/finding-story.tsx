@@ -1,6 +1,7 @@
 /** The sentences of a finding: neutral, in one fixed order, so that admin and job owner read the same account. */
+import { Fragment } from 'react';
 import type { FindingDetail } from '../../api/contract/findings.ts';
-import { formatGpuHours, formatMoney } from '../format.ts';
+import { formatCount, formatGpuHours, formatMoney } from '../format.ts';
 import { CONNECTION_WORDS, PEER_WORDS } from '../words.ts';
 import { type Column, DataTable } from './data-table.tsx';
 import { JobLink } from './job-link.tsx';
@@ -11,6 +12,7 @@ import { Untrusted } from './untrusted.tsx';
 /** Sentences quote workloads; they are never cut, since a verdict hangs on them. */
 const SENTENCE_CHARS = 4_000;
 const CANDIDATES_SHOWN = 5;
+const EXAMPLES_SHOWN = 3;
 
 function Sentences({ sentences, none }: { sentences: readonly string[]; none: string }) {
   if (sentences.length === 0) return <p className="soft">{none}</p>;
@@ -58,29 +60,50 @@ function Candidates({ candidates }: { candidates: readonly Candidate[] }) {
   );
 }
 
-export function Story({ story }: { story: FindingDetail['story'] }) {
+/** `compute`: of GPU time, which a job could have covered. */
+export function Story({ story, compute }: { story: FindingDetail['story']; compute: boolean }) {
   return (
-    <>
+    <div className="story">
       <Section title="What was observed">
         <Sentences sentences={story.observed} none="Nothing beyond the time line above." />
       </Section>
       <Section title="What was not observed">
         <Sentences sentences={story.notObserved} none="Nothing that matters here is missing." />
       </Section>
-      <Section title="Why each candidate job does not cover it">
-        <Candidates candidates={story.candidates} />
-      </Section>
+      {compute ? (
+        <Section title="Why each candidate job does not cover it" wide>
+          <Candidates candidates={story.candidates} />
+        </Section>
+      ) : null}
       <Section title="Innocent causes">
         <Sentences sentences={story.innocentCauses} none="None is known for this pattern." />
       </Section>
       <Section title="What would change the verdict">
         <Sentences sentences={story.wouldChange} none="Nothing that can still be recorded." />
       </Section>
-    </>
+    </div>
   );
 }
 
 type ConnectionRow = FindingDetail['connections'][number];
+
+/** Whole addresses, never cut ones; how many more there were is said. */
+function Examples({ row }: { row: ConnectionRow }) {
+  const shown = row.examples.slice(0, EXAMPLES_SHOWN);
+  return (
+    <>
+      {shown.map((example, index) => (
+        <Fragment key={example}>
+          {index > 0 ? ', ' : ''}
+          <Untrusted text={example} maxChars={56} mono />
+        </Fragment>
+      ))}
+      {row.peers > shown.length ? (
+        <span className="soft"> and {formatCount(row.peers - shown.length)} more</span>
+      ) : null}
+    </>
+  );
+}
 
 const CONNECTIONS: readonly Column<ConnectionRow>[] = [
   {
@@ -94,18 +117,14 @@ const CONNECTIONS: readonly Column<ConnectionRow>[] = [
   },
   { key: 'kind', head: 'What', cell: (row) => CONNECTION_WORDS[row.kind] },
   { key: 'peer', head: 'With', cell: (row) => PEER_WORDS[row.peerClass] },
-  { key: 'peers', head: 'Peers', numeric: true, cell: (row) => row.peers },
+  { key: 'peers', head: 'Peers', numeric: true, cell: (row) => formatCount(row.peers) },
   {
     key: 'examples',
     head: 'Examples',
     cell: (row) =>
-      row.examples.length === 0 ? (
-        <span className="soft">Erased or unreadable</span>
-      ) : (
-        <Untrusted text={row.examples.join(', ')} maxChars={64} mono />
-      ),
+      row.examples.length === 0 ? <span className="soft">Erased or unreadable</span> : <Examples row={row} />,
   },
-  { key: 'port', head: 'Local port', numeric: true, cell: (row) => row.localPort },
+  { key: 'port', head: 'Local port', numeric: true, cell: (row) => row.localPort || 'various' },
   { key: 'first', head: 'First', cell: (row) => <Moment iso={row.first} precision="second" /> },
   { key: 'last', head: 'Last', cell: (row) => <Moment iso={row.last} precision="second" /> },
 ];
@@ -114,11 +133,11 @@ export function Connections({ connections }: { connections: readonly ConnectionR
   return (
     <Section
       title="Connections"
-      hint="Of the source process and what it started. They never decide the verdict."
+      hint="Of the source process and of those beside it in the tree. They never decide the verdict."
       padded={connections.length === 0}
     >
       <DataTable
-        caption="Connections of the source process"
+        caption="Connections of the source process and of those beside it"
         columns={CONNECTIONS}
         rows={connections}
         rowKey={(row) => `${row.process} ${row.kind} ${row.peerClass} ${row.localPort} ${row.first}`}

@@ -1,7 +1,7 @@
 /** Findings, one row a source. The same columns wherever findings are listed. */
 import type { ReactNode } from 'react';
 import type { Finding } from '../../api/contract/findings.ts';
-import { formatGpuHours, formatMoney } from '../format.ts';
+import { formatGpuHours, formatMoney, UNKNOWN } from '../format.ts';
 import { evidenceWords, KIND_WORDS, reasonWords } from '../words.ts';
 import { ModeBadge, RunningBadge, StateBadge } from './badges.tsx';
 import { type Column, DataTable, type Sorting } from './data-table.tsx';
@@ -36,7 +36,7 @@ const STATE: Column<Finding> = {
   hint: 'Sorts by how much a finding matters',
   cell: (finding) => (
     <span className="badges">
-      <StateBadge state={finding.state} />
+      <StateBadge finding={finding} />
       <ModeBadge mode={finding.mode} />
     </span>
   ),
@@ -47,11 +47,14 @@ const ACTIVE: Column<Finding> = {
   sort: 'activeMs',
   numeric: true,
   hint: 'GPU-hours in which it was executing',
-  cell: (finding) => (
-    <span className={finding.state === 'settled' && finding.activeMs > 0 ? 'bad' : undefined}>
-      {formatGpuHours(finding.activeMs, 2)}
-    </span>
-  ),
+  cell: (finding) =>
+    finding.kind === 'compute' ? (
+      <span className={finding.state === 'settled' && finding.activeMs > 0 ? 'bad' : undefined}>
+        {formatGpuHours(finding.activeMs, 2)}
+      </span>
+    ) : (
+      UNKNOWN
+    ),
 };
 const RESIDENT: Column<Finding> = {
   key: 'resident',
@@ -59,7 +62,7 @@ const RESIDENT: Column<Finding> = {
   sort: 'residentMs',
   numeric: true,
   hint: 'GPU-hours in which it only held memory, on a device that no job holds',
-  cell: (finding) => formatGpuHours(finding.residentMs, 2),
+  cell: (finding) => (finding.kind === 'compute' ? formatGpuHours(finding.residentMs, 2) : UNKNOWN),
 };
 const VALUE: Column<Finding> = {
   key: 'value',
@@ -112,7 +115,9 @@ export function FindingsTable({ findings, caption, empty, brief = false, sorting
       columns={brief ? BRIEF : ALL}
       rows={findings}
       rowKey={(finding) => finding.id}
-      rowClass={(finding) => (finding.state === 'settled' ? 'row-settled' : 'row-awaiting')}
+      rowClass={(finding) =>
+        finding.kind === 'compute' && finding.state === 'settled' ? 'row-settled' : 'row-awaiting'
+      }
       {...(sorting ? { sorting } : {})}
       empty={empty}
     />

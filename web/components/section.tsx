@@ -9,13 +9,15 @@ interface SectionProps {
   readonly hint?: ReactNode;
   /** False for content that brings its own edges, such as tables. */
   readonly padded?: boolean;
+  /** Takes the whole width of a grid of sections. */
+  readonly wide?: boolean;
   readonly children: ReactNode;
 }
 
-export function Section({ title, aside, hint, padded = true, children }: SectionProps) {
+export function Section({ title, aside, hint, padded = true, wide = false, children }: SectionProps) {
   const id = useId();
   return (
-    <section className="section" aria-labelledby={id}>
+    <section className={wide ? 'section story-wide' : 'section'} aria-labelledby={id}>
       <header className="section-head">
         <div>
           <h2 id={id}>{title}</h2>

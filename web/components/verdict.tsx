@@ -2,9 +2,12 @@
 import { Anchor, Skeleton } from '@mantine/core';
 import type { ReactNode } from 'react';
 import { Link } from 'react-router';
+import type { Finding } from '../../api/contract/findings.ts';
 import type { Overview } from '../../api/contract/overview.ts';
 import { formatCount, formatGpuHours } from '../format.ts';
+import { sourceName } from './finding-source.tsx';
 import { AlertIcon, BlindIcon, CheckIcon, WaitIcon } from './icons.tsx';
+import { Untrusted } from './untrusted.tsx';
 
 interface Words {
   readonly icon: ReactNode;
@@ -12,23 +15,32 @@ interface Words {
   readonly text: string;
 }
 
-function wordsOf(overview: Overview): Words {
-  const { total, verdict, stillRunning } = overview;
+const hours = (ms: number): string => `${formatGpuHours(ms, 2)} GPU-hours`;
+
+/** The worst that still runs, where the strip leads to at once. */
+function worstRunning(overview: Overview): Finding | undefined {
+  return overview.worst.find(
+    (finding) => finding.running && finding.kind === 'compute' && finding.state === 'settled',
+  );
+}
+
+function unaccountedWords({ total, stillRunning }: Overview): Words {
   const settledMs = total.unaccountedMs - total.unaccountedProvisionalMs;
-  const hours = (ms: number) => `${formatGpuHours(ms, 2)} GPU-hours`;
-  if (verdict === 'unaccounted') {
-    const running = stillRunning === 0 ? 'No' : formatCount(stillRunning);
-    const sources = stillRunning <= 1 ? 'source is' : 'sources are';
-    const covers =
-      settledMs > 0
-        ? `No declaration covers ${hours(settledMs)} in this range, active or resident.`
-        : 'None of it lies in this range.';
-    return {
-      icon: <AlertIcon size={32} />,
-      title: 'Unaccounted use',
-      text: `${covers} ${running} ${sources} still running.`,
-    };
+  const covers =
+    settledMs > 0
+      ? `No declaration covers ${hours(settledMs)} in this range, active or resident.`
+      : 'None of it lies in this range.';
+  const icon = <AlertIcon size={32} />;
+  if (stillRunning === 0) {
+    return { icon, title: 'Unaccounted use, now ended', text: `${covers} Nothing of it is still running.` };
   }
+  const running = `${formatCount(stillRunning)} ${stillRunning === 1 ? 'source is' : 'sources are'}`;
+  return { icon, title: 'Unaccounted use, still running', text: `${covers} ${running} still running.` };
+}
+
+function wordsOf(overview: Overview): Words {
+  const { total, verdict } = overview;
+  if (verdict === 'unaccounted') return unaccountedWords(overview);
   if (verdict === 'awaiting') {
     return {
       icon: <WaitIcon size={32} />,
@@ -51,6 +63,38 @@ function wordsOf(overview: Overview): Words {
   };
 }
 
+/** What to look at next: the one finding that matters most, and the list of all. */
+function Leads({ overview }: { overview: Overview }) {
+  const worst = worstRunning(overview);
+  if (overview.verdict === 'blind') {
+    return (
+      <Anchor component={Link} to="/nodes" className="verdict-link">
+        See the nodes
+      </Anchor>
+    );
+  }
+  if (overview.verdict === 'clear') return null;
+  return (
+    <div className="verdict-leads">
+      {worst ? (
+        <Anchor
+          component={Link}
+          to={`/findings/${encodeURIComponent(worst.id)}`}
+          className="verdict-link verdict-worst"
+        >
+          <span className="mono">
+            <Untrusted text={sourceName(worst)} maxChars={36} focusable={false} />
+          </span>{' '}
+          on <Untrusted text={worst.node} maxChars={24} focusable={false} />
+        </Anchor>
+      ) : null}
+      <Anchor component={Link} to="/unaccounted" className="verdict-link">
+        See all findings
+      </Anchor>
+    </div>
+  );
+}
+
 export function VerdictStrip({ overview }: { overview: Overview | undefined }) {
   if (!overview) {
     return (
@@ -61,23 +105,18 @@ export function VerdictStrip({ overview }: { overview: Overview | undefined }) {
     );
   }
   const { icon, title, text } = wordsOf(overview);
+  const ended = overview.verdict === 'unaccounted' && overview.stillRunning === 0;
   return (
-    <section className={`verdict verdict-${overview.verdict}`} aria-label="Verdict">
+    <section
+      className={`verdict verdict-${overview.verdict}${ended ? ' verdict-ended' : ''}`}
+      aria-label="Verdict"
+    >
       <span className="verdict-icon">{icon}</span>
       <div className="verdict-text" aria-live="polite">
         <p className="verdict-title">{title}</p>
         <p>{text}</p>
       </div>
-      {overview.verdict === 'unaccounted' || overview.verdict === 'awaiting' ? (
-        <Anchor component={Link} to="/unaccounted" className="verdict-link">
-          See the findings
-        </Anchor>
-      ) : null}
-      {overview.verdict === 'blind' ? (
-        <Anchor component={Link} to="/nodes" className="verdict-link">
-          See the nodes
-        </Anchor>
-      ) : null}
+      <Leads overview={overview} />
     </section>
   );
 }

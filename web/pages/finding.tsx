@@ -18,12 +18,19 @@ import { formatDuration, formatGpuHours, formatMoney } from '../format.ts';
 import { useFinding } from '../queries.ts';
 import { evidenceWords, reasonWords, STRENGTH_WORDS } from '../words.ts';
 
+const isCompute = (finding: FindingDetail): boolean => finding.kind === 'compute';
+
+function opening(finding: FindingDetail): string {
+  if (!isCompute(finding)) return `${reasonWords(finding.reason)}: `;
+  return finding.state === 'settled' ? 'No declaration covers ' : 'No declaration covers yet ';
+}
+
 /** One sentence that says what was recorded, where, and inside what. */
 function Headline({ finding }: { finding: FindingDetail }) {
-  const { source, insideJob, state } = finding;
+  const { source, insideJob } = finding;
   return (
     <span className="headline">
-      {state === 'settled' ? 'No declaration covers ' : 'No declaration covers yet '}
+      {opening(finding)}
       <span className="mono">
         <Untrusted text={sourceName(finding)} maxChars={64} />
       </span>
@@ -52,16 +59,25 @@ function KeyFacts({ finding }: { finding: FindingDetail }) {
   const seenMs = Date.parse(finding.lastSeen) - Date.parse(finding.firstSeen);
   return (
     <dl className="facts facts-key">
-      <div className="fact">
-        <dt>Active</dt>
-        <dd className={finding.state === 'settled' && finding.activeMs > 0 ? 'big bad' : 'big'}>
-          {formatGpuHours(finding.activeMs, 2)} <span className="stat-unit">GPU-h</span>
-        </dd>
-      </div>
-      <div className="fact">
-        <dt>Value</dt>
-        <dd className="big">{formatMoney(finding.value)}</dd>
-      </div>
+      {isCompute(finding) ? (
+        <>
+          <div className="fact">
+            <dt>Active</dt>
+            <dd className={finding.state === 'settled' && finding.activeMs > 0 ? 'big bad' : 'big'}>
+              {formatGpuHours(finding.activeMs, 2)} <span className="stat-unit">GPU-h</span>
+            </dd>
+          </div>
+          <div className="fact">
+            <dt>Value</dt>
+            <dd className="big">{formatMoney(finding.value)}</dd>
+          </div>
+        </>
+      ) : (
+        <div className="fact">
+          <dt>GPU time</dt>
+          <dd>None: seen beside the ledger</dd>
+        </div>
+      )}
       <div className="fact">
         <dt>Reason</dt>
         <dd>{finding.reasons.map(reasonWords).join('; ')}</dd>
@@ -85,10 +101,12 @@ function KeyFacts({ finding }: { finding: FindingDetail }) {
   );
 }
 
+const BACK = { to: '/unaccounted', label: 'All findings' } as const;
+
 export function FindingPage() {
   const { id = '' } = useParams();
   const { data: finding, error, refetch } = useFinding(id);
-  if (error && !finding) return <Failure error={error} retry={() => void refetch()} />;
+  if (error && !finding) return <Failure error={error} retry={() => void refetch()} back={BACK} />;
   if (!finding) return <PagePlaceholder />;
   return (
     <article key={finding.id} className={`finding finding-${finding.state}`}>
@@ -102,23 +120,25 @@ export function FindingPage() {
         heading={<Headline finding={finding} />}
         aside={
           <span className="badges">
-            <StateBadge state={finding.state} />
+            <StateBadge finding={finding} />
             <RunningBadge running={finding.running} />
             <ModeBadge mode={finding.mode} />
           </span>
         }
       />
       <KeyFacts finding={finding} />
-      <Section
-        title="Time line of the devices"
-        hint="Each bar is one device in one step; the source’s share is lowest."
-      >
-        {finding.timelines.length === 0 ? (
-          <p className="soft">It used no GPU time.</p>
-        ) : (
-          <DeviceTimelines timelines={finding.timelines} settled={finding.state === 'settled'} />
-        )}
-      </Section>
+      {isCompute(finding) ? (
+        <Section
+          title="Time line of the devices"
+          hint="Each bar is one device in one step; the source’s share is lowest."
+        >
+          {finding.timelines.length === 0 ? (
+            <p className="soft">Nothing is left of what its agent reported then.</p>
+          ) : (
+            <DeviceTimelines timelines={finding.timelines} settled={finding.state === 'settled'} />
+          )}
+        </Section>
+      ) : null}
       <Section
         title="The process and its lineage"
         hint="Arrow keys move; the details are of the selected process."
@@ -129,9 +149,9 @@ export function FindingPage() {
           <LineageTree processes={finding.processes} />
         )}
       </Section>
-      <Story story={finding.story} />
       <Connections connections={finding.connections} />
-      <Cost finding={finding} />
+      <Story story={finding.story} compute={isCompute(finding)} />
+      {isCompute(finding) ? <Cost finding={finding} /> : null}
       <History history={finding.history} />
     </article>
   );

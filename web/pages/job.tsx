@@ -215,10 +215,12 @@ function Use({ job }: { job: JobDetail }) {
   );
 }
 
+const BACK = { to: '/jobs', label: 'All jobs' } as const;
+
 export function JobPage() {
   const { id = '' } = useParams();
   const { data: job, error, refetch } = useJob(id);
-  if (error && !job) return <Failure error={error} retry={() => void refetch()} />;
+  if (error && !job) return <Failure error={error} retry={() => void refetch()} back={BACK} />;
   if (!job) return <PagePlaceholder />;
   return (
     <>

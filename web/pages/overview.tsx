@@ -55,7 +55,7 @@ function Stats({ overview }: { overview: Overview | undefined }) {
   return (
     <dl className="stats">
       {spell('Unaccounted today (UTC)', overview?.today)}
-      {spell('Unaccounted this month', overview?.month)}
+      {spell('Unaccounted this month (UTC)', overview?.month)}
       <Stat
         label="New since yesterday"
         value={count(overview?.newSinceYesterday)}
@@ -71,7 +71,7 @@ function Stats({ overview }: { overview: Overview | undefined }) {
         value={count(overview?.stillRunning)}
         unit={overview?.stillRunning === 1 ? 'source' : 'sources'}
         detail={
-          <Anchor component={Link} to="/unaccounted?running=true">
+          <Anchor component={Link} to="/unaccounted?running=true&state=settled&kind=compute">
             Only those running
           </Anchor>
         }
@@ -150,8 +150,15 @@ const scopeOf = ({ nodes, sources }: Overview): string => {
 export function OverviewPage() {
   const range = useRange();
   const { data: overview, error, refetch } = useOverview(range);
-  if (error && !overview) return <Failure error={error} retry={() => void refetch()} />;
   const noNodes = overview?.nodes.total === 0;
+  if (error && !overview) {
+    return (
+      <>
+        <PageHead title="Overview" aside={<RangePicker range={range} />} />
+        <Failure error={error} retry={() => void refetch()} />
+      </>
+    );
+  }
   return (
     <>
       <CompletenessBanner {...(overview ? { complete: overview.complete, scope: scopeOf(overview) } : {})} />
