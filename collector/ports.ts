@@ -31,6 +31,11 @@ export type Execute = (file: string, args: readonly string[], options: ExecuteOp
 export interface Files {
   /** At most `maxBytes`; `cut` tells whether there was more. */
   read(path: string, maxBytes: number): { readonly bytes: Buffer; readonly cut: boolean };
+  /**
+   * Opens a file of a process in /proc, to be read again and again from its start. It tells of that one process: once it
+   * has ended reads fail with ESRCH, whoever has its pid by then. Files that cannot promise this: EOPNOTSUPP.
+   */
+  hold(path: string): HeldFile;
   readLink(path: string): Buffer;
   list(path: string): string[];
   /** Follows links. `device` is "major:minor". */
@@ -41,6 +46,13 @@ export interface Files {
   writeDurably(path: string, bytes: Buffer): void;
   rename(from: string, to: string): void;
   remove(path: string): void;
+}
+
+/** Must be closed. */
+export interface HeldFile {
+  /** In one read, so for short files only. */
+  read(maxBytes: number): Buffer;
+  close(): void;
 }
 
 export interface AgentClock {

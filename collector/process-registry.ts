@@ -7,6 +7,7 @@ import {
   type RecordContext,
   refreshRecord,
 } from './process-record.ts';
+import type { HeldStats } from './sources/held-stats.ts';
 import type { Part, ProcessStat } from './sources/procfs.ts';
 
 const MAX_LINEAGE = 64;
@@ -20,6 +21,7 @@ const MAX_PROBLEMS = 64;
 
 export class ProcessRegistry {
   readonly #context: RecordContext;
+  readonly #held: HeldStats;
   /** In the order of first sight, so that parents stand before children. */
   readonly #records = new Map<string, ProcessRecord>();
   readonly #living = new Map<number, ProcessRecord>();
@@ -28,8 +30,9 @@ export class ProcessRegistry {
   /** When each problem was last told. */
   readonly #told = new Map<string, number>();
 
-  constructor(context: RecordContext) {
+  constructor(context: RecordContext, held: HeldStats) {
     this.#context = context;
+    this.#held = held;
   }
 
   /** One poll: the key of every pid that nvidia-smi names. */
@@ -38,11 +41,13 @@ export class ProcessRegistry {
     for (const record of before) record.listed = false;
     const keys = new Map<number, string>();
     for (const pid of new Set(pids)) {
-      const stat = this.#context.procfs.stat(pid);
+      const stat = this.#held.read(pid) ?? this.#context.procfs.stat(pid);
       const record = stat.ok ? this.#identify(stat.value, atMs, 0) : this.#identifyHidden(pid, stat, atMs);
       record.listed = record.fact.exitedMs === null;
+      if (stat.ok) this.#held.hold(stat.value);
       keys.set(pid, record.fact.key);
     }
+    this.#held.releaseOthers(keys);
     for (const record of [...this.#living.values()]) {
       const left = before.has(record);
       if (!record.listed && (left || passed(record.refreshedMs, atMs, REFRESH_MS))) this.#check(record, atMs);

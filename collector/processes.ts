@@ -12,6 +12,7 @@ import { ProcessRegistry } from './process-registry.ts';
 import { type ProcessState, restoreRecords, saveRecords } from './process-state.ts';
 import { createRedactor } from './redaction.ts';
 import { type OwnedSocket, SocketOwners } from './socket-owners.ts';
+import { HeldStats } from './sources/held-stats.ts';
 import { createUserNames } from './sources/passwd.ts';
 import { createProcfs } from './sources/procfs.ts';
 import {
@@ -68,13 +69,16 @@ export function createProcessTable(
   const procfs = createProcfs(ports.files, config.procRoot);
   const newSalt = config.newSalt ?? (() => randomBytes(16).toString('hex'));
   const bootId = procfs.bootId() ?? 'unknown';
-  const registry = new ProcessRegistry({
-    procfs,
-    redact: createRedactor(config.secretOptions ?? []),
-    userName: createUserNames(ports.files, config.passwdPath),
-    newSalt,
-    bootTimeMs: procfs.bootTimeMs(ports.clock.wallMs()),
-  });
+  const registry = new ProcessRegistry(
+    {
+      procfs,
+      redact: createRedactor(config.secretOptions ?? []),
+      userName: createUserNames(ports.files, config.passwdPath),
+      newSalt,
+      bootTimeMs: procfs.bootTimeMs(ports.clock.wallMs()),
+    },
+    new HeldStats(ports.files, config.procRoot),
+  );
   const members = new JobMembers(procfs);
   const owners = new SocketOwners(createSocketSource(ports.files, config.procRoot));
   const book = new ConnectionBook(newSalt);

@@ -1,5 +1,4 @@
 /** The files of the spool: their names, their form, and reading them back without trust. */
-import { z } from 'zod';
 import type { Batch } from '../api/contract/batch.ts';
 import { type Head, isSealed } from './batch.ts';
 import type { Files } from './ports.ts';
@@ -19,17 +18,37 @@ export class SpoolError extends Error {
 
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
-const SavedHead = z.strictObject({
-  stream: z.uuid(),
-  nextSeq: z.int().min(1),
-  lastHash: z.string().regex(/^[0-9a-f]{64}$/),
-  lastToMs: z.int().nullable(),
-  stoppedAtMs: z.int().nullable(),
-});
 /** The end of the chain as `stream.json` keeps it. `stoppedAtMs`: when the agent stopped in order, if it did. */
-export type SavedHead = z.infer<typeof SavedHead>;
+export interface SavedHead {
+  readonly stream: string;
+  readonly nextSeq: number;
+  readonly lastHash: string;
+  readonly lastToMs: number | null;
+  readonly stoppedAtMs: number | null;
+}
 
-export const isStreamName = (name: string): boolean => z.uuid().safeParse(name).success;
+/** An RFC 9562 UUID. */
+const STREAM_NAME = /^[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i;
+export const isStreamName = (name: string): boolean => STREAM_NAME.test(name);
+
+type Check = (value: unknown) => boolean;
+const isTimeOrNull: Check = (value) => value === null || Number.isSafeInteger(value);
+const HEAD_CHECKS: Readonly<Record<keyof SavedHead, Check>> = {
+  stream: (value) => typeof value === 'string' && isStreamName(value),
+  nextSeq: (value) => Number.isSafeInteger(value) && Number(value) >= 1,
+  lastHash: (value) => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value),
+  lastToMs: isTimeOrNull,
+  stoppedAtMs: isTimeOrNull,
+};
+/** Has these members, and no others. */
+function isSavedHead(value: unknown): value is SavedHead {
+  if (typeof value !== 'object' || value === null) return false;
+  const members: Readonly<Record<string, unknown>> = { ...value };
+  return (
+    Object.keys(members).length === Object.keys(HEAD_CHECKS).length &&
+    Object.entries(HEAD_CHECKS).every(([name, check]) => check(members[name]))
+  );
+}
 export const batchFileName = (seq: number): string => `${String(seq).padStart(NUMBER_DIGITS, '0')}.json`;
 export function seqOfFile(name: string): number | null {
   const digits = BATCH_FILE.exec(name)?.[1];
@@ -44,8 +63,8 @@ function readJson(files: Files, path: string, maxBytes: number): unknown {
 /** `absent`: there is none; `damaged`: there is one that cannot be read. */
 export function readHead(files: Files, path: string): SavedHead | 'absent' | 'damaged' {
   try {
-    const parsed = SavedHead.safeParse(readJson(files, path, MAX_HEAD_FILE_BYTES));
-    return parsed.success ? parsed.data : 'damaged';
+    const saved = readJson(files, path, MAX_HEAD_FILE_BYTES);
+    return isSavedHead(saved) ? saved : 'damaged';
   } catch (error) {
     return isMissing(error) ? 'absent' : 'damaged';
   }

@@ -1,4 +1,4 @@
-/** The agent's four ports on the real machine: the only place of child processes, the clock and the network in it. */
+/** The agent's ports on the real machine (the network: `network.ts`): its only place of child processes and the clock. */
 import { spawn } from 'node:child_process';
 import {
   closeSync,
@@ -10,32 +10,20 @@ import {
   readSync,
   renameSync,
   rmdirSync,
+  statfsSync,
   statSync,
   unlinkSync,
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
-import { z } from 'zod';
-import type { BatchRequest, BatchResponse } from '../../api/contract/batch.ts';
-import {
-  type AgentClock,
-  type Execute,
-  type Executed,
-  type Files,
-  type Network,
-  type Ports,
-  ShipError,
-} from '../ports.ts';
+import type { AgentClock, Execute, Executed, Files, HeldFile, Ports } from '../ports.ts';
+import { createNetwork, type Service } from './network.ts';
 
 /** How long a child that was killed may take to go before it is left behind: it is stuck in the driver. */
 const KILL_WAIT_MS = 2000;
-const REQUEST_TIMEOUT_MS = 30_000;
-/** Requests below this are not worth compressing. */
-const GZIP_FROM_BYTES = 2048;
-const MAX_ANSWER_BYTES = 1024 * 1024;
 const READ_CHUNK_BYTES = 64 * 1024;
+/** PROC_SUPER_MAGIC of linux/magic.h. */
+const PROCFS_MAGIC = 0x9fa0;
 
 const FAILURES: Record<string, Executed['failure']> = {
   ENOENT: 'missing',
@@ -108,24 +96,51 @@ export const execute: Execute = (file, args, { timeoutMs, maxOutputBytes }) =>
     });
   });
 
+/** What is read lands here first, so that thousands of small files a minute do not each leave a large buffer behind. */
+const landing = Buffer.allocUnsafeSlow(READ_CHUNK_BYTES);
+
 function read(path: string, maxBytes: number): { bytes: Buffer; cut: boolean } {
   const file = openSync(path, 'r');
   try {
     const chunks: Buffer[] = [];
     let length = 0;
+    let landed = 0;
     // Files of /proc have no size: read until there is no more, one byte beyond the limit to know of a cut.
     while (length <= maxBytes) {
-      const chunk = Buffer.allocUnsafe(Math.min(READ_CHUNK_BYTES, maxBytes + 1 - length));
-      const count = readSync(file, chunk, 0, chunk.length, null);
+      const room = Math.min(landing.length - landed, maxBytes + 1 - length);
+      const count = readSync(file, landing, landed, room, null);
       if (count === 0) break;
-      chunks.push(chunk.subarray(0, count));
+      landed += count;
       length += count;
+      if (landed === landing.length) {
+        chunks.push(Buffer.from(landing));
+        landed = 0;
+      }
     }
-    const bytes = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks, length);
+    const rest = Buffer.from(landing.subarray(0, landed));
+    const bytes = chunks.length === 0 ? rest : Buffer.concat([...chunks, rest], length);
     return { bytes: bytes.subarray(0, maxBytes), cut: length > maxBytes };
   } finally {
     closeSync(file);
   }
+}
+
+function hold(path: string): HeldFile {
+  const file = openSync(path, 'r');
+  try {
+    if (statfsSync(path).type !== PROCFS_MAGIC)
+      throw Object.assign(new Error(`not a file of /proc: ${path}`), { code: 'EOPNOTSUPP' });
+  } catch (error) {
+    closeSync(file);
+    throw error;
+  }
+  return {
+    read: (maxBytes) => {
+      const room = Math.min(maxBytes, landing.length);
+      return Buffer.from(landing.subarray(0, readSync(file, landing, 0, room, 0)));
+    },
+    close: () => closeSync(file),
+  };
 }
 
 function syncFolder(path: string): void {
@@ -170,6 +185,7 @@ function deviceName(device: bigint): string {
 
 export const files: Files = {
   read,
+  hold,
   readLink: (path) => readlinkSync(path, { encoding: 'buffer' }),
   list: (path) => readdirSync(path),
   identify(path) {
@@ -207,109 +223,6 @@ export const clock: AgentClock = {
       signal.addEventListener('abort', wake);
     }),
 };
-
-export interface Service {
-  /** Such as http://ledger:8470. */
-  readonly apiUrl: string;
-  /** Asked before each request, so that a token can be replaced while the agent runs. Throws `ShipError` when there is none. */
-  readonly token: () => string;
-}
-
-const Answer = z.object({
-  results: z.array(
-    z.object({
-      seq: z.int(),
-      status: z.enum(['stored', 'duplicate', 'quarantined', 'out_of_order']),
-      message: z.string().nullable(),
-    }),
-  ),
-  expectedSeq: z.int(),
-});
-const ProblemAnswer = z.object({
-  title: z.string().optional(),
-  detail: z.string().optional(),
-  errors: z.array(z.object({ field: z.string(), message: z.string() })).optional(),
-});
-
-/** What can pass by itself: too many requests, a time-out, a service that is starting or failing. */
-const isPassing = (status: number): boolean =>
-  status === 408 || status === 425 || status === 429 || status >= 500;
-
-const HINTS: Record<number, string> = {
-  401: 'the service does not know this token. Make one with: gpuledger token create --role agent --node NAME',
-  403: 'this token may not write for this node',
-  404: 'nothing answers there: is the address of the service right (--api)?',
-};
-
-function problemOf(status: number, text: string): string {
-  let said = '';
-  try {
-    const problem = ProblemAnswer.parse(JSON.parse(text));
-    const fields = (problem.errors ?? []).slice(0, 3).map(({ field, message }) => `${field} ${message}`);
-    said = [problem.detail ?? problem.title ?? '', ...fields].filter((part) => part !== '').join('; ');
-  } catch {
-    // Not one of our answers, such as a proxy's page: the status says enough.
-  }
-  return [`HTTP ${status}`, HINTS[status], said]
-    .filter((part) => part !== undefined && part !== '')
-    .join(': ');
-}
-
-async function textOf(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of response.body ?? []) {
-    length += chunk.length;
-    if (length > MAX_ANSWER_BYTES) throw new ShipError('the answer of the service is too long', false);
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
-}
-
-const causeOf = (error: unknown): string => {
-  if (!(error instanceof Error)) return String(error);
-  if (error.name === 'TimeoutError') return `no answer within ${REQUEST_TIMEOUT_MS / 1000} s`;
-  return error.cause instanceof Error ? error.cause.message || codeOf(error.cause) : error.message;
-};
-
-export function createNetwork({ apiUrl, token }: Service): Network {
-  const url = new URL('v1/batches', apiUrl.endsWith('/') ? apiUrl : `${apiUrl}/`);
-  return {
-    async send(request: BatchRequest): Promise<BatchResponse> {
-      let response: Response;
-      let text: string;
-      const authorization = `Bearer ${token()}`;
-      try {
-        const json = Buffer.from(JSON.stringify(request));
-        const zipped = json.length >= GZIP_FROM_BYTES;
-        response = await fetch(url, {
-          method: 'POST',
-          headers: {
-            authorization,
-            'content-type': 'application/json',
-            ...(zipped ? { 'content-encoding': 'gzip' } : {}),
-          },
-          body: new Uint8Array(zipped ? await promisify(gzip)(json) : json),
-          redirect: 'error',
-          signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
-        });
-        text = await textOf(response);
-      } catch (error) {
-        if (error instanceof ShipError) throw error;
-        throw new ShipError(`${url.origin} cannot be reached: ${causeOf(error)}`, false);
-      }
-      if (!response.ok) throw new ShipError(problemOf(response.status, text), !isPassing(response.status));
-      try {
-        return Answer.parse(JSON.parse(text));
-      } catch {
-        throw new ShipError(
-          `${url.origin} answered what is not an answer to batches: is it gpuledger?`,
-          true,
-        );
-      }
-    },
-  };
-}
 
 export const createPorts = (service: Service): Ports => ({
   execute,

@@ -10,7 +10,7 @@ import { bytesToText, cutText } from '../text.ts';
 /** Linux reports start times in this unit on every architecture (USER_HZ). */
 const TICKS_PER_SECOND = 100;
 /** A line of 52 numbers and a name; small reads come cheap, and this one is made for every process in every poll. */
-const STAT_BYTES = 2048;
+export const STAT_BYTES = 2048;
 const STATUS_BYTES = 16 * 1024;
 const CGROUP_BYTES = 64 * 1024;
 /** One argument may have 128 KiB; what comes after that much is never shown. */

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { newHead } from '../../collector/batch.ts';
-import { clock, createNetwork, execute, files } from '../../collector/ports/real.ts';
+import { createNetwork } from '../../collector/ports/network.ts';
+import { clock, execute, files } from '../../collector/ports/real.ts';
 import { ShipError } from '../../collector/ports.ts';
 import { batchAt, nextStream, temporaryFolder } from './spool-fixture.ts';
 
@@ -168,6 +169,10 @@ describe('the network', () => {
     expect(await failure()).toMatchObject({ permanent: false, message: 'HTTP 503' });
     answer = { status: 429, body: '' };
     expect((await failure()).permanent).toBe(false);
+    answer = { status: 302, body: '' };
+    expect((await failure()).message).toContain('redirects');
+    answer = { status: 200, body: '{"results":[{"seq":1,"status":"lost","message":null}],"expectedSeq":2}' };
+    expect((await failure()).message).toContain('is it gpuledger?');
     answer = { status: 200, body: '<html>' };
     expect(await failure()).toMatchObject({ permanent: true });
     answer = { status: 200, body: 'x'.repeat(2 ** 21) };

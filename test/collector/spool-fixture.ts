@@ -49,6 +49,7 @@ export function faultyFiles(): FaultyFiles {
     failFrom: Number.POSITIVE_INFINITY,
     readOnly: false,
     read: guarded(files.read, false),
+    hold: guarded(files.hold, false),
     readLink: guarded(files.readLink, false),
     list: guarded(files.list, false),
     identify: guarded(files.identify, false),

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { buildPages } from '../../api/cli/start.ts';
-import { createNetwork } from '../../collector/ports/real.ts';
+import { createNetwork } from '../../collector/ports/network.ts';
 import { createFeed, type Feed } from './feed.ts';
 import { createHistory, HISTORY_POLL_MS, type History } from './history.ts';
 import { goLive, LIVE_POLL_SECONDS } from './live.ts';

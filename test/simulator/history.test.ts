@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
 import { Finding } from '../../api/contract/findings.ts';
 import { LedgerAnswer } from '../../api/contract/ledger.ts';
-import { createNetwork } from '../../collector/ports/real.ts';
+import { createNetwork } from '../../collector/ports/network.ts';
 import { createFeed } from './feed.ts';
 import { createHistory, HISTORY_POLL_MS } from './history.ts';
 import { createPids, slurmCgroup, startJob } from './job-processes.ts';

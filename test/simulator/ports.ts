@@ -106,6 +106,17 @@ function createSimulatedFiles(
             maxBytes,
           )
         : stored.read(path, maxBytes),
+    hold: (path) => {
+      if (!inProc(path)) return stored.hold(path);
+      const process = view.at(clock.wallMs()).alive.get(Number(path.slice(PROC.length).split('/')[0]));
+      const read = (): Buffer => {
+        const now = view.at(clock.wallMs()).alive.get(process?.pid ?? 0);
+        if (now !== process) throw fileError('ESRCH', path);
+        return ask(path, (renderer, state, parts) => renderer.read(state, parts));
+      };
+      read();
+      return { read: (maxBytes) => limited(read(), maxBytes).bytes, close: () => undefined };
+    },
     readLink: (path) =>
       inProc(path)
         ? ask(path, (renderer, state, parts) => renderer.readLink(state, parts))
@@ -127,7 +138,7 @@ export function renderPasswd(node: SimNode): string {
 const limited = (bytes: Buffer, maxBytes: number): { bytes: Buffer; cut: boolean } =>
   bytes.length <= maxBytes ? { bytes, cut: false } : { bytes: bytes.subarray(0, maxBytes), cut: true };
 
-function fileError(code: 'ENOENT' | 'EISDIR', path: string): Error {
+function fileError(code: 'ENOENT' | 'EISDIR' | 'ESRCH' | 'EOPNOTSUPP', path: string): Error {
   return Object.assign(new Error(`${code}: ${path}`), { code });
 }
 
@@ -143,6 +154,9 @@ function createMemoryFiles(stored: Map<string, Buffer | null>): Files {
     [...stored.keys()].filter((path) => path.startsWith(`${folder}/`));
   return {
     read: (path, maxBytes) => limited(get(path), maxBytes),
+    hold: (path) => {
+      throw fileError('EOPNOTSUPP', path);
+    },
     readLink: (path) => {
       throw fileError('ENOENT', path);
     },

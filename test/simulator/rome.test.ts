@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { type Finding, FindingList } from '../../api/contract/findings.ts';
-import { createNetwork } from '../../collector/ports/real.ts';
+import { createNetwork } from '../../collector/ports/network.ts';
 import { createFeed } from './feed.ts';
 import { createHistory } from './history.ts';
 import { createServiceClient, Ignored, LedgerTotal } from './service-client.ts';

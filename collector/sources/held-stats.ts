@@ -1,0 +1,101 @@
+/**
+ * The stat files of the processes that are looked at in every poll, held open: reading one again is a single call, and
+ * the kernel tells by ESRCH that the process has ended, so that whoever gets its pid next cannot pass for it.
+ */
+import type { Files, HeldFile } from '../ports.ts';
+import { attempt, type Part, type ProcessStat, parseStat, STAT_BYTES } from './procfs.ts';
+
+/** Descriptors that the agent keeps; processes beyond are read by their path. */
+const MAX_HELD = 256;
+const SPACE = 0x20;
+const CLOSE = 0x29;
+/** Behind the name: state, parent, group, session. */
+const STEADY_FIELDS = 4;
+
+export class HeldStats {
+  readonly #files: Files;
+  readonly #root: string;
+  /** null: this process cannot be held. */
+  readonly #held = new Map<number, HeldStat | null>();
+
+  constructor(files: Files, root: string) {
+    this.#files = files;
+    this.#root = root;
+  }
+
+  /** The process that was held by this pid, as it is now; null where none is, or that one has ended. */
+  read(pid: number): (Part<ProcessStat> & { readonly ok: true }) | null {
+    const held = this.#held.get(pid) ?? null;
+    const value = held?.read() ?? null;
+    if (value !== null) return { ok: true, value };
+    if (held !== null) this.#release(pid, held);
+    return null;
+  }
+
+  /** From now on `read` tells of this process. */
+  hold(stat: ProcessStat): void {
+    if (this.#held.has(stat.pid) || this.#held.size >= MAX_HELD) return;
+    const file = attempt(() => this.#files.hold(`${this.#root}/${stat.pid}/stat`));
+    const held = file.ok ? new HeldStat(file.value, stat.startTicks) : null;
+    this.#held.set(stat.pid, held);
+    // Between the reading and the opening another may have taken the pid.
+    if (held !== null && held.read() === null) this.#release(stat.pid, held);
+  }
+
+  /** Lets go of all but these. */
+  releaseOthers(pids: { has(pid: number): boolean }): void {
+    for (const [pid, held] of this.#held) if (!pids.has(pid)) this.#release(pid, held);
+  }
+
+  #release(pid: number, held: HeldStat | null): void {
+    held?.close();
+    this.#held.delete(pid);
+  }
+}
+
+class HeldStat {
+  readonly #file: HeldFile;
+  readonly #startTicks: number;
+  #stat: ProcessStat | null = null;
+  /** Pid, name and steady fields as last read, and where the name ends. */
+  #steady: Buffer = Buffer.alloc(0);
+  #closeAt = -1;
+
+  constructor(file: HeldFile, startTicks: number) {
+    this.#file = file;
+    this.#startTicks = startTicks;
+  }
+
+  /** null: it has ended, or cannot be read any more. */
+  read(): ProcessStat | null {
+    const read = attempt(() => this.#file.read(STAT_BYTES));
+    if (!read.ok) return null;
+    const bytes = read.value;
+    // Counters of time and memory differ each time; they need not be understood.
+    if (this.#stat !== null && this.#isSteady(bytes)) return this.#stat;
+    const stat = parseStat(bytes);
+    if (stat === null || stat.startTicks !== this.#startTicks) return null;
+    this.#closeAt = bytes.lastIndexOf(CLOSE);
+    this.#steady = bytes.subarray(0, steadyEnd(bytes, this.#closeAt));
+    this.#stat = stat;
+    return stat;
+  }
+
+  close(): void {
+    this.#file.close();
+  }
+
+  #isSteady(bytes: Buffer): boolean {
+    const length = this.#steady.length;
+    return (
+      bytes.lastIndexOf(CLOSE) === this.#closeAt && bytes.compare(this.#steady, 0, length, 0, length) === 0
+    );
+  }
+}
+
+/** Just behind the session. A name that holds what looks like fields has its own parenthesis further on. */
+function steadyEnd(bytes: Buffer, closeAt: number): number {
+  let at = closeAt + 2;
+  for (let field = 0; field < STEADY_FIELDS; field += 1) at = bytes.indexOf(SPACE, at) + 1;
+  return at;
+}
