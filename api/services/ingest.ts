@@ -20,6 +20,13 @@ import { BadField, checkBatchRequest } from './validate-batch.ts';
 
 /** A batch that ends later than this after the service's clock is refused: one of the two clocks is wrong. */
 export const MAX_AHEAD_MS = 600_000;
+/**
+ * Further off than this and no waiting helps: a machine that started with its clock in 1970 or 2038 would open capacity
+ * there, and decades would be booked as not measured. Such a batch is set aside, so that the agent can go on.
+ */
+const MAX_BEHIND_DAYS = 92;
+const FAR_AHEAD_DAYS = 1;
+const DAY_MS = 24 * HOUR_MS;
 /** How long a post waits for others to share its commit. */
 const GROUP_COMMIT_MS = 3;
 const MAX_WAITING_POSTS = 2_048;
@@ -122,7 +129,7 @@ function checkCaller(caller: Caller, node: string): void {
 
 function checkBatch(batch: Batch, index: number, nowMs: number): CheckedBatch {
   const at = `batches.${index}`;
-  if (batch.body.toMs > nowMs + MAX_AHEAD_MS)
+  if (batch.body.toMs > nowMs + MAX_AHEAD_MS && clockFault(batch, nowMs) === null)
     throw invalid(
       `${at}.body.toMs`,
       `lies ${Math.round((batch.body.toMs - nowMs) / 1000)} seconds ahead of this service's clock; check the clocks of both machines`,
@@ -134,6 +141,15 @@ function checkBatch(batch: Batch, index: number, nowMs: number): CheckedBatch {
       throw invalid(`${at}.personal.${position}.digest`, 'is not the SHA-256 of its salt and value');
   }
   return { batch, body };
+}
+
+/** What to say of a batch whose times cannot be meant; null: nothing. */
+function clockFault({ body }: Batch, nowMs: number): string | null {
+  if (body.fromMs < nowMs - MAX_BEHIND_DAYS * DAY_MS)
+    return `it says that it begins ${new Date(body.fromMs).toISOString()}, more than ${MAX_BEHIND_DAYS} days ago; check the node's clock`;
+  if (body.toMs > nowMs + FAR_AHEAD_DAYS * DAY_MS)
+    return `it says that it ends ${new Date(body.toMs).toISOString()}, which is to come; check the node's clock`;
+  return null;
 }
 
 /** Reads how far each stream is, decides every post in turn, and writes them all. Decides once more on a conflict. */
@@ -192,7 +208,9 @@ async function decide(
   };
   for (const one of post.batches) {
     const { seq, previousHash } = one.batch.body;
-    if (seq > headNumber + 1) {
+    const fault = seq > headNumber ? clockFault(one.batch, nowMs) : null;
+    if (fault !== null) refuse(one, fault);
+    else if (seq > headNumber + 1) {
       const message =
         headNumber === 0 ? 'a new stream begins at 1' : `the service has ${headNumber} batches of it`;
       results.push({ seq, status: 'out_of_order', message });

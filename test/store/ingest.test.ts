@@ -45,6 +45,38 @@ afterEach(async () => {
 const rows = (sql: string) => reader.prepare(sql).all();
 const minutes = (from: number, to: number) => [START + from * MINUTE, START + to * MINUTE] as const;
 
+describe('a clock that cannot be meant', () => {
+  test.each([
+    ['1970', 0],
+    ['far behind', START - 93 * 24 * HOUR],
+    ['far ahead', START + 2 * 24 * HOUR],
+    ['the last hour of 9999', 253_402_300_800_000 - HOUR],
+  ])('%s: the batches are set aside, capacity opens nowhere, and the agent can go on', async (_, fromMs) => {
+    const wrong = new Stream('n1');
+    const inventory = [device('n1', 0)];
+    const answer = await ingest.accept(
+      agentOf('n1'),
+      post(
+        wrong.batch(fromMs, fromMs + 1, { inventory }),
+        wrong.batch(fromMs + 1, fromMs + 2, { inventory }),
+      ),
+    );
+    expect(answer).toMatchObject({
+      results: [
+        { status: 'quarantined', message: expect.stringContaining('clock') },
+        { status: 'quarantined' },
+      ],
+      expectedSeq: 1,
+    });
+    expect(rows('SELECT from_ms FROM capacity')).toEqual([]);
+    expect(rows('SELECT hour_ms FROM dirty_hours')).toEqual([]);
+    const again = new Stream('n1', 'again');
+    const right = await ingest.accept(agentOf('n1'), post(again.batch(...minutes(0, 1), { inventory })));
+    expect(right.results[0]?.status).toBe('stored');
+    expect(rows('SELECT from_ms FROM capacity')).toEqual([{ from_ms: START }]);
+  });
+});
+
 describe('the chain', () => {
   test('stores batches in order and answers with the next number', async () => {
     const stream = new Stream('n1');
