@@ -10,7 +10,7 @@ import { parseSettingsFile } from './settings-file.ts';
 import { INTERNAL_RANGES } from './sources/sockets.ts';
 
 const MIB = 1024 * 1024;
-export const LOG_FORMS = ['text', 'json'] as const;
+const LOG_FORMS = ['text', 'json'] as const;
 export type LogForm = (typeof LOG_FORMS)[number];
 
 const name = z

@@ -2,7 +2,7 @@
 import type { LogForm } from './config.ts';
 import { bytesToText } from './text.ts';
 
-export type LogLevel = 'info' | 'warn';
+type LogLevel = 'info' | 'warn';
 /** `about` is the thing whose state changed: inventory, devices, spool, service, agent. */
 export type AgentLog = (level: LogLevel, message: string, about: string) => void;
 

@@ -5,7 +5,7 @@ const TIMEOUT_MS = 10_000;
 const MAX_ANSWER_BYTES = 256 * 1024;
 
 /** `atMs`: the service's clock by its Date header, in whole seconds; null where it sent none. */
-export type Probed =
+type Probed =
   | { readonly ok: true; readonly status: number; readonly text: string; readonly atMs: number | null }
   | { readonly ok: false; readonly why: string };
 
