@@ -15,7 +15,8 @@ export const BATCH_PATTERNS = {
   salt: /^[0-9a-f]{32}$/,
   bootId: /^[0-9A-Za-z-]{1,64}$/,
   processKey: /^\d{1,10}\/(\d{1,20}|\?\d{1,16})$/,
-  name: /^[^\x00-\x1f\x7f]+$/,
+  /** No half of a surrogate pair either: a database would keep something else. */
+  name: /^[^\x00-\x1f\x7f\p{Cs}]+$/u,
   peer: /^[\x21-\x7e]{1,128}$/,
 } as const;
 
@@ -177,14 +178,21 @@ const Body = z
     }
   });
 
+/** Text whose digest is checked again after it was stored, so it must come back as it was. */
+const wholeText = (maxChars: number) =>
+  z
+    .string()
+    .max(maxChars)
+    .refine((text) => text.isWellFormed() && !text.includes('\0'), 'must be whole Unicode without NUL');
+
 const Personal = z.strictObject({
   digest: Hash,
   salt: z.string().regex(BATCH_PATTERNS.salt),
   value: z.discriminatedUnion('kind', [
     z.strictObject({
       kind: z.literal('process'),
-      user: z.string().max(BATCH_LIMITS.nameChars).nullable(),
-      commandLine: z.string().max(BATCH_LIMITS.commandLineChars).nullable(),
+      user: wholeText(BATCH_LIMITS.nameChars).nullable(),
+      commandLine: wholeText(BATCH_LIMITS.commandLineChars).nullable(),
       commandLineCut: z.boolean(),
     }),
     z.strictObject({

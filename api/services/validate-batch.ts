@@ -226,8 +226,8 @@ function checkPersonalValue(value: unknown): void {
   }
   const person = members(value, 4, '');
   if (person['kind'] !== 'process') throw new BadField('kind', 'must be process or connection');
-  if (person['user'] !== null) text(person, 'user', BATCH_LIMITS.nameChars);
-  if (person['commandLine'] !== null) text(person, 'commandLine', BATCH_LIMITS.commandLineChars);
+  if (person['user'] !== null) wholeText(person, 'user', BATCH_LIMITS.nameChars);
+  if (person['commandLine'] !== null) wholeText(person, 'commandLine', BATCH_LIMITS.commandLineChars);
   flag(person, 'commandLineCut');
 }
 
@@ -303,6 +303,13 @@ function text(from: Members, field: string, maxChars: number): void {
   const value = from[field];
   if (typeof value !== 'string') throw new BadField(field, 'must be text');
   if (value.length > maxChars) throw new BadField(field, `must have at most ${maxChars} characters`);
+}
+
+function wholeText(from: Members, field: string, maxChars: number): void {
+  text(from, field, maxChars);
+  const value = from[field];
+  if (typeof value === 'string' && (!value.isWellFormed() || value.includes('\0')))
+    throw new BadField(field, 'must be whole Unicode without NUL');
 }
 
 function pattern(from: Members, field: string, form: RegExp): string {

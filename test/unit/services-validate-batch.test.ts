@@ -103,7 +103,16 @@ describe('the fast check and the schema agree', () => {
       START + 1,
       START + MINUTE,
     ),
-    fc.constantFrom('no\u0000name', 'x'.repeat(254), 'f'.repeat(64), '10/1000', '11/?5', 'sole', '1/2/3'),
+    fc.constantFrom(
+      'no\u0000name',
+      'half\ud800',
+      'x'.repeat(254),
+      'f'.repeat(64),
+      '10/1000',
+      '11/?5',
+      'sole',
+      '1/2/3',
+    ),
     fc.integer(),
     fc.constantFrom(
       [1],
@@ -152,6 +161,9 @@ describe('the field that is named', () => {
     ['a float', 'batches.0.body.tenancies.0.lengthMs', [1.5]],
     ['a number of no batch', 'batches.0.body.seq', 0],
     ['another node in the same request', 'batches.1.body.node', 'n2'],
+    ['half a character in a name', 'batches.0.body.inventory.0.uuid', 'GPU-\ud800'],
+    ['half a character where a digest is', 'batches.0.personal.0.value.commandLine', 'a\udc00'],
+    ['NUL where a digest is', 'batches.0.personal.0.value.user', 'a\u0000'],
     ['a device named twice', 'batches.0.body.inventory', [device('n1', 0), device('n1', 0)]],
   ];
   test.each(cases)('%s', (_what, path, put) => {
