@@ -1,0 +1,55 @@
+/** The launcher: whoever has an old Node, or no libraries, reads one line that says what to do. */
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+
+const TOP = fileURLToPath(new URL('../../', import.meta.url));
+const PROGRAMS = [
+  ['api/bin.js', 'api/cli/main.ts'],
+  ['collector/bin.js', 'collector/cli/main.ts'],
+  ['test/simulator/bin.js', 'test/simulator/demo.ts'],
+] as const;
+/** Makes this Node say that it is an old one. */
+const PRETEND_OLD =
+  'data:text/javascript,Object.defineProperty(process,"versions",{value:{...process.versions,node:"20.1.0"}})';
+
+/** A folder with just the launcher and one program: what a clone without `npm ci` looks like to it. */
+function clone(bin: string, main: string): { folder: string; bin: string } {
+  const folder = mkdtempSync(join(tmpdir(), 'gpuledger-launch-'));
+  for (const file of ['package.json', 'launch.js', bin, main]) {
+    mkdirSync(dirname(join(folder, file)), { recursive: true });
+    cpSync(join(TOP, file), join(folder, file));
+  }
+  return { folder, bin: join(folder, bin) };
+}
+
+const run = (args: readonly string[]) => spawnSync(process.execPath, args, { encoding: 'utf8' });
+
+test.each(PROGRAMS)('%s without libraries: one line and its remedy', (program, main) => {
+  const { folder, bin } = clone(program, main);
+  const { status, stdout, stderr } = run([bin, '--help']);
+  expect(stderr).toMatch(/^\S+: its libraries are not installed\. Run "npm ci" in \S+\n$/);
+  expect(stderr).toContain(folder);
+  expect([status, stdout]).toEqual([1, '']);
+});
+
+test.each(PROGRAMS)('%s on an old Node alone: one line and its remedy', (program, main) => {
+  const { status, stdout, stderr } = run(['--import', PRETEND_OLD, clone(program, main).bin]);
+  expect(stderr).toMatch(/^\S+ needs Node 22\.18 or newer, and this is 20\.1\.0\. Run "npm ci" in .+\n$/);
+  expect([status, stdout]).toEqual([1, '']);
+});
+
+test('on an old Node with another beside it: the program runs there, with its arguments and exit code', () => {
+  const { folder, bin } = clone(...PROGRAMS[0]);
+  const beside = join(folder, 'node_modules', `node-${process.platform}-${process.arch}`, 'bin');
+  mkdirSync(beside, { recursive: true });
+  symlinkSync('/bin/echo', join(beside, 'node'));
+  const echoed = run(['--import', PRETEND_OLD, bin, 'jobs', 'list']);
+  expect([echoed.status, echoed.stdout]).toEqual([0, `${bin} jobs list\n`]);
+
+  const real = run(['--import', PRETEND_OLD, join(TOP, 'api/bin.js'), 'no-such-command']);
+  expect([real.status, real.stderr]).toEqual([2, expect.stringContaining('no-such-command')]);
+});

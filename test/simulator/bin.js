@@ -1,0 +1,4 @@
+// `npm run demo`, on whatever Node is there.
+import { launch } from '../../launch.js';
+
+await launch('demo', new URL('./demo.ts', import.meta.url));
