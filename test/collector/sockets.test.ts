@@ -206,7 +206,7 @@ describe('connections of a job', () => {
   });
 
   it('repeat what lasts once an hour', () => {
-    sockets(['10.0.0.1:40000', '10.20.0.9:29500', ESTABLISHED, 40]);
+    sockets(['10.0.0.1:40000', '10.20.0.9:29500', ESTABLISHED, 30]);
     const hour = Math.ceil(T / 3_600_000) * 3_600_000;
     table.readConnections(hour - 15_000);
     expect(table.readConnections(hour).facts).toMatchObject([{ firstMs: hour - 15_000, lastMs: hour }]);
