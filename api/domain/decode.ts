@@ -76,7 +76,7 @@ export function decodeNodeHour(hour: NodeHour, personal: ReadonlyMap<string, Pro
     nodeGaps: placeGaps(batches, hour.hour, null, []),
     processes: mergeProcesses(batches, personal),
     connections: batches.flatMap((batch) =>
-      batch.connections.map((fact) => ({ ...fact, process: processId(batch.bootId, fact.process) })),
+      batch.connections.map((fact) => connectionWithin(fact, batch.bootId, hour.hour)),
     ),
     clockSteps: batches.flatMap((batch) => batch.clockSteps),
     problems: batches.flatMap((batch) => batch.problems),
@@ -84,6 +84,17 @@ export function decodeNodeHour(hour: NodeHour, personal: ReadonlyMap<string, Pro
       (latest, batch) => Math.max(latest, Math.min(batch.toMs, hour.hour.toMs)),
       hour.hour.fromMs,
     ),
+  };
+}
+
+/** Nothing is seen after the hour that reports it: a time to come would keep a finding running for ever. */
+function connectionWithin(fact: ConnectionFact, bootId: string, hour: Interval): ObservedConnection {
+  const lastMs = Math.min(fact.lastMs, hour.toMs);
+  return {
+    ...fact,
+    process: processId(bootId, fact.process),
+    firstMs: Math.min(fact.firstMs, lastMs),
+    lastMs,
   };
 }
 

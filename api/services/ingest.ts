@@ -281,7 +281,8 @@ function writeFor(
       body,
       inventory: batch.body.inventory,
       personal: batch.personal,
-      problems: batch.body.problems,
+      // A time to come would stand above all that follows.
+      problems: batch.body.problems.map((one) => ({ ...one, atMs: Math.min(one.atMs, nowMs) })),
     })),
     quarantined,
     problems: quarantined.map(({ number, why }) => ({

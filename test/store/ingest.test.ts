@@ -45,6 +45,13 @@ afterEach(async () => {
 const rows = (sql: string) => reader.prepare(sql).all();
 const minutes = (from: number, to: number) => [START + from * MINUTE, START + to * MINUTE] as const;
 
+test('a problem that says when it will be is one of now', async () => {
+  const stream = new Stream('n1');
+  const problems = [{ atMs: 253_402_300_799_999, source: 'a tool', message: 'later' }];
+  await ingest.accept(agentOf('n1'), post(stream.batch(...minutes(0, 1), { problems })));
+  expect(rows('SELECT at_ms FROM node_problems')).toEqual([{ at_ms: clock.nowMs() }]);
+});
+
 describe('a clock that cannot be meant', () => {
   test.each([
     ['1970', 0],

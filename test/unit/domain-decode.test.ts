@@ -185,5 +185,9 @@ describe('the rest', () => {
       personal: null,
     };
     expect(decode([batch(1, { connections: [fact] })]).connections).toEqual([{ ...fact, process: pidOf(7) }]);
+    const late = { ...fact, lastMs: 9 * HOUR_MS };
+    expect(decode([batch(1, { connections: [late] })]).connections[0]?.lastMs).toBe(HOUR_MS);
+    const tomorrow = { ...late, firstMs: 8 * HOUR_MS };
+    expect(decode([batch(1, { connections: [tomorrow] })]).connections[0]?.firstMs).toBe(HOUR_MS);
   });
 });
