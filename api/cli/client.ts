@@ -73,12 +73,13 @@ async function problemOf(response: Response, url: string): Promise<CliError> {
   }
   const problem = Problem.safeParse(parsed);
   if (!problem.success) return new CliError(`${url} answered ${response.status}: is it a gpuledger service?`);
-  const fields = (problem.data.errors ?? []).map((one) => `\n  ${one.field}: ${one.message}`).join('');
+  const { detail, errors = [] } = problem.data;
+  const fields = errors.map((one) => `${one.field}: ${one.message}`).join('; ');
   const remedy =
     response.status === 401
       ? '. Give a token with --token-file or GPULEDGER_TOKEN; make one with: gpuledger token create'
       : '';
-  return new CliError(`${problem.data.detail}${remedy}${fields}`);
+  return new CliError(fields === '' ? `${detail}${remedy}` : `${detail} (${fields})`);
 }
 
 export function createClient(flags: unknown): Client {
@@ -121,8 +122,10 @@ export function createClient(flags: unknown): Client {
   return {
     url,
     async ask(schema, method, path, body) {
-      const answer = schema.safeParse(await (await send(method, path, body)).json());
-      if (!answer.success) throw new CliError(`${url} gave an answer of another version of gpuledger`);
+      const response = await send(method, path, body);
+      const answer = schema.safeParse(await response.json().catch(() => null));
+      if (!answer.success)
+        throw new CliError(`${url} gave an answer of something else, or of another version of gpuledger`);
       return answer.data;
     },
     text: async (path) => (await send('GET', path)).text(),

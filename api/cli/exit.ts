@@ -29,6 +29,8 @@ export function explain(error: unknown): number {
   if (error instanceof ConfigError) return fail(error.message, EXIT.usage);
   if (error instanceof ServiceError) return fail(error.message, EXIT.failed);
   if (error instanceof StoreError) return fail(`${error.message}. ${error.remedy}`, EXIT.failed);
+  if (error instanceof Error && 'code' in error && error.code === 'ENOSPC')
+    return fail(`the disk is full (${error.message}). Make room there`, EXIT.failed);
   if (process.env['GPULEDGER_DEBUG']) note(error instanceof Error ? (error.stack ?? '') : String(error));
   const text = error instanceof Error ? error.message : String(error);
   return fail(`unexpected: ${text} (GPULEDGER_DEBUG=1 shows where)`, EXIT.failed);

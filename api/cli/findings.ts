@@ -1,5 +1,5 @@
 /** `gpuledger findings`: what no declaration covers. */
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { type Finding, FindingDetail, FindingList } from '../contract/findings.ts';
 import { createClient, withClient, withJson, withQuery } from './client.ts';
 import { EXIT_HELP } from './exit.ts';
@@ -24,31 +24,17 @@ async function list(flags: Flags): Promise<void> {
   );
   if (flags.json) return printJson(answer);
   printTable(
-    [
-      'finding',
-      'severity',
-      'state',
-      'running',
-      'node',
-      'source',
-      'user',
-      'reason',
-      'active h',
-      'value',
-      'last seen',
-    ],
+    ['finding', 'severity', 'node', 'source', 'user', 'reason', 'active h', 'value', 'last seen'],
     answer.items.map((finding) => [
       finding.id,
-      finding.severity,
-      finding.state === 'provisional' ? 'awaiting record' : 'settled',
-      finding.running ? 'yes' : 'no',
+      finding.state === 'provisional' ? 'awaiting' : finding.severity,
       finding.node,
       sourceName(finding),
       finding.source.user,
       finding.reason,
       hours(finding.activeMs),
       value(finding),
-      shortTime(finding.lastSeen),
+      finding.running ? 'running' : shortTime(finding.lastSeen),
     ]),
     'No findings: everything that was measured has a matching declaration.',
   );
@@ -125,16 +111,33 @@ export function findingsCommand(): Command {
       `\nExamples:\n  gpuledger findings list --running\n  gpuledger findings show f_0123456789abcdef\n${EXIT_HELP}`,
     );
   withJson(withClient(command.command('list', { isDefault: true }).description('findings by source process')))
-    .option('--node <node>')
-    .option('--reason <reason>')
-    .option('--state <state>', 'provisional or settled')
+    .option('--node <node>', 'on this node')
+    .option('--reason <reason>', 'such as foreign_in_job')
+    .addOption(new Option('--state <state>', 'awaiting a record or not').choices(['provisional', 'settled']))
     .option('--running', 'only those still running')
     .option('--search <text>', 'part of executable, user, node or job')
     .option('--sort <column>', 'lastSeen, firstSeen, activeMs, residentMs, value or severity')
     .option('--limit <rows>', 'at most 500')
+    .addHelpText(
+      'after',
+      `
+Severity "awaiting" means that a record of a declaration may still come; it is not counted anywhere yet.
+
+Examples:
+  gpuledger findings list --running
+  gpuledger findings list --reason foreign_in_job --sort value --json
+${EXIT_HELP}`,
+    )
     .action(list);
   withJson(
-    withClient(command.command('show').description('one finding and its story').argument('<finding>')),
-  ).action(show);
+    withClient(
+      command
+        .command('show')
+        .description('one finding and its story')
+        .argument('<finding>', 'such as f_0123456789abcdef'),
+    ),
+  )
+    .addHelpText('after', `\nExample:\n  gpuledger findings show f_0123456789abcdef\n${EXIT_HELP}`)
+    .action(show);
   return command;
 }

@@ -89,7 +89,9 @@ async function importFleet(file: string, flags: { dryRun?: boolean; json?: boole
 }
 
 export function fleetCommand(): Command {
-  const command = new Command('fleet').description('nodes and devices that a site owns');
+  const command = new Command('fleet')
+    .description('nodes and devices that a site owns')
+    .addHelpText('after', `\nExample:\n  gpuledger fleet import fleet.csv --dry-run\n${EXIT_HELP}`);
   withJson(
     withClient(
       command.command('import').description('import a fleet list').argument('<file>', 'CSV or JSON'),

@@ -1,5 +1,5 @@
 /** `gpuledger jobs`: declare, end and list jobs. */
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { z } from 'zod';
 import { JobList, JobOut } from '../contract/jobs.ts';
 import { createClient, withClient, withJson, withQuery } from './client.ts';
@@ -101,9 +101,15 @@ async function list(flags: Record<string, string | undefined> & { json?: string 
 }
 
 export function jobsCommand(): Command {
-  const command = new Command('jobs')
-    .description('declare, end and list jobs')
-    .addHelpText('after', EXIT_HELP);
+  const command = new Command('jobs').description('declare, end and list jobs').addHelpText(
+    'after',
+    `
+Examples:
+  gpuledger jobs list --state running
+  gpuledger jobs declare --account research --id train-7 --on gpu-n1:2
+  gpuledger jobs end j_0123456789abcdef
+${EXIT_HELP}`,
+  );
   withJson(withClient(command.command('declare').description('declare a job, or correct it')))
     .requiredOption('--account <account>', 'who is charged')
     .requiredOption('--id <id>', 'its id at its source; the same id again is the same job')
@@ -136,13 +142,13 @@ ${EXIT_HELP}`,
     .addHelpText('after', `\nExample:\n  gpuledger jobs end j_0123456789abcdef\n${EXIT_HELP}`)
     .action(end);
   withJson(withClient(command.command('list').description('jobs, newest start first')))
-    .option('--account <account>')
-    .option('--user <user>')
-    .option('--source <source>')
-    .option('--state <state>', 'running or ended')
+    .option('--account <account>', 'of this account')
+    .option('--user <user>', 'of this OS account')
+    .option('--source <source>', 'such as slurm')
+    .addOption(new Option('--state <state>', 'still running or not').choices(['running', 'ended']))
     .option('--search <text>', 'part of id or name')
-    .option('--from <time>')
-    .option('--to <time>')
+    .option('--from <time>', 'that ran after this')
+    .option('--to <time>', 'that started before this')
     .option('--limit <rows>', 'at most 500')
     .addHelpText(
       'after',

@@ -1,56 +1,10 @@
-/** `gpuledger`: the program. One file per sub-command. */
-import { Command, CommanderError } from 'commander';
-import { VERSION } from '../version.ts';
-import { EXIT, EXIT_HELP, explain } from './exit.ts';
-import { findingsCommand } from './findings.ts';
-import { fleetCommand } from './fleet.ts';
-import { jobsCommand } from './jobs.ts';
-import { ratesCommand } from './rates.ts';
-import { reportCommand } from './report.ts';
-import { runCommand } from './run.ts';
-import { serveCommand } from './serve.ts';
-import { signInCommand } from './sign-in.ts';
-import { sourcesCommand } from './sources.ts';
-import { startCommand } from './start.ts';
-import { tokenCommand } from './token.ts';
-import { verifyCommand } from './verify.ts';
-
-/** Wrong usage ends with 2; commander would say 1. */
-function throwUsage(command: Command): Command {
-  command.exitOverride();
-  for (const child of command.commands) throwUsage(child);
-  return command;
-}
-
-const program = new Command('gpuledger')
-  .description('Every GPU-second of a fleet, in exactly one place of one ledger.')
-  .version(VERSION)
-  .enablePositionalOptions()
-  .addCommand(startCommand())
-  .addCommand(serveCommand())
-  .addCommand(runCommand())
-  .addCommand(jobsCommand())
-  .addCommand(findingsCommand())
-  .addCommand(reportCommand())
-  .addCommand(ratesCommand())
-  .addCommand(fleetCommand())
-  .addCommand(sourcesCommand())
-  .addCommand(tokenCommand())
-  .addCommand(signInCommand())
-  .addCommand(verifyCommand())
-  .addHelpText(
-    'after',
-    `
-Examples:
-  gpuledger start
-  gpuledger run --account research --gpus 1 -- python train.py
-  gpuledger findings list --running
-  gpuledger report --month 2026-10
-${EXIT_HELP}`,
-  );
+/** `gpuledger`: the program. */
+import { CommanderError } from 'commander';
+import { EXIT, explain } from './exit.ts';
+import { createProgram } from './program.ts';
 
 try {
-  await throwUsage(program).parseAsync();
+  await createProgram().parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage;
   else process.exitCode = explain(error);

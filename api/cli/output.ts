@@ -12,25 +12,72 @@ export const visible = (text: string): string =>
     return code < 0x100 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u{${code.toString(16)}}`;
   });
 
-const CELL_CHARS = 60;
-const cut = (text: string): string => (text.length > CELL_CHARS ? `${text.slice(0, CELL_CHARS - 1)}…` : text);
+const TERMINAL_COLUMNS = 80;
+/** What text columns may be cut to; numbers and the first column, which names the row, never are. */
+const CUT_COLUMNS = 7;
+const GAP = 2;
+const NO_FRAME = Object.fromEntries(
+  [
+    ...['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right'],
+    ...['left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid', 'middle'],
+  ].map((place) => [place, '']),
+);
+
+/** Characters that terminals show two columns wide. */
+const WIDE =
+  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1f64f}\u{1f900}-\u{1f9ff}\u{20000}-\u{3fffd}]/gu;
+const widthOf = (text: string): number => [...text].length + (text.match(WIDE)?.length ?? 0);
+
+/** Widths with which the columns fit a terminal: the widest text gives way first. */
+export function fitColumns(
+  wanted: readonly number[],
+  cuttable: readonly boolean[],
+  columns: number,
+): number[] {
+  const widths = [...wanted];
+  for (;;) {
+    if (widths.reduce((sum, width) => sum + width + GAP, 0) - GAP <= columns) return widths;
+    let widest = -1;
+    for (const [at, width] of widths.entries())
+      if (cuttable[at] && width > CUT_COLUMNS && width > (widths[widest] ?? 0)) widest = at;
+    if (widest === -1) return widths;
+    widths[widest] = (widths[widest] ?? 0) - 1;
+  }
+}
 
 export type Cell = string | number | boolean | null;
 
-/** Columns that hold numbers are right-aligned. `empty` is said where there are no rows. */
+/**
+ * Columns that hold numbers are right-aligned. On a terminal text is cut to its width; elsewhere it is whole, for whoever
+ * searches in it. `empty` is said where there are no rows.
+ */
 export function printTable(head: readonly string[], rows: readonly (readonly Cell[])[], empty: string): void {
   if (rows.length === 0) {
     console.log(empty);
     return;
   }
-  const numeric = head.map((_, column) => rows.every((row) => /^-?[\d.,]*$/.test(String(row[column] ?? ''))));
+  const texts = rows.map((row) => row.map((cell) => visible(String(cell ?? '–'))));
+  const numeric = head.map((_, at) => texts.every((row) => /^(-?[\d.,]+|–|)$/.test(row[at] ?? '')));
+  const wanted = head.map((title, at) =>
+    Math.max(...[title, ...texts.map((row) => row[at] ?? '')].map(widthOf)),
+  );
+  const terminal = process.stdout.isTTY
+    ? process.stdout.columns || TERMINAL_COLUMNS
+    : Number.POSITIVE_INFINITY;
+  const widths = fitColumns(
+    wanted,
+    numeric.map((one, at) => !one && at > 0),
+    terminal,
+  );
   const table = new Table({
     head: [...head],
+    chars: NO_FRAME,
+    colWidths: widths.map((width) => width + GAP),
     colAligns: numeric.map((one) => (one ? 'right' : 'left')),
-    style: { head: [], border: [], compact: true },
+    style: { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': GAP },
   });
-  for (const row of rows) table.push(row.map((cell) => cut(visible(String(cell ?? '–')))));
-  console.log(table.toString());
+  for (const row of texts) table.push(row);
+  console.log(table.toString().replaceAll(/ +$/gm, ''));
 }
 
 export const printJson = (value: unknown): void => console.log(JSON.stringify(value, null, 2));

@@ -46,12 +46,19 @@ async function set(
 }
 
 export function ratesCommand(): Command {
-  const command = new Command('rates').description('what a GPU-hour costs');
+  const command = new Command('rates')
+    .description('what a GPU-hour costs')
+    .addHelpText(
+      'after',
+      `\nExamples:\n  gpuledger rates show\n  gpuledger rates set --currency EUR default=1.20\n${EXIT_HELP}`,
+    );
   withJson(
     withClient(command.command('show', { isDefault: true }).description('every rate card, newest first')),
-  ).action(async (flags: { json?: boolean }) =>
-    show(await createClient(flags).ask(RateCards, 'GET', '/v1/rates'), flags.json),
-  );
+  )
+    .addHelpText('after', `\nExample:\n  gpuledger rates show --json\n${EXIT_HELP}`)
+    .action(async (flags: { json?: boolean }) =>
+      show(await createClient(flags).ask(RateCards, 'GET', '/v1/rates'), flags.json),
+    );
   withJson(
     withClient(
       command.command('set').description('set the rates from an hour on').argument('<model=rate...>'),

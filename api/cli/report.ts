@@ -1,5 +1,5 @@
 /** `gpuledger report`: a month's statement, or the ledger of any time. */
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { Statement } from '../contract/finance.ts';
 import { LedgerAnswer, type Sums } from '../contract/ledger.ts';
 import { type Client, createClient, withClient, withJson, withQuery } from './client.ts';
@@ -106,8 +106,8 @@ export function reportCommand(): Command {
     withClient(new Command('report').description("a month's statement, or the ledger of any time")),
   )
     .option('--month <month>', 'such as 2026-10; default: this month')
-    .option('--csv', 'the statement as CSV')
-    .option('--from <time>', 'the ledger from here')
+    .addOption(new Option('--csv', 'the statement as CSV').conflicts(['json', 'from', 'to']))
+    .addOption(new Option('--from <time>', 'the ledger from here').conflicts('month'))
     .option('--to <time>', 'to here')
     .option(
       '--by <groups>',

@@ -11,7 +11,7 @@ import { openSqlite } from '../store/sqlite/open.ts';
 import { openPeople } from '../store/sqlite/queries/people.ts';
 import { CliError, EXIT, EXIT_HELP } from './exit.ts';
 import { collect } from './jobs.ts';
-import { print } from './output.ts';
+import { print, printJson } from './output.ts';
 
 /** An agent has nothing to look at. */
 const PAGE_ROLES = ROLES.filter((role) => role !== 'agent');
@@ -22,6 +22,7 @@ interface Flags {
   readonly role: Role;
   readonly name?: string;
   readonly account?: string[];
+  readonly json?: boolean;
 }
 
 async function signIn(flags: Flags): Promise<void> {
@@ -38,7 +39,9 @@ async function signIn(flags: Flags): Promise<void> {
       role: flags.role,
       accounts: flags.account ?? null,
     });
-    print(`${flags.url.replace(/\/+$/, '')}/sign-in?code=${code}`);
+    const url = `${flags.url.replace(/\/+$/, '')}/sign-in?code=${code}`;
+    if (flags.json) printJson({ url });
+    else print(url);
   } finally {
     await people.close();
     await store.close();
@@ -61,6 +64,7 @@ export const signInCommand = (): Command =>
     .addOption(new Option('--role <role>', 'what the browser may do').choices(PAGE_ROLES).default('admin'))
     .option('--name <name>', 'what records call it; default: its role')
     .option('--account <account>', 'owner: an account that it sees; repeatable', collect)
+    .option('--json', 'print JSON for programs')
     .addHelpText(
       'after',
       `

@@ -84,10 +84,11 @@ async function list(flags: { data: string; json?: boolean }): Promise<void> {
   );
 }
 
-async function revoke(id: string, flags: { data: string }): Promise<void> {
+async function revoke(id: string, flags: { data: string; json?: boolean }): Promise<void> {
   const done = await withTokens(flags.data, (tokens) => tokens.revoke(id, shellUser()));
   if (!done) throw new CliError(`there is no token ${id} that is not revoked yet`);
-  print(`revoked ${id}`);
+  if (flags.json) printJson({ id, revoked: true });
+  else print(`revoked ${id}`);
 }
 
 const withData = (command: Command): Command =>
@@ -113,12 +114,27 @@ ${EXIT_HELP}`,
     .option('--node <node>', 'agent: the node that it writes for')
     .option('--account <account>', 'owner: an account that it sees; repeatable', collect)
     .option('--json', 'print JSON for programs')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  gpuledger token create --role agent --node gpu-n1 > token
+  gpuledger token create --role viewer --name "wall display" --json
+${EXIT_HELP}`,
+    )
     .action(create);
   withData(command.command('list').description('tokens, without their secrets'))
-    .option('--json', 'print JSON')
+    .option('--json', 'print JSON for programs')
+    .addHelpText('after', `\nExample:\n  gpuledger token list --data /var/lib/gpuledger\n${EXIT_HELP}`)
     .action(list);
   withData(
-    command.command('revoke').description('a revoked token stops working at once').argument('<id>'),
-  ).action(revoke);
+    command
+      .command('revoke')
+      .description('end a token; it stops working at once')
+      .argument('<id>', 'as "token list" shows it'),
+  )
+    .option('--json', 'print JSON for programs')
+    .addHelpText('after', `\nExample:\n  gpuledger token revoke 0123456789abcdef\n${EXIT_HELP}`)
+    .action(revoke);
   return command;
 }

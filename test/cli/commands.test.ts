@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { visible } from '../../api/cli/output.ts';
 import { DATABASE_NAME } from '../../api/config.ts';
 import { type Service, startService } from '../http/service.ts';
 import { type Ran, run, start, until } from './gpuledger.ts';
@@ -103,7 +102,8 @@ test('jobs are declared, corrected, ended and listed', async () => {
   const bad = await ask('jobs', 'declare', '--account', 'physics', '--id', 'x', '--start', 'soon');
   expect([bad.code, bad.stderr]).toEqual([2, expect.stringContaining('--start soon')]);
   const refused = await ask('jobs', 'declare', '--account', 'physics', '--id', 'x', '--on', 'n1:99');
-  expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('allocations.0.count')]);
+  expect([refused.code, refused.stderr]).toEqual([1, expect.stringContaining('allocations.0.count: ')]);
+  expect(refused.stderr.trim().split('\n')).toHaveLength(1);
 });
 
 test('rates, fleet and reports', async () => {
@@ -222,28 +222,6 @@ describe('usage', () => {
     expect(await run(['--version'])).toMatchObject({ code: 0, stdout: `${manifest.version}\n` });
   });
 
-  test('every command has help with an example', async () => {
-    const commands = [
-      'start',
-      'serve',
-      'run',
-      'jobs',
-      'findings',
-      'report',
-      'rates',
-      'fleet',
-      'sources',
-      'token',
-      'sign-in',
-      'verify',
-    ];
-    const top = await run(['--help']);
-    for (const command of commands) expect(top.stdout).toContain(`  ${command}`);
-    const helps = await Promise.all(commands.slice(0, 4).map((command) => run([command, '--help'])));
-    for (const help of helps) expect([help.code, help.stderr]).toEqual([0, '']);
-    expect(helps[2]?.stdout).toContain('Examples:');
-  });
-
   test('a wrong flag, a wrong command and a service that is away', async () => {
     expect((await run(['serve', '--nonsense'])).code).toBe(2);
     expect((await run(['nonsense'])).code).toBe(2);
@@ -252,10 +230,4 @@ describe('usage', () => {
     const nobody = await run(['jobs', 'list', '--url', service.url, '--data', folder()]);
     expect([nobody.code, nobody.stderr]).toEqual([1, expect.stringContaining('gpuledger token create')]);
   });
-});
-
-test('text of a workload cannot move a cursor or hide', () => {
-  expect(visible('a\u001b[31mred\u0007\n')).toBe('a\\x1b[31mred\\x07\\x0a');
-  expect(visible('evil\u202egnp.exe')).toBe('evil\\u{202e}gnp.exe');
-  expect(visible('ünïcode 漢字')).toBe('ünïcode 漢字');
 });
