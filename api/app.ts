@@ -19,6 +19,7 @@ import { createSessions } from './services/sessions.ts';
 import { createSilence } from './services/silence.ts';
 import { createTokens } from './services/tokens.ts';
 import type { Identity } from './store/people.ts';
+import { lockFolder } from './store/sqlite/folder-lock.ts';
 import { openSqlite } from './store/sqlite/open.ts';
 import { openQuestions } from './store/sqlite/queries/open.ts';
 import { openPeople } from './store/sqlite/queries/people.ts';
@@ -91,13 +92,20 @@ function close(server: Server): Promise<void> {
   });
 }
 
-/** Opens (and makes or migrates) the database of a data folder and wires the service. Throws `StoreError`. */
+/** Takes a data folder, opens (and makes or migrates) its database and wires the service. Throws `StoreError`. */
 export async function createApp(options: AppOptions): Promise<App> {
   const clock = options.clock ?? systemClock;
   const cluster = options.cluster ?? DEFAULT_CLUSTER;
   const log = options.log ?? createLog('warn');
   const file = join(options.dataFolder, DATABASE_NAME);
-  const store = openSqlite({ file, nowMs: clock.nowMs() });
+  const unlock = lockFolder(options.dataFolder);
+  let store: Store;
+  try {
+    store = openSqlite({ file, nowMs: clock.nowMs() });
+  } catch (error) {
+    unlock();
+    throw error;
+  }
   const people = openPeople(file);
   const questions = openQuestions(file);
   const live = createLive();
@@ -140,6 +148,7 @@ export async function createApp(options: AppOptions): Promise<App> {
       url = null;
       for (const each of background) await each.stop();
       await Promise.all([questions.close(), people.close(), store.close()]);
+      unlock();
     },
     async signInLink(as = { name: 'local admin', role: 'admin', accounts: null }) {
       if (url === null) throw new Error('the service is not started');

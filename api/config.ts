@@ -11,7 +11,7 @@ const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as cons
 
 /** Settings of `start` and `serve`. A flag wins over its variable. */
 export const ServiceConfig = z.object({
-  data: z.string().min(1, 'name a folder').default(DEFAULT_DATA_FOLDER),
+  data: z.string().min(1, 'must name a folder').default(DEFAULT_DATA_FOLDER),
   host: z
     .string()
     .regex(/^[A-Za-z0-9.:-]{1,253}$/, 'must be an address or a host name')

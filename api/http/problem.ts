@@ -100,6 +100,10 @@ const BODY_ERRORS: Readonly<Record<string, [ProblemCode, string]>> = {
   'request.size.invalid': ['malformed', 'The body is not as long as Content-Length says'],
 };
 
+/** A full disk is no bug of ours and passes: agents keep what they have, and come again. */
+const isFullDisk = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && /^(SQLITE_FULL|ENOSPC)$/.test(String(error.code));
+
 /** Turns anything thrown into a problem; null for what nobody expected. */
 function expected(error: unknown): HttpProblem | null {
   if (error instanceof HttpProblem) return error;
@@ -144,7 +148,11 @@ function sendProblem(response: Response, problem: HttpProblem): void {
 export function problemHandler(log: Logger): ErrorRequestHandler {
   return (error: unknown, request, response, next) => {
     let problem = expected(error);
-    if (problem === null) {
+    if (isFullDisk(error)) {
+      const full = 'The disk of the service is full';
+      log.error({ method: request.method, path: request.path }, full);
+      problem = new HttpProblem('unavailable', full);
+    } else if (problem === null) {
       log.error({ err: error, method: request.method, path: request.path }, 'request failed');
       problem = new HttpProblem('internal', 'The service failed. Its log says why.');
     }

@@ -3,6 +3,7 @@ import { accessSync, chmodSync, constants, existsSync, mkdirSync, statSync } fro
 import { dirname } from 'node:path';
 import Database from 'better-sqlite3';
 import { StoreError } from '../errors.ts';
+import { explain } from './explain.ts';
 import { checkMigrated, migrate, readMigrations } from './migrate.ts';
 
 const BUSY_TIMEOUT_MS = 5_000;
@@ -41,12 +42,15 @@ export function openDatabase(options: OpenOptions): Database.Database {
   try {
     return open(options);
   } catch (error) {
-    throw explain(error, options.file);
+    throw explain(error, options.file, options.readOnly);
   }
 }
 
 function open({ file, readOnly, nowMs }: OpenOptions): Database.Database {
-  if (!readOnly) {
+  if (readOnly) {
+    if (!existsSync(file))
+      throw new StoreError('missing', `there is no ${file}`, "Name the service's data folder with --data.");
+  } else {
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
     accessSync(dirname(file), constants.W_OK);
     if (existsSync(file)) accessSync(file, constants.W_OK);
@@ -85,33 +89,6 @@ function keepPrivate(file: string): void {
   if (found === undefined || (found.mode & OTHERS) === 0) return;
   const me = process.geteuid?.();
   if (me === 0 || me === found.uid) chmodSync(file, found.mode & ~OTHERS & MODE_BITS);
-}
-
-function explain(error: unknown, file: string): unknown {
-  if (error instanceof StoreError || !(error instanceof Error) || !('code' in error)) return error;
-  const code = String(error.code);
-  if (/^(EACCES|EROFS|EPERM|ENOTDIR|EEXIST|EISDIR|SQLITE_READONLY|SQLITE_CANTOPEN)/.test(code))
-    return new StoreError(
-      'not_writable',
-      `cannot open ${file} for writing`,
-      'Choose a folder that you may write to with --data, or change its owner.',
-      error,
-    );
-  if (/^(SQLITE_CORRUPT|SQLITE_NOTADB)/.test(code))
-    return new StoreError(
-      'corrupt',
-      `${file} is damaged or not a SQLite database`,
-      'Put a backup in its place, or move it away and use another data folder with --data.',
-      error,
-    );
-  if (code.startsWith('SQLITE_BUSY'))
-    return new StoreError(
-      'busy',
-      `${file} is locked by another process`,
-      'Stop the other gpuledger that uses this data folder, or use another one with --data.',
-      error,
-    );
-  return error;
 }
 
 export function createSqlite(database: Database.Database): Sqlite {
