@@ -558,8 +558,9 @@ CREATE TABLE processes (
   pid INTEGER NOT NULL,
   start_ticks INTEGER,
   started_ms INTEGER,
-  -- key of the parent, same node and boot.
+  -- key of the parent, same node and boot, as the earliest hour has it, and that hour.
   parent_key TEXT,
+  parent_hour_ms INTEGER,
   uid INTEGER,
   login_uid INTEGER,
   comm TEXT NOT NULL,
@@ -572,7 +573,7 @@ CREATE TABLE processes (
   boundary TEXT,
   personal TEXT,
   first_seen_ms INTEGER NOT NULL,
-  -- The newest hour in which it was reported, and when it was found gone.
+  -- The newest hour in which it was reported, which says everything else; 0: in none.
   last_hour_ms INTEGER NOT NULL,
   exited_ms INTEGER,
   UNIQUE (node, boot_id, key)
@@ -586,7 +587,7 @@ CREATE TABLE process_claims (
   ordinal INTEGER NOT NULL,
   name TEXT NOT NULL,
   value TEXT NOT NULL,
-  PRIMARY KEY (process, ordinal)
+  PRIMARY KEY (process, name, value)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX process_claims_by_value ON process_claims (value);
 

@@ -120,6 +120,46 @@ describe('a node-hour', () => {
   });
 });
 
+describe('what one hour tells of a process, another may need', () => {
+  const bash = processFact(5, {
+    comm: 'bash',
+    executable: { path: '/usr/bin/bash', device: '8:1', inode: '1', deleted: false },
+  });
+  const child = processFact(10, { parent: bash.key });
+  const roots = () =>
+    service.rows(
+      `SELECT p.key, f.active_ms AS ms FROM findings f JOIN processes p ON p.process = f.process
+       WHERE f.resolved_at_ms IS NULL`,
+    );
+
+  test('an ancestor that only the older hour names, although the newer hour is attributed first', async () => {
+    const stream = new Stream('n1');
+    const older = fullHour(stream, START, bash, child);
+    service.clock.set(START + 2 * HOUR + MINUTE);
+    // The newer hour's processes changed and it is recent: it goes first.
+    await service.send(older, fullHour(stream, START + HOUR, child));
+    await service.attribution.whenIdle();
+    expect(roots()).toEqual([{ key: bash.key, ms: 2 * HOUR }]);
+  });
+
+  test('an ancestor that comes late, from another stream', async () => {
+    service.clock.set(START + 9 * HOUR);
+    await service.send(fullHour(new Stream('n1'), START + HOUR, child));
+    await service.attribution.whenIdle();
+    expect(roots()).toEqual([{ key: child.key, ms: HOUR }]);
+    await service.send(
+      new Stream('n1', 'recovered').batch(START, START + MINUTE, {
+        inventory: [gpu],
+        processes: [bash, child],
+      }),
+    );
+    await service.attribution.whenIdle();
+    expect(roots()).toEqual([{ key: bash.key, ms: HOUR }]);
+    const [row] = service.rows("SELECT comm, last_hour_ms FROM processes WHERE key LIKE '10/%'");
+    expect(row).toEqual({ comm: 'python3', last_hour_ms: START + HOUR });
+  });
+});
+
 describe('declarations re-attribute exactly what they touch', () => {
   beforeEach(async () => {
     service.clock.set(START + 5 * HOUR);

@@ -31,8 +31,11 @@ export function createLedgerWriter(sqlite: Sqlite, parts: LedgerParts): (write: 
     const { node, hourMs, nowMs } = write;
     const nodeRow = required(selectNode.get(node));
     for (const statement of remove) statement.run(hourMs, node);
-    for (const process of write.processes)
-      processes.write(node, process, write.boundariesOf(process), hourMs);
+    const readAnew = new Set<number>();
+    for (const one of write.processes) {
+      const { process, changed } = processes.write(node, one, write.boundariesOf(one), hourMs);
+      if (changed) for (const hour of processes.hoursThatRead(process)) readAnew.add(hour);
+    }
     for (const cell of write.cells) writeCell(write, nodeRow, cell);
     sumDay(node, hourMs);
     for (const [ordinal, one] of write.connections.entries())
@@ -46,6 +49,8 @@ export function createLedgerWriter(sqlite: Sqlite, parts: LedgerParts): (write: 
     findings.replace(write, nodeRow, write.findings, write.factsSeq, nowMs);
     // What came while this was computed keeps the hour dirty: its mark, or a watermark, has a later number.
     if ((newestWatermark.get() ?? 0) <= write.factsSeq) clearDirty.run(node, hourMs, write.factsSeq);
+    for (const other of readAnew)
+      if (other !== hourMs) dirty.mark(node, other, false, sqlite.lastSeq(), nowMs);
     replaceBindings(write, nodeRow);
   };
 }

@@ -6,14 +6,11 @@ import { required, type Sqlite } from './connection.ts';
 const MAX_ANCESTORS = 256;
 const KEPT_PROCESSES = 200_000;
 
-interface ProcessRow {
-  readonly process: number;
-  readonly boot_id: string;
-  readonly key: string;
+/** What the newest hour that reports a process says of it. */
+interface Description {
   readonly pid: number;
   readonly start_ticks: number | null;
   readonly started_ms: number | null;
-  readonly parent_key: string | null;
   readonly uid: number | null;
   readonly login_uid: number | null;
   readonly comm: string;
@@ -22,132 +19,99 @@ interface ProcessRow {
   readonly executable_inode: string | null;
   readonly executable_deleted: number | null;
   readonly cgroup: string;
+  readonly boundary: string | null;
   readonly personal: string | null;
-  readonly first_seen_ms: number;
   readonly exited_ms: number | null;
+}
+const DESCRIPTION = [
+  ...['pid', 'start_ticks', 'started_ms', 'uid', 'login_uid', 'comm', 'executable_path', 'executable_device'],
+  ...['executable_inode', 'executable_deleted', 'cgroup', 'boundary', 'personal', 'exited_ms'],
+];
+
+interface ProcessRow extends Description {
+  readonly process: number;
+  readonly boot_id: string;
+  readonly key: string;
+  readonly parent_key: string | null;
+  readonly parent_hour_ms: number | null;
+  readonly first_seen_ms: number;
+  readonly last_hour_ms: number;
+}
+
+interface LineageRow extends ProcessRow {
   readonly user_name: string | null;
   readonly command_line: string | null;
 }
 
 export interface ProcessIndex {
-  /** Writes a process as an hour shows it and returns its row number. Older hours never overwrite newer ones. */
-  write(node: number, process: ObservedProcess, boundaries: readonly string[], hourMs: number): number;
+  /**
+   * Writes a process as an hour shows it; in whatever order hours come, the outcome is the same. `changed`: what other
+   * hours read of it is no longer what it was.
+   */
+  write(
+    node: number,
+    process: ObservedProcess,
+    boundaries: readonly string[],
+    hourMs: number,
+  ): { readonly process: number; readonly changed: boolean };
   /** The row number of a process; one that nobody described gets a row that says so. */
   number(node: number, id: ProcessId, hourMs: number): number;
   id(process: number): ProcessId;
   readLineages(node: number, ids: Iterable<ProcessId>): ObservedProcess[];
+  /** Hours that read a process from here: it or a descendant is in them, and they do not report it themselves. */
+  hoursThatRead(process: number): number[];
 }
 
 export function createProcessIndex(sqlite: Sqlite): ProcessIndex {
-  const { database } = sqlite;
-  const upsert = database
-    .prepare<[Record<string, string | number | null>], number>(
-      `INSERT INTO processes (node, boot_id, key, pid, start_ticks, started_ms, parent_key, uid, login_uid, comm,
-         executable_path, executable_device, executable_inode, executable_deleted, cgroup, boundary, personal,
-         first_seen_ms, last_hour_ms, exited_ms)
-       VALUES (:node, :bootId, :key, :pid, :startTicks, :startedMs, :parent, :uid, :loginUid, :comm,
-         :path, :device, :inode, :deleted, :cgroup, :boundary, :personal, :firstSeenMs, :hourMs, :exitedMs)
-       ON CONFLICT (node, boot_id, key) DO UPDATE SET
-         start_ticks = coalesce(excluded.start_ticks, start_ticks), started_ms = coalesce(excluded.started_ms, started_ms),
-         parent_key = coalesce(parent_key, excluded.parent_key), uid = coalesce(excluded.uid, uid),
-         login_uid = coalesce(excluded.login_uid, login_uid), comm = excluded.comm,
-         executable_path = coalesce(excluded.executable_path, executable_path),
-         executable_device = coalesce(excluded.executable_device, executable_device),
-         executable_inode = coalesce(excluded.executable_inode, executable_inode),
-         executable_deleted = coalesce(excluded.executable_deleted, executable_deleted),
-         cgroup = CASE excluded.cgroup WHEN '' THEN cgroup ELSE excluded.cgroup END,
-         boundary = coalesce(excluded.boundary, boundary), personal = coalesce(excluded.personal, personal),
-         first_seen_ms = min(first_seen_ms, excluded.first_seen_ms), last_hour_ms = excluded.last_hour_ms,
-         exited_ms = coalesce(excluded.exited_ms, exited_ms)
-       WHERE excluded.last_hour_ms >= last_hour_ms
-       RETURNING process`,
-    )
-    .pluck();
-  const select = database
-    .prepare<[number, string, string], number>(
-      'SELECT process FROM processes WHERE node = ? AND boot_id = ? AND key = ?',
-    )
-    .pluck();
-  const selectId = database.prepare<[number], { boot_id: string; key: string }>(
+  const rows = createRowWriter(sqlite);
+  const selectId = sqlite.database.prepare<[number], { boot_id: string; key: string }>(
     'SELECT boot_id, key FROM processes WHERE process = ?',
   );
-  const insertHour = database.prepare('INSERT OR IGNORE INTO process_hours (process, hour_ms) VALUES (?, ?)');
-  const insertBoundary = database.prepare(
+  const insertHour = sqlite.database.prepare(
+    'INSERT OR IGNORE INTO process_hours (process, hour_ms) VALUES (?, ?)',
+  );
+  const insertBoundary = sqlite.database.prepare(
     'INSERT OR IGNORE INTO process_boundaries (process, boundary) VALUES (?, ?)',
   );
-  const insertClaim = database.prepare(
-    'INSERT OR REPLACE INTO process_claims (process, ordinal, name, value) VALUES (?, ?, ?, ?)',
+  const insertClaim = sqlite.database.prepare(
+    'INSERT OR IGNORE INTO process_claims (process, ordinal, name, value) VALUES (?, ?, ?, ?)',
   );
-  const insertUnreadable = database.prepare(
+  const removeUnreadable = sqlite.database.prepare('DELETE FROM process_unreadable WHERE process = ?');
+  const insertUnreadable = sqlite.database.prepare(
     'INSERT OR REPLACE INTO process_unreadable (process, ordinal, what) VALUES (?, ?, ?)',
   );
-  const readLineage = createLineageReader(sqlite);
 
   /** Row numbers and what was written last, so that an unchanged process costs nothing. */
-  const known = new Map<string, { number: number; hourMs: number; text: string }>();
+  const known = new Map<string, { process: number; hourMs: number; text: string }>();
   const ids = new Map<number, ProcessId>();
   sqlite.onRollback(() => known.clear());
-  const remember = (key: string, number: number, hourMs: number, text: string): number => {
-    if (known.size >= KEPT_PROCESSES) known.clear();
-    known.set(key, { number, hourMs, text });
-    return number;
-  };
-
-  function writeRow(node: number, one: ObservedProcess, boundary: string | null, hourMs: number): number {
-    const { bootId, key, pid, startTicks, startedMs, parent, uid, loginUid, comm, executable, cgroup } = one;
-    const written = upsert.get({
-      ...{
-        node,
-        bootId,
-        key,
-        pid,
-        startTicks,
-        startedMs,
-        parent,
-        uid,
-        loginUid,
-        comm,
-        cgroup,
-        boundary,
-        hourMs,
-      },
-      path: executable?.path ?? null,
-      device: executable?.device ?? null,
-      inode: executable?.inode ?? null,
-      deleted: executable === null ? null : Number(executable.deleted),
-      personal: one.personal,
-      firstSeenMs: one.firstSeenMs,
-      exitedMs: one.exitedMs,
-    });
-    return written ?? required(select.get(node, bootId, key));
-  }
 
   return {
-    write(node, process, boundaries, hourMs) {
-      const key = `${node} ${process.id}`;
-      const text = JSON.stringify(process);
+    write(node, one, boundaries, hourMs) {
+      const key = `${node} ${one.id}`;
+      const text = JSON.stringify(one);
       const before = known.get(key);
-      if (before?.text === text && before.hourMs === hourMs) return before.number;
-      const number =
-        before?.text === text && before.hourMs > hourMs
-          ? before.number
-          : writeRow(node, process, boundaries[0] ?? null, hourMs);
-      insertHour.run(number, hourMs);
+      if (before?.text === text && before.hourMs === hourMs)
+        return { process: before.process, changed: false };
+      const { process, changed, newest } = rows.write(node, one, boundaries[0] ?? null, hourMs);
+      insertHour.run(process, hourMs);
       if (before?.text !== text) {
-        for (const boundary of boundaries) insertBoundary.run(number, boundary);
-        for (const [at, claim] of process.claims.entries())
-          insertClaim.run(number, at, claim.name, claim.value);
-        for (const [at, what] of process.unreadable.entries()) insertUnreadable.run(number, at, what);
+        for (const boundary of boundaries) insertBoundary.run(process, boundary);
+        for (const [at, claim] of one.claims.entries()) insertClaim.run(process, at, claim.name, claim.value);
       }
-      return remember(key, number, hourMs, text);
+      if (newest && before?.text !== text) {
+        removeUnreadable.run(process);
+        for (const [at, what] of one.unreadable.entries()) insertUnreadable.run(process, at, what);
+      }
+      if (known.size >= KEPT_PROCESSES) known.clear();
+      known.set(key, { process, hourMs, text });
+      return { process, changed };
     },
     number(node, id, hourMs) {
-      const key = `${node} ${id}`;
-      const slash = id.indexOf('/');
-      const [bootId, own] = [id.slice(0, slash), id.slice(slash + 1)];
-      const number = known.get(key)?.number ?? select.get(node, bootId, own);
+      const number = known.get(`${node} ${id}`)?.process;
       if (number !== undefined) return number;
-      return writeRow(node, unknownProcess(bootId, own, hourMs), null, hourMs);
+      const slash = id.indexOf('/');
+      return rows.number(node, id.slice(0, slash), id.slice(slash + 1), hourMs);
     },
     id(process) {
       const found = ids.get(process);
@@ -158,8 +122,116 @@ export function createProcessIndex(sqlite: Sqlite): ProcessIndex {
       ids.set(process, id);
       return id;
     },
-    readLineages: readLineage,
+    readLineages: createLineageReader(sqlite),
+    hoursThatRead: createReaderHours(sqlite),
   };
+}
+
+interface RowWriter {
+  write(
+    node: number,
+    process: ObservedProcess,
+    boundary: string | null,
+    hourMs: number,
+  ): { readonly process: number; readonly changed: boolean; readonly newest: boolean };
+  number(node: number, bootId: string, key: string, hourMs: number): number;
+}
+
+function createRowWriter(sqlite: Sqlite): RowWriter {
+  const { database } = sqlite;
+  const select = database.prepare<[number, string, string], ProcessRow>(
+    `SELECT process, boot_id, key, parent_key, parent_hour_ms, first_seen_ms, last_hour_ms, ${DESCRIPTION.join(', ')}
+     FROM processes WHERE node = ? AND boot_id = ? AND key = ?`,
+  );
+  const columns = ['parent_key', 'parent_hour_ms', 'first_seen_ms', 'last_hour_ms', ...DESCRIPTION];
+  const put = database
+    .prepare<[Record<string, string | number | null>], number>(
+      `INSERT INTO processes (node, boot_id, key, ${columns.join(', ')})
+       VALUES (:node, :boot_id, :key, ${columns.map((column) => `:${column}`).join(', ')})
+       ON CONFLICT (node, boot_id, key) DO UPDATE SET
+         ${columns.map((column) => `${column} = excluded.${column}`).join(', ')}
+       RETURNING process`,
+    )
+    .pluck();
+
+  return {
+    write(node, one, boundary, hourMs) {
+      const before = select.get(node, one.bootId, one.key);
+      const newest = before === undefined || hourMs >= before.last_hour_ms;
+      const earliest = one.parent !== null && hourMs <= (before?.parent_hour_ms ?? hourMs);
+      const description = newest ? descriptionOf(one, boundary) : before;
+      const seenMs =
+        before === undefined || before.last_hour_ms === 0 ? one.firstSeenMs : before.first_seen_ms;
+      const after = {
+        ...pick(description),
+        parent_key: earliest ? one.parent : (before?.parent_key ?? null),
+        parent_hour_ms: earliest ? hourMs : (before?.parent_hour_ms ?? null),
+        first_seen_ms: Math.min(one.firstSeenMs, seenMs),
+        last_hour_ms: Math.max(hourMs, before?.last_hour_ms ?? hourMs),
+      };
+      const process = required(put.get({ node, boot_id: one.bootId, key: one.key, ...after }));
+      const changed =
+        before === undefined ||
+        before.parent_key !== after.parent_key ||
+        JSON.stringify(pick(before)) !== JSON.stringify(pick(description));
+      return { process, changed, newest };
+    },
+    number(node, bootId, key, hourMs) {
+      const known = select.get(node, bootId, key);
+      if (known !== undefined) return known.process;
+      const nobody = descriptionOf(unknownProcess(bootId, key, hourMs), null);
+      const never = { parent_key: null, parent_hour_ms: null, first_seen_ms: hourMs, last_hour_ms: 0 };
+      return required(put.get({ node, boot_id: bootId, key, ...never, ...nobody }));
+    },
+  };
+}
+
+function descriptionOf(one: ObservedProcess, boundary: string | null): Description {
+  const { executable } = one;
+  return {
+    pid: one.pid,
+    start_ticks: one.startTicks,
+    started_ms: one.startedMs,
+    uid: one.uid,
+    login_uid: one.loginUid,
+    comm: one.comm,
+    executable_path: executable?.path ?? null,
+    executable_device: executable?.device ?? null,
+    executable_inode: executable?.inode ?? null,
+    executable_deleted: executable === null ? null : Number(executable.deleted),
+    cgroup: one.cgroup,
+    boundary,
+    personal: one.personal,
+    exited_ms: one.exitedMs,
+  };
+}
+
+/** The members of a description, in one order. */
+const pick = (row: Description): Record<string, string | number | null> =>
+  Object.fromEntries(
+    Object.entries(row)
+      .filter(([name]) => DESCRIPTION.includes(name))
+      .sort(([a], [b]) => (a < b ? -1 : 1)),
+  );
+
+function createReaderHours(sqlite: Sqlite): (process: number) => number[] {
+  const hours = sqlite.database
+    .prepare<[{ process: number }], number>(
+      `WITH RECURSIVE tree (process, node, boot_id, key, depth) AS (
+         SELECT process, node, boot_id, key, 0 FROM processes WHERE process = :process
+         UNION
+         SELECT p.process, p.node, p.boot_id, p.key, t.depth + 1 FROM tree t
+         JOIN processes p ON p.node = t.node AND p.boot_id = t.boot_id AND p.parent_key = t.key
+         WHERE t.depth < ${MAX_ANCESTORS}
+       )
+       SELECT hour_ms FROM (
+         SELECT h.hour_ms FROM tree t JOIN process_hours h ON h.process = t.process WHERE t.process <> :process
+         UNION SELECT hour_ms FROM entries WHERE process = :process
+         UNION SELECT c.hour_ms FROM connections c WHERE c.process = :process)
+       WHERE hour_ms NOT IN (SELECT hour_ms FROM process_hours WHERE process = :process)`,
+    )
+    .pluck();
+  return (process) => hours.all({ process });
 }
 
 /** A process that uses a device but that no batch described. */
@@ -181,11 +253,8 @@ function unknownProcess(bootId: string, key: string, hourMs: number): ObservedPr
 
 function createLineageReader(sqlite: Sqlite): (node: number, ids: Iterable<ProcessId>) => ObservedProcess[] {
   const { database } = sqlite;
-  const select = database.prepare<[number, string, string], ProcessRow>(
-    `SELECT p.process, p.boot_id, p.key, p.pid, p.start_ticks, p.started_ms, p.parent_key, p.uid, p.login_uid, p.comm,
-       p.executable_path, p.executable_device, p.executable_inode, p.executable_deleted, p.cgroup, p.personal,
-       p.first_seen_ms, p.exited_ms, u.user_name, u.command_line
-     FROM processes p LEFT JOIN personal u ON u.digest = p.personal
+  const select = database.prepare<[number, string, string], LineageRow>(
+    `SELECT p.*, u.user_name, u.command_line FROM processes p LEFT JOIN personal u ON u.digest = p.personal
      WHERE p.node = ? AND p.boot_id = ? AND p.key = ?`,
   );
   const claims = database.prepare<[number], { name: string; value: string }>(
@@ -197,7 +266,7 @@ function createLineageReader(sqlite: Sqlite): (node: number, ids: Iterable<Proce
       let next: ProcessId | null = id;
       for (let depth = 0; next !== null && !found.has(next) && depth < MAX_ANCESTORS; depth += 1) {
         const slash: number = next.indexOf('/');
-        const row: ProcessRow | undefined = select.get(node, next.slice(0, slash), next.slice(slash + 1));
+        const row: LineageRow | undefined = select.get(node, next.slice(0, slash), next.slice(slash + 1));
         if (row === undefined) break;
         const process = observed(row, claims.all(row.process));
         found.set(process.id, process);
@@ -208,7 +277,7 @@ function createLineageReader(sqlite: Sqlite): (node: number, ids: Iterable<Proce
   };
 }
 
-function observed(row: ProcessRow, claims: { name: string; value: string }[]): ObservedProcess {
+function observed(row: LineageRow, claims: { name: string; value: string }[]): ObservedProcess {
   return {
     id: processId(row.boot_id, row.key),
     bootId: row.boot_id,
