@@ -331,6 +331,34 @@ describe('sources', () => {
     expect(service.rows('SELECT provisional_ms FROM findings')).toEqual([{ provisional_ms: 0 }]);
   });
 
+  test('a watermark inside an hour settles what lies before it', async () => {
+    service.clock.set(START + 3 * HOUR);
+    const put = (ms: number) =>
+      service.declarations.putSource(caller('scheduler'), 'slurm', 'default', START + ms);
+    await put(0);
+    await service.send(fullHour(new Stream('n1'), START, processFact(10)));
+    await service.attribution.whenIdle();
+    await put(20 * MINUTE);
+    await service.attribution.whenIdle();
+    expect(service.rows('SELECT state, provisional_ms FROM findings')).toEqual([
+      { state: 'settled', provisional_ms: 40 * MINUTE },
+    ]);
+  });
+
+  test('a source that speaks for the first time makes what it could still declare wait', async () => {
+    service.clock.set(START + 3 * HOUR);
+    const stream = new Stream('n1');
+    await service.send(
+      fullHour(stream, START, processFact(10)),
+      fullHour(stream, START + HOUR, processFact(10)),
+    );
+    await service.attribution.whenIdle();
+    expect(service.rows('SELECT provisional_ms FROM findings')).toEqual([{ provisional_ms: 0 }]);
+    await service.declarations.putSource(caller('scheduler'), 'slurm', 'default', START + HOUR + MINUTE);
+    await service.attribution.whenIdle();
+    expect(service.rows('SELECT provisional_ms FROM findings')).toEqual([{ provisional_ms: 59 * MINUTE }]);
+  });
+
   test('a self-declared job counts from a minute before it was recorded', async () => {
     const process = processFact(10);
     const root = { node: 'n1', bootId: BOOT, pid: process.pid, startTicks: process.startTicks };

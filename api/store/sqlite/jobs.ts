@@ -1,5 +1,6 @@
 /** Declarations in SQLite: every version kept, and exactly what a version touches marked for attribution. */
 import { z } from 'zod';
+import { HOUR_MS } from '../../contract/batch.ts';
 import type { Job } from '../../domain/job.ts';
 import { StoreConflict } from '../batches.ts';
 import type { JobStore, JobWrite, SourceState } from '../jobs.ts';
@@ -12,6 +13,11 @@ import type { Journal } from './journal.ts';
 
 /** `until_ms` of an allocation that has no end yet. */
 const OPEN_MS = Number.MAX_SAFE_INTEGER;
+
+interface NodeHourRow {
+  readonly node: number;
+  readonly hour_ms: number;
+}
 
 interface SourceRow {
   readonly source: number;
@@ -41,9 +47,15 @@ export function createJobs(
   const insertWatermark = database.prepare(
     'INSERT INTO source_watermarks (source, seq, complete_to_ms, recorded_at_ms) VALUES (?, ?, ?, ?)',
   );
-  const selectSettled = database.prepare<[number, number, number], { node: number; hour_ms: number }>(
+  /** Hours with verdicts that await a record and lie, in part at least, before the new watermark. */
+  const selectAwaiting = database.prepare<[number, number, number], NodeHourRow>(
     `SELECT DISTINCT c.node, c.hour_ms FROM cells c JOIN nodes n ON n.node = c.node
-     WHERE n.cluster = ? AND c.settles_at_ms > ? AND c.settles_at_ms <= ?`,
+     WHERE n.cluster = ? AND c.settles_at_ms > ? AND c.hour_ms < ?`,
+  );
+  /** Hours with verdicts that a source nobody waited for before could still change. */
+  const selectReopened = database.prepare<[number, number], NodeHourRow>(
+    `SELECT DISTINCT h.node, h.hour_ms FROM ledger_hours h JOIN nodes n ON n.node = h.node
+     WHERE n.cluster = ? AND h.hour_ms > ? AND h.unaccounted_ms > 0`,
   );
   const touch = createJobTouch(sqlite, ids, dirty);
   const insertVersion = createVersionWriter(sqlite);
@@ -80,14 +92,17 @@ export function createJobs(
         const cluster = ids.cluster(key.cluster);
         const known = selectSource.get(cluster, key.source, key.sourceInstance);
         const source = sourceRow(cluster, key.source, key.sourceInstance, selfDeclared, nowMs);
-        const beforeMs = source.complete_to_ms ?? Number.MIN_SAFE_INTEGER;
-        if (completeToMs <= beforeMs) return stateOf(key, source);
+        const beforeMs = source.complete_to_ms;
+        if (beforeMs !== null && completeToMs <= beforeMs) return stateOf(key, source);
         const seq = sqlite.nextSeq();
         moveSource.run(completeToMs, source.source);
         insertWatermark.run(source.source, seq, completeToMs, nowMs);
         if (known === undefined) journal.add(entry);
-        for (const { node, hour_ms } of selectSettled.all(cluster, beforeMs, completeToMs))
-          dirty.mark(node, hour_ms, false, seq, nowMs);
+        const hours =
+          beforeMs === null
+            ? selectReopened.all(cluster, completeToMs - HOUR_MS)
+            : selectAwaiting.all(cluster, beforeMs, completeToMs);
+        for (const { node, hour_ms } of hours) dirty.mark(node, hour_ms, false, seq, nowMs);
         return known === undefined ? null : stateOf(key, known);
       }),
   };
