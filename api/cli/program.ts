@@ -15,10 +15,15 @@ import { startCommand } from './start.ts';
 import { tokenCommand } from './token.ts';
 import { verifyCommand } from './verify.ts';
 
-/** Wrong usage ends with 2; commander would say 1. */
-function throwUsage(command: Command): Command {
-  command.exitOverride();
-  for (const child of command.commands) throwUsage(child);
+/** Wrong usage ends with 2, where commander would say 1, in a line that says whose help helps. */
+function throwUsage(command: Command, path = command.name()): Command {
+  command.exitOverride().configureOutput({
+    outputError: (text, write) =>
+      write(
+        `gpuledger: ${text.replace(/^error: |\.?\n$/g, '').replaceAll('\n', ' ')}. See: ${path} --help\n`,
+      ),
+  });
+  for (const child of command.commands) throwUsage(child, `${path} ${child.name()}`);
   return command;
 }
 

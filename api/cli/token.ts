@@ -1,5 +1,6 @@
 /** `gpuledger token`: makes, lists and revokes tokens. Works on the data folder itself, also while the service runs. */
 
+import { existsSync } from 'node:fs';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
@@ -9,7 +10,7 @@ import { ROLES, type Role } from '../contract/primitives.ts';
 import { createTokens, type Tokens } from '../services/tokens.ts';
 import { openSqlite } from '../store/sqlite/open.ts';
 import { openPeople } from '../store/sqlite/queries/people.ts';
-import { CliError, EXIT_HELP } from './exit.ts';
+import { CliError, EXIT, EXIT_HELP } from './exit.ts';
 import { collect } from './jobs.ts';
 import { note, print, printJson, printTable, shortTime } from './output.ts';
 
@@ -22,9 +23,14 @@ function shellUser(): string {
   }
 }
 
-/** Opens the tokens of a data folder, which is made and migrated where it is new. */
+/** Opens the tokens of a data folder. A wrong folder must not become a new one, whose tokens no service knows. */
 async function withTokens<T>(folder: string, work: (tokens: Tokens) => Promise<T>): Promise<T> {
   const file = join(folder, DATABASE_NAME);
+  if (!existsSync(file))
+    throw new CliError(
+      `there is no gpuledger in ${folder}: start the service once, or name its folder with --data`,
+      EXIT.usage,
+    );
   const store = openSqlite({ file, nowMs: systemClock.nowMs() });
   const people = openPeople(file);
   try {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { DATABASE_NAME } from '../../api/config.ts';
+import { openSqlite } from '../../api/store/sqlite/open.ts';
 import { type Service, startService } from '../http/service.ts';
 import { type Ran, run, start, until } from './gpuledger.ts';
 
@@ -192,7 +193,7 @@ describe('serve', () => {
     writeFileSync(file, '');
     await expectLine(['--data', join(file, 'data')], 1, /--data/);
     const newer = folder();
-    expect((await run(['token', 'list', '--data', newer])).code).toBe(0);
+    await openSqlite({ file: join(newer, DATABASE_NAME) }).close();
     const database = new Database(join(newer, DATABASE_NAME));
     database.exec(
       "INSERT INTO migrations (number, name, hash, applied_at_ms) VALUES (9999, '9999_later.sql', 'x', 0)",
