@@ -10,6 +10,11 @@ const PASSED_ON = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
 /** `name`: what messages call it; `main`: URL of its TypeScript. */
 export async function launch(name, main) {
+  // Whoever reads us through `head` has seen enough; that is no error.
+  for (const stream of [process.stdout, process.stderr])
+    stream.on('error', (error) => {
+      if (error.code !== 'EPIPE') throw error;
+    });
   const [major, minor] = process.versions.node.split('.').map(Number);
   if (major > 22 || (major === 22 && minor >= 18)) await load(name, main);
   else if (existsSync(BUNDLED)) delegate(name);

@@ -1,5 +1,6 @@
 /** The launcher: whoever has an old Node, or no libraries, reads one line that says what to do. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { cpSync, mkdirSync, mkdtempSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -52,4 +53,17 @@ test('on an old Node with another beside it: the program runs there, with its ar
 
   const real = run(['--import', PRETEND_OLD, join(TOP, 'api/bin.js'), 'no-such-command']);
   expect([real.status, real.stderr]).toEqual([2, expect.stringContaining('no-such-command')]);
+});
+
+test('whoever stops reading early is no error', async () => {
+  const child = spawn(process.execPath, [join(TOP, 'api/bin.js'), '--help'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  child.stdout.destroy();
+  let stderr = '';
+  child.stderr.on('data', (chunk: Buffer) => {
+    stderr += chunk.toString();
+  });
+  const [code] = await once(child, 'close');
+  expect([code, stderr]).toEqual([0, '']);
 });
