@@ -1,14 +1,10 @@
 /** `gpuledger findings`: what no declaration covers. */
 import { Command, Option } from 'commander';
-import { type Finding, FindingDetail, FindingList } from '../contract/findings.ts';
+import { FindingDetail, FindingList } from '../contract/findings.ts';
 import { createClient, withClient, withJson, withQuery } from './client.ts';
 import { EXIT_HELP } from './exit.ts';
-import { hours, print, printJson, printTable, shortTime, visible } from './output.ts';
-
-const value = (finding: Finding): string | null =>
-  finding.value === null ? null : `${finding.value.amount} ${finding.value.currency}`;
-const sourceName = (finding: Finding): string =>
-  finding.source.executable ?? finding.source.comm ?? finding.devices.map((device) => device.uuid).join(' ');
+import { findingLines, sourceName, valueText } from './finding-text.ts';
+import { hours, print, printJson, printTable, tableTime } from './output.ts';
 
 type Flags = Record<string, string | undefined> & { all?: string; json?: string };
 
@@ -24,50 +20,24 @@ async function list(flags: Flags): Promise<void> {
   );
   if (flags.json) return printJson(answer);
   printTable(
-    ['finding', 'severity', 'node', 'source', 'user', 'reason', 'active h', 'value', 'last seen'],
+    ['finding', 'severity', 'last seen', 'node', 'source', 'user', 'reason', 'active h', 'value'],
     answer.items.map((finding) => [
       finding.id,
       finding.state === 'provisional' ? 'awaiting' : finding.severity,
+      finding.running ? 'running' : tableTime(finding.lastSeen),
       finding.node,
       sourceName(finding),
       finding.source.user,
       finding.reason,
       hours(finding.activeMs),
-      value(finding),
-      finding.running ? 'running' : shortTime(finding.lastSeen),
+      valueText(finding),
     ]),
-    'No findings: everything that was measured has a matching declaration.',
+    [node, reason, state, search, running].some((one) => one !== undefined)
+      ? 'No finding matches.'
+      : 'No findings: everything that was measured has a matching declaration.',
+    ['severity', 'value', 'user'],
   );
   if (answer.nextCursor !== null) print('There are more; narrow the list, or raise --limit.');
-}
-
-const section = (title: string, lines: readonly string[]): void => {
-  if (lines.length === 0) return;
-  print(`\n${title}`);
-  for (const line of lines) print(`  ${visible(line)}`);
-};
-
-/** The lineage as an indented tree; processes whose parent is not known stand at the left. */
-function treeLines(finding: FindingDetail): string[] {
-  const shown = finding.processes.filter(
-    (process) => process.role === 'source' || process.role === 'ancestor',
-  );
-  const ids = new Set(shown.map((process) => process.id));
-  const children = Map.groupBy(shown, (process) =>
-    process.parentId !== null && ids.has(process.parentId) ? process.parentId : null,
-  );
-  const lines: string[] = [];
-  const walk = (parent: string | null, depth: number): void => {
-    for (const process of children.get(parent) ?? []) {
-      const mark = process.role === 'source' ? ' ←' : '';
-      const program = process.executable?.path ?? `[${process.comm}]`;
-      const account = process.user ?? process.uid ?? 'unknown account';
-      lines.push(`${'  '.repeat(depth)}${process.pid} ${program} (${account})${mark}`);
-      walk(process.id, depth + 1);
-    }
-  };
-  walk(null, 0);
-  return lines;
 }
 
 async function show(id: string, flags: Flags): Promise<void> {
@@ -77,30 +47,7 @@ async function show(id: string, flags: Flags): Promise<void> {
     `/v1/findings/${encodeURIComponent(id)}`,
   );
   if (flags.json) return printJson(finding);
-  const { story } = finding;
-  print(`${finding.id}  ${finding.severity}  ${finding.reason}  on ${visible(finding.node)}`);
-  print(
-    `${shortTime(finding.firstSeen)} to ${shortTime(finding.lastSeen)}${finding.running ? ', still running' : ''}`,
-  );
-  print(
-    `${hours(finding.activeMs)} GPU-hours active, ${hours(finding.residentMs)} resident, value ${value(finding) ?? 'unknown (no rate)'}`,
-  );
-  section('Processes', treeLines(finding));
-  section('Observed', story.observed);
-  section('Not observed', story.notObserved);
-  section(
-    'Jobs that do not match',
-    story.candidates.map(({ job, why }) => `${job.source}/${job.externalId} (${job.account}): ${why}`),
-  );
-  section('Innocent causes', story.innocentCauses);
-  section('What would change this', story.wouldChange);
-  section(
-    'Already charged',
-    finding.cost.charged.map(({ account, job, ms, amount }) => {
-      const money = amount === null ? '' : `, ${amount.amount} ${amount.currency}`;
-      return `${account}, job ${job.externalId}: ${hours(ms)} GPU-hours${money}`;
-    }),
-  );
+  for (const line of findingLines(finding)) print(line);
 }
 
 export function findingsCommand(): Command {

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { JobList, JobOut } from '../contract/jobs.ts';
 import { createClient, withClient, withJson, withQuery } from './client.ts';
 import { CliError, EXIT, EXIT_HELP } from './exit.ts';
-import { hours, print, printJson, printTable, shortTime, visible } from './output.ts';
+import { hours, print, printJson, printTable, tableTime, visible } from './output.ts';
 
 /** For options that may be given again and again. */
 export const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
@@ -90,12 +90,13 @@ async function list(flags: Record<string, string | undefined> & { json?: string 
   );
   if (flags.json) return printJson(answer);
   printTable(
-    ['job', 'source', 'id', 'name', 'account', 'user', 'start', 'end', 'allocated h', 'used h'],
+    ['job', 'source', 'id', 'name', 'account', 'user', 'start', 'end', 'GPU-h', 'used h'],
     answer.items.map((job) => [
       ...[job.id, job.source, job.externalId, job.name, job.account, job.user],
-      ...[shortTime(job.start), shortTime(job.end), hours(job.use.allocatedMs), hours(job.use.usedMs)],
+      ...[tableTime(job.start), tableTime(job.end), hours(job.use.allocatedMs), hours(job.use.usedMs)],
     ]),
     'No jobs.',
+    ['used h', 'user', 'name', 'source'],
   );
   if (answer.nextCursor !== null) print('There are more; narrow the list, or raise --limit.');
 }

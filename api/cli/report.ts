@@ -9,15 +9,7 @@ import { hours, print, printJson, printTable, visible } from './output.ts';
 
 type Flags = Record<string, string | undefined>;
 
-const SUMS_HEAD = [
-  'capacity h',
-  'used h',
-  'held h',
-  'unaccounted h',
-  'idle h',
-  'not measured h',
-  'allocated h',
-];
+const SUMS_HEAD = ['capacity', 'used', 'held', 'un-\naccounted', 'idle', 'not\nmeasured', 'allocated'];
 const sumsCells = (sums: Sums): string[] =>
   [
     sums.capacityMs,
@@ -70,6 +62,7 @@ async function ledger(client: Client, flags: Flags): Promise<void> {
   });
   const answer = await client.ask(LedgerAnswer, 'GET', path);
   if (flags['json']) return printJson(answer);
+  if (answer.rows.length > 0) print('GPU-hours:');
   printTable(
     [...answer.groupBy, ...SUMS_HEAD],
     [

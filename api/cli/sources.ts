@@ -3,7 +3,7 @@ import { Command } from 'commander';
 import { SourceList } from '../contract/fleet.ts';
 import { createClient, withClient, withJson } from './client.ts';
 import { EXIT_HELP } from './exit.ts';
-import { printJson, printTable, shortTime } from './output.ts';
+import { printJson, printTable, tableTime } from './output.ts';
 
 const MS_PER_SECOND = 1000;
 
@@ -15,12 +15,13 @@ async function sources(flags: { json?: boolean }): Promise<void> {
     answer.items.map((source) => [
       ...[source.source, source.sourceInstance, source.selfDeclared ? 'self-declared' : 'scheduler'],
       ...[
-        shortTime(source.completeTo),
+        tableTime(source.completeTo),
         source.lagMs === null ? null : Math.round(source.lagMs / MS_PER_SECOND),
       ],
-      ...[source.lagging ? 'yes' : 'no', source.jobs, shortTime(source.lastHeard)],
+      ...[source.lagging ? 'yes' : 'no', source.jobs, tableTime(source.lastHeard)],
     ]),
     'Nobody has declared a job yet.',
+    ['kind', 'jobs', 'last heard'],
   );
 }
 

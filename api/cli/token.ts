@@ -12,7 +12,7 @@ import { openSqlite } from '../store/sqlite/open.ts';
 import { openPeople } from '../store/sqlite/queries/people.ts';
 import { CliError, EXIT, EXIT_HELP } from './exit.ts';
 import { collect } from './jobs.ts';
-import { note, print, printJson, printTable, shortTime } from './output.ts';
+import { note, print, printJson, printTable, tableTime } from './output.ts';
 
 /** Whom the journal names: the account of the shell, by number where it has no name. */
 function shellUser(): string {
@@ -84,9 +84,10 @@ async function list(flags: { data: string; json?: boolean }): Promise<void> {
     ['id', 'name', 'role', 'for', 'created', 'last used', 'revoked'],
     tokens.map((token) => [
       ...[token.id, token.name, token.role, token.node ?? token.accounts?.join(' ') ?? ''],
-      ...[token.createdAtMs, token.lastUsedAtMs, token.revokedAtMs].map((ms) => shortTime(time(ms))),
+      ...[token.createdAtMs, token.lastUsedAtMs, token.revokedAtMs].map((ms) => tableTime(time(ms))),
     ]),
     'No tokens.',
+    ['created', 'last used', 'for'],
   );
 }
 

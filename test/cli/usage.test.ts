@@ -44,14 +44,38 @@ describe('every command', () => {
   });
 });
 
-test('columns give way to the terminal, the widest text first, names and numbers never', () => {
-  expect(fitColumns([18, 30, 40, 8], [false, true, true, false], 200)).toEqual([18, 30, 40, 8]);
-  const fitted = fitColumns([18, 30, 40, 8], [false, true, true, false], 80);
-  expect(fitted.reduce((sum, width) => sum + width + 2, -2)).toBe(80);
-  expect([fitted[0], fitted[3]]).toEqual([18, 8]);
-  expect(Math.abs((fitted[1] ?? 0) - (fitted[2] ?? 0))).toBeLessThanOrEqual(1);
-  // Too narrow for anything: no endless loop, and nothing vanishes.
-  expect(fitColumns([18, 30, 40, 8], [false, true, true, false], 10)).toEqual([18, 7, 7, 8]);
+describe('columns on a terminal', () => {
+  const column = (width: number, cuttable: boolean, spare = 0) => ({ width, cuttable, spare });
+  const columns = [column(18, false), column(30, true), column(40, true), column(8, false)];
+  const widths = (terminal: number) => fitColumns(columns, terminal).map(({ width }) => width);
+
+  test('stay as they are where there is room', () => {
+    expect(widths(200)).toEqual([18, 30, 40, 8]);
+  });
+
+  test('give way, the widest text first, names and numbers never', () => {
+    const fitted = widths(80);
+    expect(fitted.reduce((sum, width) => sum + width + 2, -2)).toBe(80);
+    expect([fitted[0], fitted[3]]).toEqual([18, 8]);
+    expect(Math.abs((fitted[1] ?? 0) - (fitted[2] ?? 0))).toBeLessThanOrEqual(1);
+  });
+
+  test('too narrow for anything: nothing vanishes, and it ends', () => {
+    expect(widths(10)).toEqual([18, 12, 12, 8]);
+    expect(fitColumns([], 80)).toEqual([]);
+  });
+
+  test('what can be spared goes, the last named first', () => {
+    const spared = [
+      column(18, false),
+      column(30, true, 1),
+      column(12, false, 2),
+      column(40, true),
+      column(8, false),
+    ];
+    expect(fitColumns(spared, 60).map(({ at }) => at)).toEqual([0, 1, 3, 4]);
+    expect(fitColumns(spared, 50).map(({ at }) => at)).toEqual([0, 3, 4]);
+  });
 });
 
 test('text of a workload cannot move a cursor or hide', () => {
