@@ -9,7 +9,7 @@ export interface Decimal {
 export const ZERO: Decimal = { units: 0n, scale: 0 };
 
 /** Decimals of a quantity of GPU-hours. */
-const HOUR_SCALE = 9;
+export const HOUR_SCALE = 9;
 const MS_PER_HOUR = 3_600_000n;
 const DECIMAL = /^-?\d{1,30}(?:\.\d{1,30})?$/;
 
@@ -51,7 +51,7 @@ export const sumDecimals = (values: Iterable<Decimal>): Decimal => {
   return sum;
 };
 
-const multiplyDecimals = (a: Decimal, b: Decimal): Decimal => ({
+export const multiplyDecimals = (a: Decimal, b: Decimal): Decimal => ({
   units: a.units * b.units,
   scale: a.scale + b.scale,
 });

@@ -8,25 +8,26 @@ import {
   type Decimal,
   equalDecimals,
   formatDecimal,
-  hoursFromMs,
-  lineAmount,
   minorDigits,
+  multiplyDecimals,
   roundTotals,
   sumDecimals,
   ZERO,
 } from './money.ts';
 import { addSums, NO_SUMS } from './sums.ts';
 
-/** The unit of charging: job × device (or device model) × UTC day × period. No amount is rounded here or below. */
+/**
+ * The unit of charging is job × device × UTC day × rate; hours are rounded there, and nowhere else. This is one such line,
+ * or several of one account, model and rate.
+ */
 export interface ChargeLine {
   /** null: held by nobody, charged to nobody. */
   readonly account: string | null;
-  readonly job: string | null;
   readonly model: string;
-  /** UTC day, such as "2026-10-01". */
-  readonly day: string;
   /** Rate per GPU-hour; null where none is set. A line whose rate changes within the day is two lines. */
   readonly rate: Decimal | null;
+  /** Of the allocated time: rounded line by line, then summed. */
+  readonly hours: Decimal;
   readonly sums: Sums;
 }
 
@@ -100,13 +101,13 @@ function addLine(accounts: Map<string, Map<string, Group>>, account: string, lin
   accounts.set(account, models);
   const ms = line.sums.allocatedMs;
   const group = models.get(line.model);
-  const amount = line.rate === null ? (ms === 0 ? ZERO : null) : lineAmount(ms, line.rate);
+  const amount = line.rate === null ? (ms === 0 ? ZERO : null) : multiplyDecimals(line.hours, line.rate);
   if (group === undefined) {
-    models.set(line.model, { sums: line.sums, hours: hoursFromMs(ms), rate: line.rate, amount });
+    models.set(line.model, { sums: line.sums, hours: line.hours, rate: line.rate, amount });
     return;
   }
   group.sums = addSums(group.sums, line.sums);
-  group.hours = addDecimals(group.hours, hoursFromMs(ms));
+  group.hours = addDecimals(group.hours, line.hours);
   group.amount = amount === null || group.amount === null ? null : addDecimals(group.amount, amount);
   const same =
     group.rate !== 'several' &&

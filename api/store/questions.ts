@@ -213,13 +213,13 @@ export interface RateCardRow {
   readonly rates: readonly { readonly model: string; readonly micros: string }[];
 }
 
-/** What one holder had of one device in one UTC day at one rate. */
+/** What the holders of one account had of one model in one UTC day at one rate. */
 export interface ChargeRow extends Sums {
   /** null: held by nobody. */
   readonly account: string | null;
-  readonly job: string | null;
   readonly model: string;
-  readonly dayMs: number;
+  /** Hours of the lines (job × device × UTC day), each rounded to nine decimals, summed, in billionths. */
+  readonly nanoHours: number;
   readonly rateMicros: string | null;
   readonly currency: string | null;
 }

@@ -523,6 +523,12 @@ CREATE TABLE ledger_hours (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX ledger_hours_by_holder ON ledger_hours (holder, hour_ms) WHERE holder <> 0;
 
+-- Counts how often anything that a day charges was written anew, so that what did not change need not be summed again.
+CREATE TABLE day_changes (
+  day_ms INTEGER PRIMARY KEY CHECK (day_ms % 86400000 = 0),
+  changes INTEGER NOT NULL
+) STRICT;
+
 -- ledger_hours by UTC day, node, model, account and user: cheap answers for months.
 CREATE TABLE ledger_days (
   day_ms INTEGER NOT NULL CHECK (day_ms % 86400000 = 0),

@@ -82,6 +82,11 @@ CREATE TABLE connections (
 
 CREATE INDEX connections_by_process ON connections (process);
 
+CREATE TABLE day_changes (
+  day_ms INTEGER PRIMARY KEY CHECK (day_ms % 86400000 = 0),
+  changes INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE device_sightings (
   device INTEGER NOT NULL REFERENCES devices,
   hour_ms INTEGER NOT NULL CHECK (hour_ms % 3600000 = 0),

@@ -126,9 +126,8 @@ describe('statements', () => {
     model = 'H100',
   ): ChargeLine => ({
     account,
-    job: account === null ? null : 'j',
     model,
-    day: '2026-10-01',
+    hours: hoursFromMs(account === null ? 0 : allocatedMs),
     rate: rate === null ? null : parseDecimal(rate),
     sums: {
       ...NO_SUMS,

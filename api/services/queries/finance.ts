@@ -1,6 +1,6 @@
 /** GET /v1/rates and /v1/statements. */
 import type { RateCards, Statement } from '../../contract/finance.ts';
-import { formatDecimal } from '../../domain/money.ts';
+import { formatDecimal, HOUR_SCALE } from '../../domain/money.ts';
 import { periodInterval } from '../../domain/period.ts';
 import { type ChargeLine, makeStatement } from '../../domain/statement.ts';
 import type { ChargeRow, Questions } from '../../store/questions.ts';
@@ -8,7 +8,6 @@ import { completeness, toTime } from './completeness.ts';
 import { assertBalanced, sumsOf } from './ledger.ts';
 import { rateFromMicros } from './value.ts';
 
-const DATE_CHARS = 10;
 const RATE_DECIMALS = 2;
 
 export async function askRates(questions: Questions): Promise<RateCards> {
@@ -30,10 +29,9 @@ export async function askRates(questions: Questions): Promise<RateCards> {
 function toLine(row: ChargeRow): ChargeLine {
   return {
     account: row.account,
-    job: row.job,
     model: row.model,
-    day: toTime(row.dayMs).slice(0, DATE_CHARS),
     rate: row.rateMicros === null ? null : rateFromMicros(row.rateMicros),
+    hours: { units: BigInt(row.nanoHours), scale: HOUR_SCALE },
     sums: sumsOf(row),
   };
 }

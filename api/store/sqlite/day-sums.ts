@@ -35,7 +35,11 @@ export function createDaySums(sqlite: Sqlite): DaySums {
        UNION SELECT node FROM fleet_statements WHERE device = :device) n
      JOIN cells c ON c.node = n.node AND c.device = :device`,
   );
+  const count = database.prepare(
+    'INSERT INTO day_changes (day_ms, changes) VALUES (?, 1) ON CONFLICT DO UPDATE SET changes = changes + 1',
+  );
   const sum = (node: number, dayMs: number): void => {
+    count.run(dayMs);
     remove.run(dayMs, node);
     insert.run({ dayMs, node });
   };

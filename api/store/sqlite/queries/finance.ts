@@ -4,32 +4,54 @@ import { cardAt, rateOn } from './finding-rows.ts';
 import { SUM_COLUMNS } from './ledger.ts';
 import type { Reader } from './reader.ts';
 
+const DAY_MS = 86_400_000;
+/** Two years of days; a row for each account, model and card of a day. */
+const DAYS_KNOWN_MAX = 731;
+/** The sums of `SUM_COLUMNS`, by the names that it gives them. */
+const SUM_NAMES = [...SUM_COLUMNS.matchAll(/AS (\w+)/g)].map((match) => match[1]);
+
 const CARDS = `SELECT version, effective_from_ms AS effectiveFromMs, currency, recorded_at_ms AS recordedAtMs,
   recorded_by AS recordedBy FROM rate_cards ORDER BY effective_from_ms DESC, version DESC`;
 const RATES = 'SELECT version, model, micros_per_gpu_hour AS micros FROM rates ORDER BY version, model';
 
-/** One row per holder, device, UTC day and rate card: the unit of charging. */
+const VERSIONS = `SELECT day_ms AS dayMs, changes || '/' || (SELECT coalesce(max(version), 0) FROM rate_cards) AS version
+  FROM day_changes WHERE day_ms >= @fromMs AND day_ms < @toMs ORDER BY day_ms`;
+
+/**
+ * A day's charges by account, model and rate card. The line (holder, device, day, card) is the unit of charging: its hours
+ * are rounded to nine decimals, as `hoursFromMs` does (a ninth has no half, so there are no ties), and only then summed.
+ */
 const CHARGES = `
   WITH cards AS (SELECT DISTINCT hour_ms, ${cardAt('hour_ms')} AS card FROM ledger_hours
     WHERE hour_ms >= @fromMs AND hour_ms < @toMs),
   lines AS (
-    SELECT nullif(l.account, '') AS account, l.holder, l.device, l.hour_ms - l.hour_ms % 86400000 AS dayMs, k.card,
-      ${SUM_COLUMNS}
+    SELECT l.account, l.device, k.card, ${SUM_COLUMNS}
     FROM ledger_hours l JOIN cards k ON k.hour_ms = l.hour_ms
     WHERE l.hour_ms >= @fromMs AND l.hour_ms < @toMs
-    GROUP BY l.holder, l.account, l.device, dayMs, k.card)
-  SELECT t.*, (SELECT j.id FROM jobs j WHERE j.job = t.holder) AS job, v.model,
-    ${rateOn('t.card', 'v.model')} AS rateMicros, (SELECT currency FROM rate_cards WHERE version = t.card) AS currency
-  FROM lines t JOIN devices v ON v.device = t.device
-  ORDER BY t.dayMs, t.device, t.holder`;
+    GROUP BY l.holder, l.account, l.device, k.card),
+  sums AS (
+    SELECT nullif(t.account, '') AS account, v.model, t.card, ${SUM_NAMES.map((name) => `sum(t.${name}) AS ${name}`).join(', ')},
+      sum((t.allocatedMs * 5000 + 9) / 18) AS nanoHours
+    FROM lines t JOIN devices v ON v.device = t.device GROUP BY t.account, v.model, t.card)
+  SELECT s.*, ${rateOn('s.card', 's.model')} AS rateMicros,
+    (SELECT currency FROM rate_cards WHERE version = s.card) AS currency
+  FROM sums s ORDER BY s.account, s.model, s.card`;
 
 const CAPACITY = `SELECT coalesce(sum(capacity_ms), 0) AS ms FROM cells WHERE hour_ms >= @fromMs AND hour_ms < @toMs`;
 
+interface DayCharges {
+  readonly version: string;
+  readonly rows: readonly ChargeRow[];
+  readonly capacityMs: number;
+}
+
 export interface FinanceQuestions {
   rateCards(): RateCardRow[];
-  charges(fromMs: number, toMs: number): ChargeRow[];
-  /** As the cells booked it, apart from the sums that the charges come from. */
-  capacityMs(fromMs: number, toMs: number): number;
+  /**
+   * What full UTC days charge. `capacityMs` is as the cells booked it, apart from the sums that the charges come from.
+   * Days that did not change since they were asked for are remembered.
+   */
+  charges(fromMs: number, toMs: number): { charges: ChargeRow[]; capacityMs: number };
 }
 
 export function financeQuestions(reader: Reader): FinanceQuestions {
@@ -37,12 +59,30 @@ export function financeQuestions(reader: Reader): FinanceQuestions {
   const rates = reader.question<{ version: number; model: string; micros: string }>(RATES);
   const charges = reader.question<ChargeRow>(CHARGES);
   const capacity = reader.question<{ ms: number }>(CAPACITY);
+  const versions = reader.question<{ dayMs: number; version: string }>(VERSIONS);
+  const known = new Map<number, DayCharges>();
+
+  function ofDay({ dayMs, version }: { dayMs: number; version: string }): DayCharges {
+    const before = known.get(dayMs);
+    if (before?.version === version) return before;
+    const day = { fromMs: dayMs, toMs: dayMs + DAY_MS };
+    const made = { version, rows: charges.all(day), capacityMs: capacity.first(day)?.ms ?? 0 };
+    known.delete(dayMs);
+    known.set(dayMs, made);
+    for (const oldest of known.keys()) if (known.size > DAYS_KNOWN_MAX) known.delete(oldest);
+    return made;
+  }
   return {
     rateCards() {
       const byCard = Map.groupBy(rates.all({}), (row) => row.version);
       return cards.all({}).map((card) => ({ ...card, rates: byCard.get(card.version) ?? [] }));
     },
-    charges: (fromMs, toMs) => charges.all({ fromMs, toMs }),
-    capacityMs: (fromMs, toMs) => capacity.first({ fromMs, toMs })?.ms ?? 0,
+    charges(fromMs, toMs) {
+      const days = versions.all({ fromMs, toMs }).map(ofDay);
+      return {
+        charges: days.flatMap((day) => day.rows),
+        capacityMs: days.reduce((sum, day) => sum + day.capacityMs, 0),
+      };
+    },
   };
 }

@@ -101,11 +101,7 @@ export function openQuestions(file: string): Questions {
     devices: async (asked) => reader.snapshot(() => fleet.devices(asked)),
     rateCards: async () => reader.snapshot(finance.rateCards),
     statement: async (fromMs, toMs) =>
-      reader.snapshot(() => ({
-        progress: progress(),
-        charges: finance.charges(fromMs, toMs),
-        capacityMs: finance.capacityMs(fromMs, toMs),
-      })),
+      reader.snapshot(() => ({ progress: progress(), ...finance.charges(fromMs, toMs) })),
     metrics: async (monthMs, nowMs) =>
       reader.snapshot(() => ({
         progress: progress(),
