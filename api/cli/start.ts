@@ -19,7 +19,6 @@ const RESTART_LAST_MS = 60_000;
 /** An agent that ran this long had started well: the next restart is quick again. */
 const STEADY_MS = 60_000;
 const AGENT_STOP_MS = 15_000;
-const AGENT_USAGE_EXIT = 2;
 
 /** Newest change among the sources of the pages; 0 where there are none (an installation without them). */
 function newestSourceMs(): number {
@@ -78,8 +77,9 @@ function startAgent(args: readonly string[]): LocalAgent {
   let timer: NodeJS.Timeout | null = null;
   const launch = (): void => {
     const startedMs = Date.now();
-    child = spawn(process.execPath, [join(TOP, 'collector', 'cli', 'main.ts'), 'run', ...args], {
-      cwd: TOP,
+    child = spawn(process.execPath, [join(TOP, 'collector', 'bin.js'), 'run', ...args], {
+      // Should this process be killed, its agent must not stay behind unseen.
+      env: { ...process.env, GPULEDGER_AGENT_PARENT: String(process.pid) },
       stdio: ['ignore', 'ignore', 'inherit'],
       detached: true,
     });
@@ -90,7 +90,7 @@ function startAgent(args: readonly string[]): LocalAgent {
       const how = signal === null ? `code ${code}` : signal;
       note(`gpuledger: the local agent ended (${how}); starting it again in ${delayMs / 1000} s`);
       timer = setTimeout(launch, delayMs);
-      delayMs = code === AGENT_USAGE_EXIT ? RESTART_LAST_MS : Math.min(RESTART_LAST_MS, delayMs * 2);
+      delayMs = Math.min(RESTART_LAST_MS, delayMs * 2);
     });
     child.once('error', (error) => note(`gpuledger: the local agent could not be started: ${error.message}`));
   };

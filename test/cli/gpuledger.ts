@@ -18,11 +18,16 @@ export interface Running {
 }
 
 /** Only what a test sets of GPULEDGER_… is there. */
-export function start(args: readonly string[], environment: Record<string, string> = {}): Running {
+export function start(
+  args: readonly string[],
+  environment: Record<string, string> = {},
+  folder = process.cwd(),
+): Running {
   const clean = Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.startsWith('GPULEDGER_')),
   );
   const child = spawn(process.execPath, [MAIN, ...args], {
+    cwd: folder,
     env: { ...clean, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

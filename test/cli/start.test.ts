@@ -1,17 +1,19 @@
 /** `gpuledger start`: service and local agent together, stopped in order, going on where they were. */
-import { mkdtempSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { NodeList, type NodeOut } from '../../api/contract/fleet.ts';
 import { type Running, start, until } from './gpuledger.ts';
 
-const data = join(mkdtempSync(join(tmpdir(), 'gpuledger-start-')), 'data');
+const folder = mkdtempSync(join(tmpdir(), 'gpuledger-start-'));
+const data = join(folder, 'data');
 /** No tool there: what a machine without a driver looks like. */
 const environment = { GPULEDGER_NODE: 'here', GPULEDGER_NVIDIA_SMI: '/nonexistent/nvidia-smi' };
 
 async function launch(): Promise<{ running: Running; node: () => Promise<NodeOut | null> }> {
-  const running = start(['start', '--data', data, '--port', '0'], environment);
+  // Relative to where it is started, which is not where it is installed.
+  const running = start(['start', '--data', 'data', '--port', '0'], environment, folder);
   await until(() => running.stdout().includes('npm run demo'));
   const url = /http:\/\/[^/]+/.exec(running.stdout())?.[0] ?? '';
   const headers = { authorization: `Bearer ${readFileSync(join(data, 'cli-token'), 'utf8').trim()}` };
@@ -40,6 +42,26 @@ test('says where to sign in, shows the node without GPUs, stops in order, and go
   await until(async () => ((await second.node())?.agent?.seq ?? 0) > (before?.agent?.seq ?? 0));
   // The same installation of the agent, not a new one.
   expect((await second.node())?.agent?.stream).toBe(before?.agent?.stream);
-  second.running.child.kill('SIGTERM');
+  second.running.child.kill('SIGINT');
   expect((await second.running.ended).code).toBe(0);
+}, 120_000);
+
+/** Who works in the agent's spool folder; it says so in a file there. */
+const LOCK = join(data, 'agent-spool', 'agent.lock');
+
+test('killed: its agent does not stay behind, and starting again goes on', async () => {
+  const killed = await launch();
+  await until(() => existsSync(LOCK));
+  const before = (await killed.node())?.agent;
+  const orphan = Number.parseInt(readFileSync(LOCK, 'utf8'), 10);
+  expect(existsSync(`/proc/${orphan}`)).toBe(true);
+  killed.running.child.kill('SIGKILL');
+  await until(() => !existsSync(`/proc/${orphan}`));
+
+  const next = await launch();
+  await until(async () => ((await next.node())?.agent?.seq ?? 0) > (before?.seq ?? 0));
+  expect((await next.node())?.agent?.stream).toBe(before?.stream);
+  expect(next.running.stderr()).not.toContain('another agent');
+  next.running.child.kill('SIGTERM');
+  expect((await next.running.ended).code).toBe(0);
 }, 120_000);

@@ -127,7 +127,10 @@ function createStation(options: LiveOptions, { node, token, spooled }: LiveNode)
 }
 
 function startAgent(args: readonly string[], options: LiveOptions, stopped: AbortSignal): ChildProcess {
-  const child = spawn(process.execPath, [AGENT, 'run', ...args], { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(process.execPath, [AGENT, 'run', ...args], {
+    env: { ...process.env, GPULEDGER_AGENT_PARENT: String(process.pid) },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   if (child.stderr !== null)
     createInterface(child.stderr).on('line', (line) => {
       if (!stopped.aborted && / gpuledger-agent info /.test(line) === false) options.complain(line);
