@@ -1,7 +1,7 @@
 /** The data folder as a whole: one service at a time, and what people are told when it cannot be used. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
@@ -26,6 +26,7 @@ test('a folder is held by one, until it lets go', () => {
   expect(() => lockFolder(folder)).toThrow(
     expect.objectContaining({ code: 'busy', message: `another gpuledger service uses ${folder}` }),
   );
+  expect(readdirSync(folder)).toEqual(['service.lock']);
   const other = lockFolder(`${folder}-2`);
   unlock();
   lockFolder(folder)();

@@ -17,6 +17,8 @@ export function lockFolder(folder: string): () => void {
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     database = new Database(file, { timeout: 0 });
+    // Nothing is ever written, so no journal needs to lie beside it.
+    database.pragma('journal_mode = MEMORY');
     database.exec('BEGIN EXCLUSIVE');
   } catch (error) {
     database?.close();
