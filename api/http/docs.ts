@@ -18,10 +18,13 @@ const PAGE = `<!doctype html>
 const START = `SwaggerUIBundle({ url: '/openapi.json', dom_id: '#swagger-ui', deepLinking: true, validatorUrl: null,
   presets: [SwaggerUIBundle.presets.apis], layout: 'BaseLayout' });\n`;
 
+const inert = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;');
+
 const PROBLEMS_PAGE = `<!doctype html><html lang="en"><meta charset="utf-8"><title>gpuledger problems</title><h1>Problems</h1><dl>
 ${Object.entries(PROBLEMS)
   .map(
-    ([code, { status, title }]) => `<dt id="${code}"><code>${code}</code> (${status})</dt><dd>${title}</dd>`,
+    ([code, { status, title, remedy }]) =>
+      `<dt id="${code}"><code>${code}</code> (${status}): ${title}</dt><dd>${inert(remedy)}</dd>`,
   )
   .join('\n')}</dl></html>`;
 

@@ -10,20 +10,72 @@ export interface FieldError {
   message: string;
 }
 
-/** Every code that an answer can carry, with its HTTP status and its title. Services throw by code, never by status. */
+/**
+ * Every code that an answer can carry: its HTTP status, its title, and what to do about it. Services throw by code, never
+ * by status. `/docs/problems` and docs/API.md are made from this.
+ */
 export const PROBLEMS = {
-  invalid: { status: 400, title: 'The request is not valid' },
-  malformed: { status: 400, title: 'The body is not JSON' },
-  unauthenticated: { status: 401, title: 'Sign in, or send a token' },
-  forbidden: { status: 403, title: 'This role may not do that' },
-  not_found: { status: 404, title: 'There is no such thing' },
-  method_not_allowed: { status: 405, title: 'This address does not take that method' },
-  conflict: { status: 409, title: 'It conflicts with what is recorded' },
-  too_large: { status: 413, title: 'The request is too large' },
-  unsupported_media_type: { status: 415, title: 'The body must be JSON' },
-  too_many: { status: 429, title: 'Too many requests at once' },
-  internal: { status: 500, title: 'The service failed' },
-  unavailable: { status: 503, title: 'The service cannot answer now' },
+  invalid: {
+    status: 400,
+    title: 'The request is not valid',
+    remedy: '`errors` names each member that is wrong, and why. Sending the same again gives the same.',
+  },
+  malformed: {
+    status: 400,
+    title: 'The body is not JSON',
+    remedy: 'It does not parse or decompress, or it ended early. Look at what was sent.',
+  },
+  unauthenticated: {
+    status: 401,
+    title: 'Sign in, or send a token',
+    remedy: 'Send `Authorization: Bearer …`, or open a new sign-in link. The token may have been revoked.',
+  },
+  forbidden: {
+    status: 403,
+    title: 'This role may not do that',
+    remedy:
+      'Use a token of a role that may; SECURITY.md has the table. Pages: send changes from the same origin.',
+  },
+  not_found: {
+    status: 404,
+    title: 'There is no such thing',
+    remedy: 'It never was, or this role may not see it: the two are not told apart.',
+  },
+  method_not_allowed: {
+    status: 405,
+    title: 'This address does not take that method',
+    remedy: 'The header `Allow` lists those that it takes.',
+  },
+  conflict: {
+    status: 409,
+    title: 'It conflicts with what is recorded',
+    remedy: 'Read what is recorded, and decide again.',
+  },
+  too_large: {
+    status: 413,
+    title: 'The request is too large',
+    remedy: 'Send it in parts. The limit counts what a compressed body becomes.',
+  },
+  unsupported_media_type: {
+    status: 415,
+    title: 'The body must be JSON',
+    remedy: 'Send application/json in UTF-8, compressed as gzip, deflate, br or not at all.',
+  },
+  too_many: {
+    status: 429,
+    title: 'Too many requests at once',
+    remedy: 'Wait for the seconds of `Retry-After`, and send fewer at a time.',
+  },
+  internal: {
+    status: 500,
+    title: 'The service failed',
+    remedy: 'A fault of the service. Its log says why; please report that.',
+  },
+  unavailable: {
+    status: 503,
+    title: 'The service cannot answer now',
+    remedy: 'Overloaded, or its database does not answer. Come again after the seconds of `Retry-After`.',
+  },
 } as const;
 export type ProblemCode = keyof typeof PROBLEMS;
 
