@@ -44,7 +44,7 @@ export function createAttributor(
 
 function attributeCell(node: NodeFacts, judge: Judge, cell: DeviceFacts): CellResult {
   const capacity = capacityOf(cell);
-  const slots = slotsOf(cell, capacity, node, edgesOfJobs(node, judge, cell.spans));
+  const slots = slotsOf(cell, capacity, node.jobs, edgesOfJobs(node, judge, cell.spans));
   const rows = createRows();
   const columns = new Map<string | null, number>();
   const take = createSpanCutter();

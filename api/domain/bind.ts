@@ -1,6 +1,8 @@
 // Which devices a job holds on a node: named ones, all of them, or "n of the node" placed by rule.
 import type { ObservedSpan } from './cell.ts';
+import { effectiveStartMs } from './evidence.ts';
 import type { Allocation, Holding, Job } from './job.ts';
+import type { Policy } from './policy.ts';
 import { WHOLE_MILLI } from './slots.ts';
 import type { Judge } from './verdict.ts';
 
@@ -9,6 +11,9 @@ export const OPEN_END_MS = Number.MAX_SAFE_INTEGER;
 
 /** When a job's processes were first seen on a device, by job id and device UUID. */
 export type FirstSeen = ReadonlyMap<string, ReadonlyMap<string, number>>;
+
+export const placesByCount = (job: Job, node: string): boolean =>
+  job.allocations.some((one) => one.node === node && one.devices === null && one.count !== null);
 
 interface Request {
   readonly job: Job;
@@ -23,16 +28,18 @@ interface Request {
  * Places the allocations of `jobs` on the devices of `node`. Named devices and whole nodes first; then "n of a node":
  * where the job's processes ran first (`firstSeen`), the rest on the lowest free UUIDs, marked `assumed`. A device is
  * free for an allocation when the shares that overlap it leave room; when none is free the lowest one is taken all the
- * same, and the conflict shows in the ledger. The order of `jobs` and `deviceUuids` does not matter.
+ * same, and the conflict shows in the ledger. The order of `jobs` and `deviceUuids` does not matter. A self-declared job
+ * holds nothing before it counts, so that a late one does not take the place of others.
  */
 export function bindNode(
   node: string,
   jobs: Iterable<Job>,
   firstSeen: FirstSeen,
   deviceUuids: readonly string[],
+  policy: Policy,
 ): Holding[] {
   const devices = [...new Set(deviceUuids)].sort();
-  const requests = requestsOn(node, jobs, devices.length);
+  const requests = requestsOn(node, jobs, devices.length, policy);
   const placed = new Map<string, Holding[]>();
   const place = (request: Request, device: string, assumed: boolean): void => {
     const holdings = placed.get(device) ?? [];
@@ -86,12 +93,12 @@ const overlaps = (a: { fromMs: number; toMs: number }, b: { fromMs: number; toMs
   a.fromMs < b.toMs && b.fromMs < a.toMs;
 
 /** The allocations that concern a node, each within its job's own time, earliest first. */
-function requestsOn(node: string, jobs: Iterable<Job>, deviceCount: number): Request[] {
+function requestsOn(node: string, jobs: Iterable<Job>, deviceCount: number, policy: Policy): Request[] {
   const requests: Request[] = [];
   for (const job of jobs) {
     for (const allocation of job.allocations) {
       if (allocation.node !== node) continue;
-      const fromMs = Math.max(allocation.fromMs, job.startMs);
+      const fromMs = Math.max(allocation.fromMs, effectiveStartMs(job, policy));
       const toMs = Math.min(allocation.toMs ?? OPEN_END_MS, job.endMs ?? OPEN_END_MS);
       const left = Math.min(allocation.count ?? deviceCount, deviceCount);
       if (fromMs < toMs) requests.push({ job, allocation, fromMs, toMs, left });
@@ -124,6 +131,7 @@ function seenInOrder(
 export function firstSeenIn(
   judge: Judge,
   spansByDevice: ReadonlyMap<string, readonly ObservedSpan[]>,
+  policy: Policy,
 ): Map<string, Map<string, number>> {
   const firstSeen = new Map<string, Map<string, number>>();
   for (const [device, spans] of spansByDevice) {
@@ -132,7 +140,7 @@ export function firstSeenIn(
         const tie = judge.tiesOf(process).ties[0];
         if (tie === undefined || tie.evidence === 'claim') continue;
         for (const job of tie.jobs) {
-          const atMs = Math.max(span.fromMs, job.startMs);
+          const atMs = Math.max(span.fromMs, effectiveStartMs(job, policy));
           if (atMs >= Math.min(span.toMs, job.endMs ?? OPEN_END_MS)) continue;
           const byDevice = firstSeen.get(job.id) ?? new Map<string, number>();
           firstSeen.set(job.id, byDevice);

@@ -43,3 +43,25 @@ function firstEndingAfter(taken: readonly Interval[], ms: number): number {
   }
   return low;
 }
+
+/** Something that holds for a time; `key` tells kinds apart. */
+export interface Keyed<K> extends Interval {
+  readonly key: K;
+}
+
+/** The time in which a kind holds in one of the two only. Each kind's own intervals are disjoint. */
+export function changedTime<K>(before: readonly Keyed<K>[], after: readonly Keyed<K>[]): Keyed<K>[] {
+  const changed: Keyed<K>[] = [];
+  const was = Map.groupBy(before, (one) => one.key);
+  const is = Map.groupBy(after, (one) => one.key);
+  for (const key of new Set([...was.keys(), ...is.keys()])) {
+    const [old, now] = [was.get(key) ?? [], is.get(key) ?? []];
+    const edges = [...old, ...now].flatMap((one) => [one.fromMs, one.toMs]).sort((a, b) => a - b);
+    for (const [index, toMs] of edges.entries()) {
+      const fromMs = edges[index - 1] ?? toMs;
+      const covers = (one: Interval): boolean => one.fromMs <= fromMs && toMs <= one.toMs;
+      if (fromMs < toMs && old.some(covers) !== now.some(covers)) changed.push({ key, fromMs, toMs });
+    }
+  }
+  return changed;
+}

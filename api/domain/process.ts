@@ -3,7 +3,7 @@ import type { ExecutableFact } from '../contract/batch.ts';
 import type { ObservedProcess, ProcessId } from './cell.ts';
 
 /** No process tree is followed further up than this; a longer one is cut, a circular one ends. */
-const MAX_ANCESTORS = 256;
+export const MAX_ANCESTORS = 256;
 
 /**
  * Two facts of one process, the later one winning, except that evidence once seen lasts: cgroups and executables that it

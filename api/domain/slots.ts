@@ -1,9 +1,7 @@
 // A cell's time, cut into slots in which holders, verdicts and booking do not change.
 import type { CellFacts } from './cell.ts';
-import { effectiveStartMs } from './evidence.ts';
 import { type Interval, intersect } from './interval.ts';
 import type { Holding, Job } from './job.ts';
-import type { Policy } from './policy.ts';
 
 /** `shareMilli` of a whole device. */
 export const WHOLE_MILLI = 1000;
@@ -33,11 +31,6 @@ export function capacityOf(cell: Pick<CellFacts, 'interval' | 'capacity' | 'book
   return merged;
 }
 
-interface SlotFacts {
-  readonly jobs: ReadonlyMap<string, Job>;
-  readonly policy: Policy;
-}
-
 /**
  * Cuts the booked part of a cell at the edges of capacity and holdings, and at `edges`. Not at watermarks: a cut may move
  * a millisecond that does not divide, and how far a source is must never move time.
@@ -45,14 +38,17 @@ interface SlotFacts {
 export function slotsOf(
   cell: Pick<CellFacts, 'holdings'>,
   capacity: readonly Interval[],
-  facts: SlotFacts,
+  jobs: ReadonlyMap<string, Job>,
   edges: readonly number[],
 ): Slot[] {
   const first = capacity[0];
   const last = capacity.at(-1);
   if (first === undefined || last === undefined) return [];
   const hull = { fromMs: first.fromMs, toMs: last.toMs };
-  const holdings = cell.holdings.flatMap((holding) => effectiveHolding(holding, hull, facts));
+  const holdings = cell.holdings.flatMap((holding) => {
+    const inside = intersect(holding, hull);
+    return inside === null ? [] : [{ ...holding, ...inside }];
+  });
   const cuts = new Set<number>([hull.toMs]);
   const cut = (ms: number): void => {
     if (ms > hull.fromMs && ms < hull.toMs) cuts.add(ms);
@@ -66,20 +62,10 @@ export function slotsOf(
   let fromMs = hull.fromMs;
   for (const toMs of [...cuts].sort((a, b) => a - b)) {
     const booked = capacity.some((interval) => interval.fromMs <= fromMs && fromMs < interval.toMs);
-    slots.push({ fromMs, toMs, booked, ...sharesAt(fromMs, holdings, facts.jobs) });
+    slots.push({ fromMs, toMs, booked, ...sharesAt(fromMs, holdings, jobs) });
     fromMs = toMs;
   }
   return slots;
-}
-
-/** A holding within `hull`; a self-declared one reaches no further back than its job does. */
-function effectiveHolding(holding: Holding, hull: Interval, facts: SlotFacts): Holding[] {
-  const job = facts.jobs.get(holding.job);
-  const fromMs = job?.selfDeclared
-    ? Math.max(holding.fromMs, effectiveStartMs(job, facts.policy))
-    : holding.fromMs;
-  const inside = intersect({ fromMs, toMs: holding.toMs }, hull);
-  return inside === null ? [] : [{ ...holding, ...inside }];
 }
 
 /**

@@ -4,7 +4,6 @@ import type { Clock } from '../clock.ts';
 import type { BatchBody } from '../contract/batch.ts';
 import { canonicalJson } from '../contract/canonical.ts';
 import { RULES_VERSION } from '../domain/cell.ts';
-import type { DecodedHour } from '../domain/decode.ts';
 import { runningSlackMs } from '../domain/finding.ts';
 import { DEFAULT_POLICY } from '../domain/policy.ts';
 import type { NodeHourKey } from '../store/batches.ts';
@@ -12,14 +11,8 @@ import type { DirtyHour, FindingWrite, KnownFinding } from '../store/ledger.ts';
 import type { Store } from '../store/store.ts';
 import { findingWrites } from './finding-state.ts';
 import type { Live } from './live.ts';
-import {
-  boundariesOf,
-  computeNodeHour,
-  decodeHour,
-  jobsWanted,
-  missingProcesses,
-  watermarksOf,
-} from './node-hour.ts';
+import { loadHour } from './load-hour.ts';
+import { boundariesOf, computeNodeHour, watermarksOf } from './node-hour.ts';
 
 /** How often the passing of time alone is looked at: verdicts that await a record settle then. */
 const TICK_MS = 1_000;
@@ -127,28 +120,15 @@ function createWorker(store: Store, clock: Clock, live: Live): Worker {
   const batches = createBatchCache(store);
   let moved = false;
 
-  async function decode(hour: DirtyHour): Promise<DecodedHour> {
-    const bodies = await batches.read(hour);
-    const digests = new Set<string>();
-    for (const body of bodies)
-      for (const process of body.processes) if (process.personal !== null) digests.add(process.personal);
-    return decodeHour(hour, bodies, await store.ledger.readPersonal(digests));
-  }
-
   return {
     async attribute(hour) {
       const facts = await store.ledger.readFacts(hour);
       const nowMs = clock.nowMs();
-      const decoded = await decode(hour);
-      const ancestors = await store.ledger.readProcesses(hour.node, missingProcesses(decoded));
-      const processes = new Map(ancestors.map((process) => [process.id, process]));
-      for (const [id, process] of decoded.processes) processes.set(id, process);
+      const loaded = await loadHour(store, hour, await batches.read(hour), facts);
+      const { decoded } = loaded;
       const result = computeNodeHour({
-        ...{ cluster: hour.cluster, nodeName: hour.nodeName, hourMs: hour.hourMs, decoded, processes, facts },
-        bookedToMs: facts.bookedToMs ?? hour.hourMs,
+        ...loaded,
         sources: watermarksOf(facts.sources, facts.policy, nowMs),
-        jobs: await store.ledger.readJobs(jobsWanted(hour, processes)),
-        firstSeenElsewhere: await store.ledger.readFirstSeen(hour),
       });
       const ids = [...result.findings, ...result.network].map((finding) => finding.id);
       const known = await store.ledger.readFindings(hour, ids);

@@ -4,7 +4,7 @@
  */
 import { type BatchBody, HOUR_MS, type ProcessPersonal } from '../contract/batch.ts';
 import { createAttributor } from '../domain/attribute.ts';
-import { bindNode, type FirstSeen, firstSeenIn } from '../domain/bind.ts';
+import { bindNode, type FirstSeen, firstSeenIn, placesByCount } from '../domain/bind.ts';
 import type { Entry, ObservedGap, ObservedProcess, ProcessId, SourceWatermark } from '../domain/cell.ts';
 import {
   type DecodedHour,
@@ -20,7 +20,7 @@ import type { Holding, Job } from '../domain/job.ts';
 import { type NetworkFinding, networkFindings } from '../domain/network.ts';
 import type { Policy } from '../domain/policy.ts';
 import { sumEntries } from '../domain/sums.ts';
-import { createJudge, type NodeFacts } from '../domain/verdict.ts';
+import { createJudge, type Judge, type NodeFacts } from '../domain/verdict.ts';
 import type { SourceState } from '../store/jobs.ts';
 import type { CellWrite, FindingPartWrite, HourFacts, JobsWanted } from '../store/ledger.ts';
 
@@ -55,9 +55,6 @@ export function missingProcesses(decoded: DecodedHour): Set<ProcessId> {
   return missing;
 }
 
-/** Jobs near the hour count as well: the place of one depends on its neighbours. */
-const NEAR_MS = 24 * HOUR_MS;
-
 export function jobsWanted(
   { cluster, nodeName, hourMs }: HourOfNode,
   processes: ReadonlyMap<ProcessId, ObservedProcess>,
@@ -73,8 +70,8 @@ export function jobsWanted(
   return {
     cluster,
     node: nodeName,
-    fromMs: hourMs - NEAR_MS,
-    toMs: hourMs + HOUR_MS + NEAR_MS,
+    fromMs: hourMs,
+    toMs: hourMs + HOUR_MS,
     boundaries: [...boundaries],
     claims: [...claims],
     processes: [...pids.values()],
@@ -135,16 +132,32 @@ export interface NodeHourResult {
   readonly network: readonly NetworkFinding[];
 }
 
-/** Throws `ConservationError` when a cell's books do not balance. */
-export function computeNodeHour(inputs: NodeHourInputs): NodeHourResult {
-  const { cluster, nodeName, hourMs, decoded, processes, facts, sources } = inputs;
+export interface PlacedHour {
+  readonly node: NodeFacts;
+  readonly judge: Judge;
+  readonly holdings: readonly Holding[];
+  /** Where counted jobs ran in this hour. */
+  readonly firstSeen: FirstSeen;
+}
+
+/** Who holds which device of the node, and who judges its processes. */
+export function placeNodeHour(inputs: NodeHourInputs): PlacedHour {
+  const { cluster, nodeName, decoded, processes, facts, sources } = inputs;
+  const { policy } = facts;
   const jobs = new Map(inputs.jobs.map((job) => [job.id, job]));
-  const node: NodeFacts = { cluster, node: nodeName, processes, jobs, sources, policy: facts.policy };
+  const node: NodeFacts = { cluster, node: nodeName, processes, jobs, sources, policy };
   const judge = createJudge(node);
   const counted = inputs.jobs.filter((job) => placesByCount(job, nodeName));
-  const here = countedOnly(firstSeenIn(judge, decoded.spansByDevice), counted);
+  const firstSeen = countedOnly(firstSeenIn(judge, decoded.spansByDevice, policy), counted);
   const uuids = facts.devices.map((device) => device.device);
-  const holdings = bindNode(nodeName, inputs.jobs, earliest(inputs.firstSeenElsewhere, here), uuids);
+  const seen = earliest(inputs.firstSeenElsewhere, firstSeen);
+  return { node, judge, firstSeen, holdings: bindNode(nodeName, inputs.jobs, seen, uuids, policy) };
+}
+
+/** Throws `ConservationError` when a cell's books do not balance. */
+export function computeNodeHour(inputs: NodeHourInputs): NodeHourResult {
+  const { hourMs, decoded, facts } = inputs;
+  const { node, judge, holdings, firstSeen } = placeNodeHour(inputs);
   const attributeCell = createAttributor(node, judge);
   const interval = { fromMs: hourMs, toMs: hourMs + HOUR_MS };
   const notEnrolled = beforeEnrolment(interval, facts.reportsFromMs);
@@ -161,22 +174,19 @@ export function computeNodeHour(inputs: NodeHourInputs): NodeHourResult {
     });
     const capacityMs = entries.reduce((sum, entry) => sum + entry.ms, 0);
     if (capacityMs === 0) continue;
-    const holders = byHolder(entries, held, jobs, interval);
+    const holders = byHolder(entries, held, node.jobs, interval);
     cells.push({ device, interval, bookedToMs, capacityMs, settlesAtMs, entries, holders });
   }
   const findings = groupFindings(node, judge, cells);
   return {
     cells,
     connections: decoded.connections,
-    firstSeen: here,
+    firstSeen,
     findings,
     partsOf: divideByHolder(findings, cells),
     network: networkFindings(node, judge, decoded.connections),
   };
 }
-
-const placesByCount = (job: Job, node: string): boolean =>
-  job.allocations.some((one) => one.node === node && one.devices === null && one.count !== null);
 
 function countedOnly(seen: FirstSeen, counted: readonly Job[]): FirstSeen {
   const ids = new Set(counted.map((job) => job.id));

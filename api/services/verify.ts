@@ -9,14 +9,8 @@ import type { StoredHour } from '../store/audit.ts';
 import type { StoredBatch } from '../store/batches.ts';
 import { StoreError } from '../store/errors.ts';
 import type { Store } from '../store/store.ts';
-import {
-  computeNodeHour,
-  decodeHour,
-  type HourOfNode,
-  jobsWanted,
-  missingProcesses,
-  watermarksOf,
-} from './node-hour.ts';
+import { loadHour } from './load-hour.ts';
+import { computeNodeHour, type HourOfNode, watermarksOf } from './node-hour.ts';
 import { createChainCheck } from './verify-chain.ts';
 import { compareHour } from './verify-compare.ts';
 
@@ -193,19 +187,12 @@ async function compareStored(
 ): Promise<HourDifference[]> {
   const [first] = stored.cells;
   const facts = await store.ledger.readFacts(hour);
-  const personal = await store.ledger.readPersonal(digestsOf(bodies));
-  const decoded = decodeHour(hour, bodies, personal);
-  const ancestors = await store.ledger.readProcesses(hour.node, missingProcesses(decoded));
-  const processes = new Map(ancestors.map((process) => [process.id, process]));
-  for (const [id, process] of decoded.processes) processes.set(id, process);
+  const loaded = await loadHour(store, hour, bodies, facts);
   const sources = await store.audit.readSources(hour.node, first?.factsSeq ?? facts.seq);
   try {
     const result = computeNodeHour({
-      ...{ cluster: hour.cluster, nodeName: hour.nodeName, hourMs: hour.hourMs, decoded, processes, facts },
-      bookedToMs: facts.bookedToMs ?? hour.hourMs,
+      ...loaded,
       sources: watermarksOf(sources, facts.policy, first?.computedAtMs ?? 0),
-      jobs: await store.ledger.readJobs(jobsWanted(hour, processes)),
-      firstSeenElsewhere: await store.ledger.readFirstSeen(hour),
     });
     const rulesOf = new Map(
       stored.cells.map((cell) => [

@@ -125,8 +125,8 @@ export interface LedgerStore {
   /** Known processes of the node by id, and all their known ancestors. */
   readProcesses(node: number, ids: Iterable<ProcessId>): Promise<ObservedProcess[]>;
   readJobs(wanted: JobsWanted): Promise<Job[]>;
-  /** Where counted jobs ran first, as all other hours of the node show. */
-  readFirstSeen(key: NodeHourKey): Promise<FirstSeen>;
+  /** Where counted ones of the jobs ran first, as all other hours of the node show. */
+  readFirstSeen(key: NodeHourKey, jobs: Iterable<string>): Promise<FirstSeen>;
   /** The findings named, and those that the node-hour gave to before. */
   readFindings(key: NodeHourKey, ids: Iterable<string>): Promise<Map<string, KnownFinding>>;
   /** Replaces everything derived from a node-hour, in one transaction. */

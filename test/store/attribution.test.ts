@@ -286,39 +286,6 @@ describe('declarations re-attribute exactly what they touch', () => {
   });
 });
 
-describe('"n devices of a node"', () => {
-  test('is placed where the job ran first, also in the hours before that was known', async () => {
-    service.clock.set(START + 5 * HOUR);
-    const [first, second] = [device('n1', 0), device('n1', 1)];
-    const stream = new Stream('n1');
-    await service.declare({ externalId: '7', start: time(START), allocations: [{ node: 'n1', count: 1 }] });
-    const idle = (hourMs: number) => [tenancy(first.uuid, hourMs, HOUR), tenancy(second.uuid, hourMs, HOUR)];
-    await service.send(
-      stream.batch(START, START + HOUR, { inventory: [first, second], tenancies: idle(START) }),
-    );
-    await service.attribution.whenIdle();
-    const held = () =>
-      service.rows(
-        `SELECT d.uuid, sum(l.allocated_ms) AS ms, max(l.assumed) AS assumed FROM ledger_hours l
-         JOIN devices d ON d.device = l.device WHERE l.holder <> 0 GROUP BY d.uuid`,
-      );
-    expect(held()).toEqual([{ uuid: first.uuid, ms: HOUR, assumed: 1 }]);
-    const process = processFact(10, { cgroup: slurm('7') });
-    await service.send(
-      stream.batch(START + HOUR, START + 2 * HOUR, {
-        inventory: [first, second],
-        processes: [process],
-        tenancies: [
-          tenancy(first.uuid, START + HOUR, HOUR),
-          tenancy(second.uuid, START + HOUR, HOUR, process),
-        ],
-      }),
-    );
-    await service.attribution.whenIdle();
-    expect(held()).toEqual([{ uuid: second.uuid, ms: 2 * HOUR, assumed: 0 }]);
-  });
-});
-
 describe('sources', () => {
   test("a scheduler's watermark settles what waited for it", async () => {
     await service.declarations.putSource(caller('scheduler'), 'slurm', 'default', START + HOUR / 2);

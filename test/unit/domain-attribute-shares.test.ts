@@ -1,12 +1,14 @@
 // Devices that several share, and verdicts that await a record.
 import { describe, expect, test } from 'vitest';
 import { attribute, ConservationError } from '../../api/domain/attribute.ts';
+import { bindNode } from '../../api/domain/bind.ts';
 import type { CellFacts, Entry } from '../../api/domain/cell.ts';
 import { DEFAULT_POLICY } from '../../api/domain/policy.ts';
 import { sumEntries } from '../../api/domain/sums.ts';
 import {
   BOOT,
   cell,
+  GPU,
   HOUR_MS,
   holds,
   job,
@@ -202,11 +204,12 @@ describe('whose word, and when', () => {
       selfDeclared: true,
       startMs: 0,
       firstRecordedAtMs: 31 * MINUTE_MS,
+      allocations: [{ node: NODE, devices: [GPU], count: null, fromMs: 0, toMs: null, shareMilli: 1000 }],
     });
     const facts = cell({
       processes: [session],
       jobs: [j],
-      holdings: [holds(j)],
+      holdings: bindNode(NODE, [j], new Map(), [GPU], DEFAULT_POLICY),
       spans: [span(0, HOUR_MS, { 100: HOUR_MS })],
     });
     expect(sumEntries(entriesOf(facts))).toMatchObject({

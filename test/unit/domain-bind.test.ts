@@ -2,6 +2,7 @@
 import { expect, test } from 'vitest';
 import { bindNode, firstSeenIn, OPEN_END_MS } from '../../api/domain/bind.ts';
 import type { Allocation, Job } from '../../api/domain/job.ts';
+import { DEFAULT_POLICY } from '../../api/domain/policy.ts';
 import { createJudge } from '../../api/domain/verdict.ts';
 import { cell, GPU, job, NODE, processFact, SESSION_CGROUP, slurmCgroup, span } from './domain-facts.ts';
 
@@ -20,7 +21,11 @@ const allocation = (change: Partial<Allocation> = {}): Allocation => ({
 const holder = (id: string, change: Partial<Allocation> = {}, more: Partial<Job> = {}): Job =>
   job(id, { startMs: 0, endMs: 1000, allocations: [allocation(change)], ...more });
 const placed = (jobs: Job[], seen: Parameters<typeof bindNode>[2] = NOTHING_SEEN) =>
-  bindNode(NODE, jobs, seen, DEVICES).map(({ job: of, device, assumed }) => [of, device, assumed]);
+  bindNode(NODE, jobs, seen, DEVICES, DEFAULT_POLICY).map(({ job: of, device, assumed }) => [
+    of,
+    device,
+    assumed,
+  ]);
 
 test('named devices, and the whole node', () => {
   expect(placed([holder('n', { devices: ['c', 'a'] })])).toEqual([
@@ -66,7 +71,7 @@ test('running on a device that another job was given by name does not give it aw
 test('a device is free again when the job before has ended', () => {
   const first = holder('1', { count: 4 });
   const second = holder('2', { count: 1, fromMs: 1000 }, { startMs: 1000, endMs: null });
-  expect(bindNode(NODE, [second, first], NOTHING_SEEN, DEVICES).at(1)).toEqual({
+  expect(bindNode(NODE, [second, first], NOTHING_SEEN, DEVICES, DEFAULT_POLICY).at(1)).toEqual({
     job: 'j_2',
     device: 'a',
     shareMilli: 1000,
@@ -89,7 +94,9 @@ test('with nothing free the conflict shows instead of a job without device', () 
 
 test('an allocation ends with its job and never outlives it', () => {
   const late = holder('1', { devices: ['a'], fromMs: -50, toMs: 5000 });
-  expect(bindNode(NODE, [late], NOTHING_SEEN, DEVICES)).toMatchObject([{ fromMs: 0, toMs: 1000 }]);
+  expect(bindNode(NODE, [late], NOTHING_SEEN, DEVICES, DEFAULT_POLICY)).toMatchObject([
+    { fromMs: 0, toMs: 1000 },
+  ]);
 });
 
 test('first seen: by boundary or lineage, from the job’s start on; a claim places nothing', () => {
@@ -101,6 +108,19 @@ test('first seen: by boundary or lineage, from the job’s start on; a claim pla
       processFact(2, { cgroup: SESSION_CGROUP, claims: [{ name: 'SLURM_JOB_ID', value: '8120' }] }),
     ],
   });
-  const seen = firstSeenIn(createJudge(facts), new Map([[GPU, [span(0, 1000, { 1: 1, 2: 1 })]]]));
+  const seen = firstSeenIn(
+    createJudge(facts),
+    new Map([[GPU, [span(0, 1000, { 1: 1, 2: 1 })]]]),
+    DEFAULT_POLICY,
+  );
   expect([...seen].map(([id, devices]) => [id, [...devices]])).toEqual([['j_8101', [[GPU, 500]]]]);
+});
+
+test('a self-declared job takes no place before it counts', () => {
+  const late = { selfDeclared: true, firstRecordedAtMs: 500 + DEFAULT_POLICY.selfDeclarationLeadMs };
+  const jobs = [holder('1', { devices: ['a'] }, late), holder('2', { count: 1 }, { endMs: 400 })];
+  expect(placed(jobs)).toEqual([
+    ['j_2', 'a', true],
+    ['j_1', 'a', false],
+  ]);
 });

@@ -5,12 +5,16 @@ import {
   type FleetStatement,
   type Sighting,
 } from '../../domain/capacity.ts';
+import { changedTime, type Keyed } from '../../domain/interval.ts';
 import type { Sqlite } from './connection.ts';
 import type { DirtyMarks } from './dirty.ts';
 
 const OPEN_MS = Number.MAX_SAFE_INTEGER;
 
 type Stretch = CapacityStretch<number>;
+const byNode = ({ node, fromMs, toMs }: Stretch): Keyed<number> => ({
+  ...{ key: node, fromMs, toMs: toMs ?? OPEN_MS },
+});
 
 export interface Capacity {
   /** Derives a device's capacity again, and marks the time that it gains or loses. Call within a transaction. */
@@ -45,28 +49,9 @@ export function createCapacity(sqlite: Sqlite, dirty: DirtyMarks): Capacity {
       const after = capacityOfDevice(capacity.statements(device), capacity.sightings(device));
       remove.run(device);
       for (const { fromMs, toMs, node } of after) insert.run(device, fromMs, toMs, node);
-      for (const { node, fromMs, toMs } of changedTime(before, after))
-        dirty.markRange(node, fromMs, toMs, seq, nowMs);
+      for (const { key, fromMs, toMs } of changedTime(before.map(byNode), after.map(byNode)))
+        dirty.markRange(key, fromMs, toMs, seq, nowMs);
     },
   };
   return capacity;
-}
-
-/** The time that a node has the device in one of the two only. */
-function changedTime(
-  before: readonly Stretch[],
-  after: readonly Stretch[],
-): { node: number; fromMs: number; toMs: number }[] {
-  const changed: { node: number; fromMs: number; toMs: number }[] = [];
-  for (const node of new Set([...before, ...after].map((stretch) => stretch.node))) {
-    const [was, is] = [before, after].map((stretches) => stretches.filter((one) => one.node === node));
-    const edges = [...(was ?? []), ...(is ?? [])].flatMap((one) => [one.fromMs, one.toMs ?? OPEN_MS]);
-    edges.sort((a, b) => a - b);
-    for (const [index, toMs] of edges.entries()) {
-      const fromMs = edges[index - 1] ?? toMs;
-      const covers = (one: Stretch): boolean => one.fromMs <= fromMs && toMs <= (one.toMs ?? OPEN_MS);
-      if (fromMs < toMs && was?.some(covers) !== is?.some(covers)) changed.push({ node, fromMs, toMs });
-    }
-  }
-  return changed;
 }

@@ -72,7 +72,7 @@ export function createFleetReader(
 }
 
 /** The policy that holds at a moment: the newest of those in effect; the built-in one where none is. */
-function createPolicyReader(sqlite: Sqlite): (atMs: number) => Policy {
+export function createPolicyReader(sqlite: Sqlite): (atMs: number) => Policy {
   const select = sqlite.database.prepare<[number], PolicyRow>(
     `SELECT version, weakest_evidence, end_grace_ms, self_declaration_lead_ms, self_declaration_wait_ms FROM policies
      WHERE effective_from_ms <= ? ORDER BY effective_from_ms DESC, version DESC LIMIT 1`,

@@ -1,53 +1,53 @@
 /** Which node-hours a declaration touches. */
 import { HOUR_MS } from '../../contract/batch.ts';
 import { canonicalJson } from '../../contract/canonical.ts';
+import { OPEN_END_MS } from '../../domain/bind.ts';
+import type { Interval } from '../../domain/interval.ts';
 import type { Job } from '../../domain/job.ts';
+import { MAX_ANCESTORS } from '../../domain/process.ts';
 import type { Sqlite } from './connection.ts';
 import type { DirtyMarks } from './dirty.ts';
 import type { Ids } from './ids.ts';
+import type { Placement } from './placement.ts';
 
-const OPEN_MS = Number.MAX_SAFE_INTEGER;
 /** A verdict on time near a job's end waits for the grace, so cells after it may change too. */
 const END_EDGE_MS = 600_000;
 
 /**
  * Marks what version `after` of a job touches, and what `before` (null: it is new) touched: the hours of its allocations;
- * where devices are placed by count, also those of the counted jobs beside it that nothing has placed yet; and the hours
- * in which a process ran that its boundaries, its root or its id name. Where only the end moved, hours before both ends
- * stay as they are.
+ * where devices are placed by count, those in which that moves any job; and the hours in which a process ran that its
+ * boundaries, its root or its id name. Where only the end moved, hours before both ends stay as they are.
  */
 export type TouchJob = (before: Job | null, after: Job, seq: number, nowMs: number, urgent: boolean) => void;
 
-export function createJobTouch(sqlite: Sqlite, ids: Ids, dirty: DirtyMarks): TouchJob {
-  const { database } = sqlite;
-  const counted = database.prepare<
-    [{ node: number; name: string; fromMs: number; untilMs: number }],
-    { from_ms: number; until_ms: number }
-  >(
-    `SELECT a.from_ms, a.until_ms FROM job_allocations a JOIN jobs j ON j.job = a.job AND j.version = a.version
-     WHERE a.node = :name AND a.until_ms > :fromMs AND a.from_ms < :untilMs AND a.device_count >
-       (SELECT count(DISTINCT b.device) FROM bindings b WHERE b.node = :node AND b.job = a.job)`,
-  );
+export function createJobTouch(sqlite: Sqlite, ids: Ids, dirty: DirtyMarks, placement: Placement): TouchJob {
   const hoursOfProcesses = createProcessHours(sqlite, ids);
 
   return (before, after, seq, nowMs, urgent) => {
     const sinceMs = changedSinceMs(before, after);
     if (sinceMs === null) return;
+    const touched = new Map<number, Interval[]>();
     for (const job of before === null ? [after] : [before, after]) {
       for (const allocation of job.allocations) {
         const node = ids.findNode(job.cluster, allocation.node)?.node;
         if (node === undefined) continue;
         const fromMs = Math.max(allocation.fromMs, job.startMs);
-        const untilMs = Math.min(allocation.toMs ?? OPEN_MS, job.endMs ?? OPEN_MS);
-        const edgeMs = Math.min(OPEN_MS, untilMs + END_EDGE_MS);
+        const toMs = Math.min(allocation.toMs ?? OPEN_END_MS, job.endMs ?? OPEN_END_MS);
+        const edgeMs = Math.min(OPEN_END_MS, toMs + END_EDGE_MS);
         dirty.markRange(node, Math.max(fromMs, sinceMs), edgeMs, seq, nowMs, urgent);
-        for (const other of counted.all({ node, name: allocation.node, fromMs, untilMs }))
-          dirty.markRange(node, other.from_ms, other.until_ms, seq, nowMs);
+        touched.set(node, [...(touched.get(node) ?? []), { fromMs, toMs }]);
       }
       for (const [node, hours] of hoursOfProcesses(job))
         for (const hourMs of hours)
           if (hourMs + HOUR_MS > sinceMs) dirty.mark(node, hourMs, urgent, seq, nowMs);
     }
+    const jobs = (now: readonly Job[]): readonly Job[] => [
+      ...now.filter((job) => job.id !== after.id),
+      ...(before === null ? [] : [before]),
+    ];
+    for (const [node, spans] of touched)
+      for (const { fromMs, toMs } of placement.movedTime(node, spans, { jobs }))
+        dirty.markRange(node, fromMs, toMs, seq, nowMs);
   };
 }
 
@@ -55,7 +55,7 @@ export function createJobTouch(sqlite: Sqlite, ids: Ids, dirty: DirtyMarks): Tou
 function changedSinceMs(before: Job | null, after: Job): number | null {
   if (before === null || substanceOf(before) !== substanceOf(after)) return 0;
   if (before.endMs === after.endMs) return null;
-  return Math.min(before.endMs ?? OPEN_MS, after.endMs ?? OPEN_MS);
+  return Math.min(before.endMs ?? OPEN_END_MS, after.endMs ?? OPEN_END_MS);
 }
 
 /** Everything that a verdict or a sum can depend on, but the end. */
@@ -82,7 +82,7 @@ function createProcessHours(sqlite: Sqlite, ids: Ids): (job: Job) => Map<number,
        SELECT process, key, 0 FROM processes WHERE node = :node AND boot_id = :bootId AND key = :key
        UNION
        SELECT p.process, p.key, t.depth + 1 FROM tree t
-       JOIN processes p ON p.node = :node AND p.boot_id = :bootId AND p.parent_key = t.key WHERE t.depth < 64
+       JOIN processes p ON p.node = :node AND p.boot_id = :bootId AND p.parent_key = t.key WHERE t.depth < ${MAX_ANCESTORS}
      )
      SELECT DISTINCT h.hour_ms FROM tree t JOIN process_hours h ON h.process = t.process`,
   );

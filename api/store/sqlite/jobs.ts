@@ -1,6 +1,7 @@
 /** Declarations in SQLite: every version kept, and exactly what a version touches marked for attribution. */
 import { z } from 'zod';
 import { HOUR_MS } from '../../contract/batch.ts';
+import { OPEN_END_MS } from '../../domain/bind.ts';
 import type { Job } from '../../domain/job.ts';
 import { StoreConflict } from '../batches.ts';
 import type { JobStore, JobWrite, SourceState } from '../jobs.ts';
@@ -10,9 +11,7 @@ import type { Ids } from './ids.ts';
 import type { JobRows } from './job-rows.ts';
 import { createJobTouch } from './job-touch.ts';
 import type { Journal } from './journal.ts';
-
-/** `until_ms` of an allocation that has no end yet. */
-const OPEN_MS = Number.MAX_SAFE_INTEGER;
+import type { Placement } from './placement.ts';
 
 interface NodeHourRow {
   readonly node: number;
@@ -26,13 +25,15 @@ interface SourceRow {
   readonly last_heard_ms: number;
 }
 
-export function createJobs(
-  sqlite: Sqlite,
-  ids: Ids,
-  dirty: DirtyMarks,
-  rows: JobRows,
-  journal: Journal,
-): JobStore {
+export interface JobParts {
+  readonly ids: Ids;
+  readonly dirty: DirtyMarks;
+  readonly rows: JobRows;
+  readonly journal: Journal;
+  readonly placement: Placement;
+}
+
+export function createJobs(sqlite: Sqlite, { ids, dirty, rows, journal, placement }: JobParts): JobStore {
   const { database } = sqlite;
   const hearSource = database.prepare(
     `INSERT INTO sources (cluster, name, instance, self_declared, last_heard_ms)
@@ -57,7 +58,7 @@ export function createJobs(
     `SELECT DISTINCT h.node, h.hour_ms FROM ledger_hours h JOIN nodes n ON n.node = h.node
      WHERE n.cluster = ? AND h.hour_ms > ? AND h.unaccounted_ms > 0`,
   );
-  const touch = createJobTouch(sqlite, ids, dirty);
+  const touch = createJobTouch(sqlite, ids, dirty, placement);
   const insertVersion = createVersionWriter(sqlite);
 
   const sourceRow = (
@@ -171,7 +172,7 @@ function createVersionWriter(
     const { version } = job;
     insertVersion.run({ ...columns, row });
     for (const [ordinal, { node, devices, count, fromMs, toMs, shareMilli }] of allocations.entries()) {
-      const untilMs = Math.min(toMs ?? OPEN_MS, job.endMs ?? OPEN_MS);
+      const untilMs = Math.min(toMs ?? OPEN_END_MS, job.endMs ?? OPEN_END_MS);
       const named = devices === null ? 0 : 1;
       insertAllocation.run({ row, version, ordinal, node, named, count, fromMs, toMs, untilMs, shareMilli });
       for (const device of devices ?? []) insertDevice.run(row, version, ordinal, device);

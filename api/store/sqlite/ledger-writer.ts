@@ -1,15 +1,15 @@
 /** Replaces everything that is derived from one node-hour: cells, entries, sums, processes, findings. */
+import { type FirstSeen, OPEN_END_MS } from '../../domain/bind.ts';
 import type { CellWrite, NodeHourWrite } from '../ledger.ts';
 import { required, type Sqlite } from './connection.ts';
 import { createDaySums, SUM_COLUMNS } from './day-sums.ts';
-import { type DirtyMarks, hourOf } from './dirty.ts';
-import type { Ids, NodeRow } from './ids.ts';
+import type { NodeRow } from './ids.ts';
 import type { LedgerParts } from './ledger.ts';
 
 /** The function that writes a result; call it within a transaction. */
 export function createLedgerWriter(sqlite: Sqlite, parts: LedgerParts): (write: NodeHourWrite) => void {
   const { database } = sqlite;
-  const { ids, dirty, processes, findings } = parts;
+  const { dirty, processes, findings } = parts;
   const selectNode = database.prepare<[number], NodeRow>('SELECT node, cluster FROM nodes WHERE node = ?');
   const remove = ['cells', 'entries', 'ledger_hours', 'connections'].map((table) =>
     database.prepare(`DELETE FROM ${table} WHERE hour_ms = ? AND node = ?`),
@@ -25,7 +25,7 @@ export function createLedgerWriter(sqlite: Sqlite, parts: LedgerParts): (write: 
   );
   const writeCell = createCellWriter(sqlite, parts);
   const sumDay = createDaySums(sqlite).ofHour;
-  const replaceBindings = createBindingWriter(sqlite, ids, dirty);
+  const replaceBindings = createBindingWriter(sqlite, parts);
 
   return (write) => {
     const { node, hourMs, nowMs } = write;
@@ -128,65 +128,51 @@ function createCellWriter(
   };
 }
 
-/** The function that writes where counted jobs ran; a place that is new or gone concerns the job's other hours. */
+/** The function that writes where counted jobs ran; what that moves in other hours is attributed again. */
 function createBindingWriter(
   sqlite: Sqlite,
-  ids: Ids,
-  dirty: DirtyMarks,
+  { ids, dirty, placement, jobs }: LedgerParts,
 ): (write: NodeHourWrite, node: NodeRow) => void {
   const { database } = sqlite;
-  const selectHere = database.prepare<
-    [number, number],
-    { job: number; device: number; first_seen_ms: number }
-  >('SELECT job, device, first_seen_ms FROM bindings WHERE node = ? AND hour_ms = ?');
+  const selectHere = database
+    .prepare<[number, number], number>('SELECT DISTINCT job FROM bindings WHERE node = ? AND hour_ms = ?')
+    .pluck();
   const removeHere = database.prepare('DELETE FROM bindings WHERE node = ? AND hour_ms = ?');
   const insert = database.prepare(
     'INSERT INTO bindings (node, job, device, hour_ms, first_seen_ms) VALUES (?, ?, ?, ?, ?)',
   );
-  const earliest = database
-    .prepare<[number, number, number], number | null>(
-      'SELECT min(first_seen_ms) FROM bindings WHERE node = ? AND job = ? AND device = ?',
-    )
-    .pluck();
-  const selectHours = database
-    .prepare<[number, number, number, number], number>(
-      'SELECT DISTINCT hour_ms FROM cells WHERE node = ? AND hour_ms >= ? AND hour_ms < ? AND hour_ms <> ?',
-    )
-    .pluck();
-  const selectExtent = database.prepare<
-    [number, string],
-    { from_ms: number | null; until_ms: number | null }
-  >(
-    `SELECT min(a.from_ms) AS from_ms, max(a.until_ms) AS until_ms FROM job_allocations a
-     JOIN jobs j ON j.job = a.job AND j.version = a.version WHERE a.job = ? AND a.node = ?`,
-  );
 
-  return (write, { node, cluster }) => {
-    const { hourMs, firstSeen } = write;
-    const now = new Map<string, { job: number; device: number; atMs: number }>();
-    for (const [jobId, byDevice] of firstSeen)
-      for (const [uuid, atMs] of byDevice) {
-        const [job, device] = [ids.job(jobId), ids.findDevice(cluster, uuid)];
-        if (device !== null) now.set(`${job} ${device}`, { job, device, atMs });
-      }
-    const before = selectHere.all(node, hourMs);
-    if (before.length === 0 && now.size === 0) return;
-    const pairs = new Map<string, { job: number; device: number }>(now);
-    for (const row of before) pairs.set(`${row.job} ${row.device}`, row);
-    const earlier = new Map<string, number | null>();
-    for (const [key, { job, device }] of pairs) earlier.set(key, earliest.get(node, job, device) ?? null);
+  return ({ hourMs, firstSeen, nowMs }, { node, cluster }) => {
+    const here = selectHere.all(node, hourMs).map((job) => ids.jobId(job));
+    const concerned = new Set([...here, ...firstSeen.keys()]);
+    if (concerned.size === 0) return;
+    const before = placement.firstSeen(node, concerned, null);
     removeHere.run(node, hourMs);
-    for (const { job, device, atMs } of now.values()) insert.run(node, job, device, hourMs, atMs);
-    const moved = new Set<number>();
-    for (const [key, { job, device }] of pairs)
-      if ((earliest.get(node, job, device) ?? null) !== earlier.get(key)) moved.add(job);
-    const { node: nodeName } = ids.nodeName(node);
-    for (const job of moved) {
-      const extent = selectExtent.get(job, nodeName);
-      if (extent?.from_ms == null || extent.until_ms === null) continue;
-      const seq = sqlite.lastSeq();
-      for (const other of selectHours.all(node, hourOf(extent.from_ms), extent.until_ms, hourMs))
-        dirty.mark(node, other, false, seq, write.nowMs);
-    }
+    for (const [job, byDevice] of firstSeen)
+      for (const [uuid, atMs] of byDevice) {
+        const device = ids.findDevice(cluster, uuid);
+        if (device !== null) insert.run(node, ids.job(job), device, hourMs, atMs);
+      }
+    const after = placement.firstSeen(node, concerned, null);
+    const changed = [...concerned].filter((job) => !sameTimes(before.get(job), after.get(job)));
+    if (changed.length === 0) return;
+    const { node: name } = ids.nodeName(node);
+    const touched = changed.flatMap((job) =>
+      jobs
+        .read(ids.job(job))
+        .job.allocations.filter((one) => one.node === name)
+        .map(({ fromMs, toMs }) => ({ fromMs, toMs: toMs ?? OPEN_END_MS })),
+    );
+    const firstSeenBefore = (now: FirstSeen): FirstSeen =>
+      new Map([...[...now].filter(([job]) => !concerned.has(job)), ...before]);
+    for (const { fromMs, toMs } of placement.movedTime(node, touched, { firstSeen: firstSeenBefore }))
+      dirty.markRange(node, fromMs, toMs, sqlite.lastSeq(), nowMs);
   };
+}
+
+type Times = ReadonlyMap<string, number>;
+const NO_TIMES: Times = new Map();
+
+function sameTimes(a: Times = NO_TIMES, b: Times = NO_TIMES): boolean {
+  return a.size === b.size && [...a].every(([device, atMs]) => b.get(device) === atMs);
 }

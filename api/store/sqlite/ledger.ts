@@ -1,7 +1,6 @@
 /** The attribution's side of SQLite: what is dirty, the facts of a node-hour, and putting a failure off. */
 import type { ProcessPersonal } from '../../contract/batch.ts';
 import type { Job } from '../../domain/job.ts';
-import type { NodeHourKey } from '../batches.ts';
 import type { HourFacts, JobsWanted, LedgerStore } from '../ledger.ts';
 import type { Sqlite } from './connection.ts';
 import type { DirtyMarks } from './dirty.ts';
@@ -10,6 +9,7 @@ import { createFleetReader } from './fleet-reader.ts';
 import type { Ids } from './ids.ts';
 import type { JobRows } from './job-rows.ts';
 import { createLedgerWriter } from './ledger-writer.ts';
+import type { Placement } from './placement.ts';
 import type { ProcessIndex } from './process-index.ts';
 
 export interface LedgerParts {
@@ -18,6 +18,7 @@ export interface LedgerParts {
   readonly jobs: JobRows;
   readonly processes: ProcessIndex;
   readonly findings: Findings;
+  readonly placement: Placement;
 }
 
 interface DirtyRow {
@@ -29,7 +30,7 @@ interface DirtyRow {
 
 export function createLedger(sqlite: Sqlite, parts: LedgerParts): LedgerStore {
   const { database } = sqlite;
-  const { ids, dirty, processes, findings } = parts;
+  const { ids, dirty, processes, findings, placement } = parts;
   const selectDirty = database.prepare<[number, number], DirtyRow>(
     `SELECT node, hour_ms, urgent, failures FROM dirty_hours WHERE retry_at_ms <= ?
      ORDER BY urgent DESC, CASE urgent WHEN 1 THEN -hour_ms ELSE hour_ms END, node LIMIT ?`,
@@ -56,7 +57,6 @@ export function createLedger(sqlite: Sqlite, parts: LedgerParts): LedgerStore {
   const fleet = createFleetReader(sqlite);
   const readJobs = createJobFinder(sqlite, parts);
   const readPersonal = createPersonalReader(sqlite);
-  const readFirstSeen = createFirstSeenReader(sqlite, ids);
   const write = createLedgerWriter(sqlite, parts);
 
   return {
@@ -84,7 +84,8 @@ export function createLedger(sqlite: Sqlite, parts: LedgerParts): LedgerStore {
     readPersonal: async (digests) => sqlite.read(() => readPersonal(digests)),
     readProcesses: async (node, wanted) => sqlite.read(() => processes.readLineages(node, wanted)),
     readJobs: async (wanted) => sqlite.read(() => readJobs(wanted)),
-    readFirstSeen: async (key) => sqlite.read(() => readFirstSeen(key)),
+    readFirstSeen: async ({ node, hourMs }, jobs) =>
+      sqlite.read(() => placement.firstSeen(node, jobs, hourMs)),
     readFindings: async (key, wanted) => sqlite.read(() => findings.read(key, wanted)),
     apply: async (result) => sqlite.write(() => write(result)),
     postpone: async (key, failure, retryAtMs) =>
@@ -113,42 +114,11 @@ function createPersonalReader(sqlite: Sqlite): (digests: Iterable<string>) => Ma
   };
 }
 
-function createFirstSeenReader(
+function createJobFinder(
   sqlite: Sqlite,
-  ids: Ids,
-): (key: NodeHourKey) => Map<string, Map<string, number>> {
-  const select = sqlite.database.prepare<
-    [number, number],
-    { job: number; device: number; first_seen_ms: number }
-  >(
-    `SELECT job, device, min(first_seen_ms) AS first_seen_ms FROM bindings
-     WHERE node = ? AND hour_ms <> ? GROUP BY job, device`,
-  );
-  return ({ node, hourMs }) => {
-    const firstSeen = new Map<string, Map<string, number>>();
-    for (const row of select.all(node, hourMs)) {
-      const job = ids.jobId(row.job);
-      const byDevice = firstSeen.get(job) ?? new Map<string, number>();
-      firstSeen.set(job, byDevice.set(ids.deviceUuid(row.device), row.first_seen_ms));
-    }
-    return firstSeen;
-  };
-}
-
-/** Jobs that overlap an hour may be placed beside jobs that ended this long before it. */
-const NEIGHBOUR_MS = 30 * 86_400_000;
-
-function createJobFinder(sqlite: Sqlite, { jobs }: LedgerParts): (wanted: JobsWanted) => Job[] {
+  { ids, jobs, placement }: LedgerParts,
+): (wanted: JobsWanted) => Job[] {
   const { database } = sqlite;
-  const byNode = database.prepare<
-    [string, string, number, number],
-    { job: number; from_ms: number; until_ms: number }
-  >(
-    `SELECT DISTINCT a.job, a.from_ms, a.until_ms FROM job_allocations a
-     JOIN jobs j ON j.job = a.job AND j.version = a.version
-     JOIN sources s ON s.source = j.source JOIN clusters c ON c.cluster = s.cluster
-     WHERE c.name = ? AND a.node = ? AND a.until_ms > ? AND a.from_ms < ?`,
-  );
   const byBoundary = database
     .prepare<[string], number>(
       `SELECT b.job FROM job_boundaries b JOIN jobs j ON j.job = b.job AND j.version = b.version WHERE b.boundary = ?`,
@@ -164,13 +134,8 @@ function createJobFinder(sqlite: Sqlite, { jobs }: LedgerParts): (wanted: JobsWa
     .pluck();
 
   return (wanted) => {
-    const found = new Set<number>();
-    const near = byNode.all(wanted.cluster, wanted.node, wanted.fromMs, wanted.toMs);
-    // The place of "n devices of a node" depends on the jobs that were there when it began.
-    const beginMs = near.reduce((least, row) => Math.min(least, row.from_ms), wanted.fromMs);
-    const fromMs = Math.max(beginMs, wanted.fromMs - NEIGHBOUR_MS);
-    const all = near.length === 0 ? near : byNode.all(wanted.cluster, wanted.node, fromMs, wanted.toMs);
-    for (const { job } of all) found.add(job);
+    const node = ids.findNode(wanted.cluster, wanted.node)?.node;
+    const found = new Set(node === undefined ? [] : placement.jobsAround(node, wanted));
     for (const boundary of wanted.boundaries) for (const job of byBoundary.all(boundary)) found.add(job);
     for (const { bootId, pid } of wanted.processes) for (const job of byRoot.all(bootId, pid)) found.add(job);
     for (const claim of wanted.claims) for (const job of byClaim.all({ claim })) found.add(job);

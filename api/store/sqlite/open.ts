@@ -8,11 +8,13 @@ import { createDevices } from './devices.ts';
 import { createDirtyMarks } from './dirty.ts';
 import { createFindings } from './findings.ts';
 import { createFleet } from './fleet.ts';
+import { createPolicyReader } from './fleet-reader.ts';
 import { createIds } from './ids.ts';
 import { createJobRows } from './job-rows.ts';
 import { createJobs } from './jobs.ts';
 import { createJournal } from './journal.ts';
 import { createLedger } from './ledger.ts';
+import { createPlacement } from './placement.ts';
 import { createProcessIndex } from './process-index.ts';
 
 export interface SqliteStoreOptions {
@@ -33,11 +35,12 @@ export function openSqlite({ file, readOnly = false, nowMs = 0 }: SqliteStoreOpt
   const journal = createJournal(sqlite);
   const processes = createProcessIndex(sqlite);
   const findings = createFindings(sqlite, ids, processes);
+  const placement = createPlacement(sqlite, { ids, jobs, policyAt: createPolicyReader(sqlite) });
   return {
     batches: createBatches(sqlite, ids, dirty, devices),
-    jobs: createJobs(sqlite, ids, dirty, jobs, journal),
+    jobs: createJobs(sqlite, { ids, dirty, rows: jobs, journal, placement }),
     fleet: createFleet(sqlite, { ids, dirty, journal, capacity }),
-    ledger: createLedger(sqlite, { ids, dirty, jobs, processes, findings }),
+    ledger: createLedger(sqlite, { ids, dirty, jobs, processes, findings, placement }),
     audit: createAudit(sqlite, ids, processes),
     onDirty: sqlite.onDirty,
     close: async () => {

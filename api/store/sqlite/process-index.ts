@@ -1,9 +1,8 @@
 /** The index of process facts: written from each node-hour, read for ancestors that a later hour no longer reports. */
 import { type ObservedProcess, type ProcessId, processId } from '../../domain/cell.ts';
+import { MAX_ANCESTORS } from '../../domain/process.ts';
 import { required, type Sqlite } from './connection.ts';
 
-/** How far up a lineage is followed. */
-const MAX_ANCESTORS = 256;
 const KEPT_PROCESSES = 200_000;
 
 /** What the newest hour that reports a process says of it. */
