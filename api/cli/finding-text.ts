@@ -124,7 +124,9 @@ function connections(finding: FindingDetail): string[] {
   return finding.connections.map((one) => {
     const peers = one.examples.slice(0, EXAMPLES_SHOWN).join(', ') || 'addresses erased or unreadable';
     const more = one.peers > EXAMPLES_SHOWN ? ` and ${one.peers - EXAMPLES_SHOWN} more` : '';
-    return `${one.comm ?? '?'} (${one.pid ?? '?'}) ${one.kind}, ${one.peerClass}: ${peers}${more}; ${shortTime(one.first)} to ${shortTime(one.last)}`;
+    const who = `${one.comm ?? '?'} (${one.pid ?? '?'})`;
+    const seen = `${shortTime(one.first)} to ${shortTime(one.last)}`;
+    return `${who} ${one.kind}, ${one.peerClass}: ${peers}${more}; ${seen}`;
   });
 }
 
