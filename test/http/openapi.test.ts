@@ -74,7 +74,7 @@ test('/docs is a page with scripts of its own only, and every problem code has i
 });
 
 test('pages are served at every address that is a page, assets for long, and nothing of another kind', async () => {
-  for (const path of ['/', '/unaccounted', '/findings/f_0123456789abcdef', '/jobs']) {
+  for (const path of ['/', '/unaccounted', '/findings/f_0123456789abcdef', '/nodes/gpu01.example.com']) {
     const page = await service.ask('GET', path);
     expect([path, page.status, page.text]).toEqual([path, 200, expect.stringContaining(SCRIPT)]);
     expect(page.headers.get('cache-control')).toBe('no-cache');
