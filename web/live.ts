@@ -43,10 +43,10 @@ function createInvalidator(client: QueryClient): {
   const due = new Set<string>();
   let timer: ReturnType<typeof setTimeout> | null = null;
   let timerAtMs = 0;
-  let flushedAtMs = 0;
+  let flushedAtMs = -STEADY_MS;
   const flush = () => {
     timer = null;
-    flushedAtMs = Date.now();
+    flushedAtMs = performance.now();
     const keys = [...due];
     due.clear();
     for (const key of keys) void client.invalidateQueries({ queryKey: [key] });
@@ -55,7 +55,7 @@ function createInvalidator(client: QueryClient): {
     add(keys, urgent) {
       for (const key of keys) due.add(key);
       if (due.size === 0) return;
-      const nowMs = Date.now();
+      const nowMs = performance.now();
       const atMs = urgent ? nowMs + COALESCE_MS : Math.max(nowMs + COALESCE_MS, flushedAtMs + STEADY_MS);
       if (timer && timerAtMs <= atMs) return;
       if (timer) clearTimeout(timer);

@@ -1,6 +1,6 @@
 /** The frame of every page: skip link, navigation, connection state, zone and colour scheme. */
 import { SegmentedControl, useComputedColorScheme, useMantineColorScheme } from '@mantine/core';
-import { type ReactNode, Suspense, useSyncExternalStore } from 'react';
+import { type ReactNode, Suspense, useState, useSyncExternalStore } from 'react';
 import { Link, Navigate, NavLink, Outlet, ScrollRestoration, useLocation } from 'react-router';
 import type { Session } from '../../api/contract/overview.ts';
 import { signOut } from '../client.ts';
@@ -78,9 +78,24 @@ function OutageBanner({ live }: { live: Live }) {
   );
 }
 
-async function leave(): Promise<void> {
-  await signOut();
-  location.assign('/');
+function SignOut() {
+  const [failed, setFailed] = useState(false);
+  const leave = async () => {
+    try {
+      await signOut();
+      location.assign('/');
+    } catch {
+      setFailed(true);
+    }
+  };
+  return (
+    <>
+      <button type="button" className="text-button" onClick={() => void leave()}>
+        Sign out
+      </button>
+      {failed ? <span role="alert"> (the service did not answer: still signed in)</span> : null}
+    </>
+  );
 }
 
 function Header({ session, live }: { session: Session; live: Live }) {
@@ -138,10 +153,7 @@ export function Shell({ session, live }: { session: Session; live: Live }) {
       </Frame>
       <footer className="foot">
         gpuledger {session.version} · signed in as <Untrusted text={session.name} maxChars={32} /> ·{' '}
-        <button type="button" className="text-button" onClick={() => void leave()}>
-          Sign out
-        </button>{' '}
-        · <a href="/docs">API</a>
+        <SignOut /> · <a href="/docs">API</a>
       </footer>
       <ScrollRestoration />
     </>

@@ -89,8 +89,13 @@ function KeyFacts({ finding }: { finding: FindingDetail }) {
       <div className="fact">
         <dt>Seen</dt>
         <dd>
-          <Moment iso={finding.firstSeen} precision="second" /> to{' '}
-          <Moment iso={finding.lastSeen} precision="second" /> ({formatDuration(seenMs)})
+          <Moment iso={finding.firstSeen} precision="second" />
+          {seenMs > 0 ? (
+            <>
+              {' to '}
+              <Moment iso={finding.lastSeen} precision="second" /> ({formatDuration(seenMs)})
+            </>
+          ) : null}
         </dd>
       </div>
       <div className="fact">
@@ -109,7 +114,10 @@ export function FindingPage() {
   if (error && !finding) return <Failure error={error} retry={() => void refetch()} back={BACK} />;
   if (!finding) return <PagePlaceholder />;
   return (
-    <article key={finding.id} className={`finding finding-${finding.state}`}>
+    <article
+      key={finding.id}
+      className={`finding finding-${isCompute(finding) ? finding.state : 'observation'}`}
+    >
       <nav aria-label="Back" className="crumbs">
         <Anchor component={Link} to="/unaccounted">
           Unaccounted
