@@ -1,4 +1,5 @@
 /** Registers the route table with express: authentication, limits, parsing, handling, in this order for every route. */
+import { isUtf8 } from 'node:buffer';
 import { json, type Request, type RequestHandler, type Response, Router } from 'express';
 import type { Caller } from '../domain/caller.ts';
 import { mayUse } from './access.ts';
@@ -37,6 +38,14 @@ async function readBody(parse: RequestHandler | null, request: Request, response
   });
 }
 
+/** A parser would put other characters in the place of broken ones, and a name would become another. */
+function refuseBrokenText(_request: unknown, _response: unknown, body: Buffer): void {
+  if (isUtf8(body)) return;
+  throw new HttpProblem('malformed', 'The body is not valid UTF-8', {
+    errors: [{ field: 'body', message: 'must be valid UTF-8' }],
+  });
+}
+
 function send(reply: Reply<unknown>, response: Response): void {
   if (reply === 'sent') return;
   if (!response.hasHeader('Cache-Control')) response.set('Cache-Control', 'no-store');
@@ -53,7 +62,7 @@ function handler(route: Route, authenticate: Authenticator, concurrency: Concurr
   const parse =
     route.bodyLimitBytes === undefined
       ? null
-      : json({ limit: route.bodyLimitBytes, type: 'application/json' });
+      : json({ limit: route.bodyLimitBytes, type: 'application/json', verify: refuseBrokenText });
   return async (request, response) => {
     const access = route.openTo?.(request) ? 'open' : route.access;
     let caller: Caller = ANYBODY;

@@ -72,6 +72,10 @@ describe('every route', () => {
       const bomb = gzipSync(`{"x":"${'y'.repeat((route.bodyLimitBytes ?? 0) + 1)}"}`);
       const large = await ask({ raw: new Uint8Array(bomb), headers: { 'content-encoding': 'gzip' } });
       expect([route.id, large.status, fieldsOf(large)]).toEqual([route.id, 413, ['body']]);
+      const latin = await ask({ raw: new Uint8Array(Buffer.from('{"account":"M\u00fcller"}', 'latin1')) });
+      expect([route.id, latin.status, fieldsOf(latin)]).toEqual([route.id, 400, ['body']]);
+      const wide = await ask({ raw: '{}', headers: { 'content-type': 'application/json; charset=iso-8859-1' } });
+      expect([route.id, wide.status, fieldsOf(wide)]).toEqual([route.id, 415, ['body']]);
       const broken = await ask({
         raw: new Uint8Array([1, 2, 3]),
         headers: { 'content-encoding': 'gzip' },
