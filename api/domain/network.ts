@@ -4,7 +4,7 @@ import type { ObservedProcess, ProcessId } from './cell.ts';
 import type { ObservedConnection } from './decode.ts';
 import { isJobBoundary, runAt } from './evidence.ts';
 import type { Severity } from './finding.ts';
-import { findingId, rootOf } from './source.ts';
+import { findingId } from './source.ts';
 import type { Judge, NodeFacts } from './verdict.ts';
 
 export const NETWORK_REASONS = ['reverse_tunnel', 'network_scan'] as const;
@@ -16,7 +16,6 @@ export interface NetworkFinding {
   readonly kind: 'network';
   readonly cluster: string;
   readonly node: string;
-  readonly root: ProcessId;
   readonly process: ProcessId;
   readonly job: string | null;
   /** What ties the process to that job. */
@@ -68,7 +67,6 @@ export function networkFindings(
         kind: 'network',
         cluster: facts.cluster,
         node: facts.node,
-        root: rootOf(facts, judge, id, job),
         process: id,
         job: job?.id ?? null,
         evidence: job === null ? null : (inside?.evidence ?? null),

@@ -20,9 +20,10 @@ export function findingWrites(
   }
   for (const one of result.network) {
     const before = known.get(one.id) ?? null;
-    const { firstMs: fromMs, lastMs: toMs, process, job } = one;
+    const { id, firstMs: fromMs, lastMs: toMs, process, job, evidence } = one;
     const state = networkState(one, before);
-    writes.set(one.id, { id: one.id, state, parts: [], seen: { fromMs, toMs, process, job }, history: [] });
+    const seen = { fromMs, toMs, process, job, evidence };
+    writes.set(id, { id, state, parts: [], seen, history: historyOf(before, state) });
   }
   for (const [id, before] of known) {
     if (writes.has(id)) continue;
@@ -36,7 +37,8 @@ export function findingWrites(
 function remaining(before: KnownFinding, edgeMs: number): FindingState | null {
   if (before.state.kind === 'compute') return computeState([], before, before.state.root, edgeMs);
   if (before.otherSeen === null) return null;
-  return { ...before.state, firstMs: before.otherSeen.fromMs, lastMs: before.otherSeen.toMs };
+  const { fromMs: firstMs, toMs: lastMs, job, evidence } = before.otherSeen;
+  return { ...before.state, firstMs, lastMs, job, evidence };
 }
 
 function computeState(
@@ -47,53 +49,20 @@ function computeState(
 ): FindingState | null {
   const summary = summarise(mergeRows([...(before?.otherRows ?? []), ...rows]), edgeMs);
   if (summary === null) return null;
-  const {
-    severity,
-    strength,
-    state,
-    reason,
-    evidence,
-    activeMs,
-    residentMs,
-    provisionalMs,
-    firstMs,
-    lastMs,
-  } = summary;
-  return {
-    ...{
-      kind: 'compute',
-      severity,
-      strength,
-      state,
-      root,
-      reason,
-      evidence,
-      activeMs,
-      residentMs,
-      provisionalMs,
-    },
-    ...{
-      firstMs,
-      lastMs,
-      job: summary.insideJob,
-      device: root === null ? (summary.devices[0] ?? null) : null,
-    },
-  };
+  const { insideJob: job, devices, reasons, process, settledActiveMs, ...rest } = summary;
+  return { ...rest, kind: 'compute', root, device: root === null ? (devices[0] ?? null) : null, job };
 }
 
+/** The hour that saw it first says which job it was inside. */
 function networkState(one: NetworkFinding, before: KnownFinding | null): FindingState {
+  const { severity, reason, process } = one;
+  const other = before?.otherSeen ?? null;
+  const { job, evidence } = other !== null && other.fromMs < one.firstMs ? other : one;
   return {
-    ...{
-      kind: 'network',
-      severity: one.severity,
-      strength: 'suspicion',
-      state: 'settled',
-      root: one.process,
-    },
-    ...{ device: null, reason: one.reason, evidence: one.evidence, job: one.job },
-    ...{ activeMs: 0, residentMs: 0, provisionalMs: 0 },
-    firstMs: Math.min(one.firstMs, before?.otherSeen?.fromMs ?? one.firstMs),
-    lastMs: Math.max(one.lastMs, before?.otherSeen?.toMs ?? one.lastMs),
+    ...{ kind: 'network', strength: 'suspicion', state: 'settled', severity, reason, evidence, job },
+    ...{ root: process, device: null, activeMs: 0, residentMs: 0, provisionalMs: 0 },
+    firstMs: Math.min(one.firstMs, other?.fromMs ?? one.firstMs),
+    lastMs: Math.max(one.lastMs, other?.toMs ?? one.lastMs),
   };
 }
 
@@ -124,6 +93,14 @@ function durationText(ms: number): string {
 function historyOf(before: KnownFinding | null, after: FindingState | null): string[] {
   if (before === null) return [];
   const was = before.state;
+  if (was.kind === 'network') {
+    if ((after === null) === before.resolved) return [];
+    return [
+      after === null
+        ? 'By later records it was not inside a job.'
+        : 'By corrected records it was inside a job.',
+    ];
+  }
   const wasMs = was.activeMs + was.residentMs;
   if (after === null) {
     if (before.resolved) return [];

@@ -2,6 +2,7 @@
 import type { ProcessPersonal } from '../contract/batch.ts';
 import type { Sums } from '../contract/ledger.ts';
 import type { FirstSeen } from '../domain/bind.ts';
+import type { Evidence } from '../domain/bucket.ts';
 import type { Entry, ObservedProcess, ProcessId } from '../domain/cell.ts';
 import type { ObservedConnection } from '../domain/decode.ts';
 import type { FindingKind, FindingRow, Severity, Strength } from '../domain/finding.ts';
@@ -78,6 +79,12 @@ export interface FindingState {
   readonly lastMs: number;
 }
 
+/** When a network observation was made, and the job that it was inside. */
+export interface Sighting extends Interval {
+  readonly job: string | null;
+  readonly evidence: Evidence | null;
+}
+
 export interface FindingWrite {
   readonly id: string;
   /** The finding as a whole after this write; null: nothing is left of it. */
@@ -85,7 +92,7 @@ export interface FindingWrite {
   /** What this node-hour gives to it; empty where only the rest of it is left. */
   readonly parts: readonly FindingPartWrite[];
   /** A network observation has no time and no device, only when it was seen. */
-  readonly seen: (Interval & { readonly process: ProcessId; readonly job: string | null }) | null;
+  readonly seen: (Sighting & { readonly process: ProcessId }) | null;
   /** What to add to its history. */
   readonly history: readonly string[];
 }
@@ -109,8 +116,8 @@ export interface KnownFinding {
   readonly state: FindingState;
   readonly resolved: boolean;
   readonly otherRows: readonly FindingRow[];
-  /** Of network findings: when the other node-hours saw it. */
-  readonly otherSeen: Interval | null;
+  /** Of network findings: when the other node-hours saw it; the job is that of the first. */
+  readonly otherSeen: Sighting | null;
 }
 
 export interface LedgerStore {

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { EVIDENCE, REASONS } from '../../domain/bucket.ts';
 import type { FindingRow } from '../../domain/finding.ts';
 import type { NodeHourKey } from '../batches.ts';
-import type { FindingState, FindingWrite, KnownFinding } from '../ledger.ts';
+import type { FindingState, FindingWrite, KnownFinding, Sighting } from '../ledger.ts';
 import { required, type Sqlite } from './connection.ts';
 import type { Ids, NodeRow } from './ids.ts';
 import type { ProcessIndex } from './process-index.ts';
@@ -104,6 +104,17 @@ export function createFindings(sqlite: Sqlite, ids: Ids, processes: ProcessIndex
     fromMs: row.first_ms,
     toMs: row.last_ms,
   });
+  const toSighting = (rows: readonly PartRow[]): Sighting | null => {
+    const parts = rows
+      .map(toSeen)
+      .sort((a, b) => a.fromMs - b.fromMs || ((a.job ?? '') < (b.job ?? '') ? -1 : 1));
+    const [first] = parts;
+    return first === undefined ? null : { ...first, toMs: Math.max(...parts.map((part) => part.toMs)) };
+  };
+  const toSeen = (row: PartRow): Sighting => ({
+    ...{ fromMs: row.first_ms, toMs: row.last_ms, evidence: Evidence.parse(row.evidence) },
+    job: row.job === null ? null : ids.jobId(row.job),
+  });
   const replace = createWriter(sqlite, ids, processes);
 
   return {
@@ -118,13 +129,7 @@ export function createFindings(sqlite: Sqlite, ids: Ids, processes: ProcessIndex
           state: toState(row),
           resolved: row.resolved_at_ms !== null,
           otherRows: others.filter((other) => other.device !== 0).map(toRow),
-          otherSeen:
-            seen.length === 0
-              ? null
-              : {
-                  fromMs: Math.min(...seen.map((one) => one.first_ms)),
-                  toMs: Math.max(...seen.map((one) => one.last_ms)),
-                },
+          otherSeen: toSighting(seen),
         });
       }
       return found;
@@ -202,7 +207,7 @@ function createWriter(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): Findin
             ordinal: ordinal++,
             finding,
             reason: state.reason,
-            evidence: null,
+            evidence: seen.evidence,
             holder: null,
           },
           ...{ activeMs: 0, residentMs: 0, provisionalMs: 0, provisionalActiveMs: 0 },
