@@ -59,7 +59,7 @@ export const PROBLEMS = {
   unsupported_media_type: {
     status: 415,
     title: 'The body must be JSON',
-    remedy: 'Send application/json in UTF-8, compressed as gzip, deflate, br or not at all.',
+    remedy: 'Send application/json in UTF-8, compressed as gzip, deflate, br, zstd or not at all.',
   },
   too_many: {
     status: 429,
@@ -145,7 +145,7 @@ const BODY_ERRORS: Readonly<Record<string, [ProblemCode, string]>> = {
   'entity.too.large': ['too_large', 'The body is larger than this address takes'],
   'encoding.unsupported': [
     'unsupported_media_type',
-    'Content-Encoding must be gzip, deflate, br or identity',
+    'Content-Encoding must be gzip, deflate, br, zstd or identity',
   ],
   'charset.unsupported': ['unsupported_media_type', 'The body must be UTF-8'],
   'request.aborted': ['malformed', 'The body ended early'],
@@ -169,12 +169,8 @@ function expected(error: unknown): HttpProblem | null {
     const known = BODY_ERRORS[error.type];
     if (known) return new HttpProblem(known[0], known[1], { errors: [{ field: 'body', message: known[1] }] });
   }
-  // A body that is not valid gzip fails in zlib, whose errors have codes such as Z_DATA_ERROR.
-  if (
-    error instanceof Error &&
-    'code' in error &&
-    /^(Z_|ERR__ERROR_FORMAT|ERR_BROTLI)/.test(String(error.code))
-  )
+  // A body that is not valid gzip, brotli or zstd fails in zlib, whose errors have codes such as Z_DATA_ERROR.
+  if (error instanceof Error && 'code' in error && /^(Z_|ERR__|ERR_BROTLI|ZSTD_)/.test(String(error.code)))
     return new HttpProblem('malformed', 'The body does not decompress', {
       errors: [{ field: 'body', message: 'does not decompress' }],
     });

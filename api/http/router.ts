@@ -27,7 +27,17 @@ class Concurrency {
 }
 
 /** Resolves when the body has been read and parsed into `request.body`. */
-async function readBody(parse: RequestHandler | null, request: Request, response: Response): Promise<void> {
+async function readBody(
+  parse: RequestHandler | null,
+  limitBytes: number,
+  request: Request,
+  response: Response,
+): Promise<void> {
+  // The parser would first read all of it, and only then say so.
+  if (parse !== null && Number(request.headers['content-length']) > limitBytes)
+    throw new HttpProblem('too_large', `The body may have ${limitBytes} bytes`, {
+      errors: [{ field: 'body', message: `must have at most ${limitBytes} bytes` }],
+    });
   if (parse === null || request.headers['content-length'] === '0') return;
   if (request.is('application/json') === false)
     throw new HttpProblem('unsupported_media_type', 'Send application/json', {
@@ -75,7 +85,7 @@ function handler(route: Route, authenticate: Authenticator, concurrency: Concurr
       caller = who.caller;
       response.locals.caller = caller.name;
     }
-    await readBody(parse, request, response);
+    await readBody(parse, route.bodyLimitBytes ?? 0, request, response);
     const stillAllowed = () =>
       authenticate(request).then(
         (who) => access === 'open' || mayUse(who.caller.role, access),

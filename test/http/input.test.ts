@@ -74,13 +74,25 @@ describe('every route', () => {
       expect([route.id, large.status, fieldsOf(large)]).toEqual([route.id, 413, ['body']]);
       const latin = await ask({ raw: new Uint8Array(Buffer.from('{"account":"M\u00fcller"}', 'latin1')) });
       expect([route.id, latin.status, fieldsOf(latin)]).toEqual([route.id, 400, ['body']]);
-      const wide = await ask({ raw: '{}', headers: { 'content-type': 'application/json; charset=iso-8859-1' } });
-      expect([route.id, wide.status, fieldsOf(wide)]).toEqual([route.id, 415, ['body']]);
-      const broken = await ask({
-        raw: new Uint8Array([1, 2, 3]),
-        headers: { 'content-encoding': 'gzip' },
+      const wide = await ask({
+        raw: '{}',
+        headers: { 'content-type': 'application/json; charset=iso-8859-1' },
       });
-      expect([route.id, broken.status, fieldsOf(broken)]).toEqual([route.id, 400, ['body']]);
+      expect([route.id, wide.status, fieldsOf(wide)]).toEqual([route.id, 415, ['body']]);
+      for (const encoding of ['gzip', 'deflate', 'br', 'zstd']) {
+        const broken = await ask({
+          raw: new Uint8Array([1, 2, 3]),
+          headers: { 'content-encoding': encoding },
+        });
+        expect([route.id, encoding, broken.status, fieldsOf(broken)]).toEqual([
+          route.id,
+          encoding,
+          400,
+          ['body'],
+        ]);
+      }
+      const unknown = await ask({ raw: '{}', headers: { 'content-encoding': 'rot13' } });
+      expect([route.id, unknown.status, fieldsOf(unknown)]).toEqual([route.id, 415, ['body']]);
     }
   });
 });

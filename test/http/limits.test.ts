@@ -1,4 +1,5 @@
 /** Requests that are made to hang, to fill the memory, or to be answered with what they sent. */
+import { request } from 'node:http';
 import express from 'express';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { Problem } from '../../api/contract/primitives.ts';
@@ -55,6 +56,25 @@ test('an event stream ends when its token is no longer good', async () => {
   }
   expect(text).toContain('hello');
   server.close();
+});
+
+test('a body that is announced too large is refused before it comes', async () => {
+  const { status, text } = await new Promise<{ status: number | undefined; text: string }>(
+    (resolve, reject) => {
+      const headers = {
+        ...{ authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+        'content-length': '99999999999',
+      };
+      const asked = request(`${service.url}/v1/jobs`, { method: 'POST', headers }, (answer) => {
+        answer.once('data', (part: Buffer) => {
+          resolve({ status: answer.statusCode, text: part.toString() });
+          asked.destroy();
+        });
+      });
+      asked.once('error', reject).write('{');
+    },
+  );
+  expect([status, Problem.parse(JSON.parse(text)).errors?.[0]?.field]).toEqual([413, 'body']);
 });
 
 test('a list of millions is refused by its length, and a long list of mistakes is cut', async () => {
