@@ -51,7 +51,11 @@ export function createDeclarations(store: Store, clock: Clock, cluster: string):
       const nowMs = clock.nowMs();
       const wanted = next(before, nowMs);
       mayDeclare(caller, wanted);
-      if (before !== null) mayDeclare(caller, before.job);
+      if (before !== null && !ownsAccount(caller, before.job))
+        throw new ServiceError(
+          'forbidden',
+          'a job of this source and id is there already, of another account',
+        );
       if (before !== null && contentOf(before.job) === contentOf(wanted))
         return { record: before, created: false };
       const action = before === null ? 'job.declare' : 'job.change';
@@ -79,7 +83,8 @@ export function createDeclarations(store: Store, clock: Clock, cluster: string):
     },
     async patchJob(caller, id, patch) {
       const { record } = await change(caller, id, (before, nowMs) => {
-        if (before === null) throw new ServiceError('not_found', `there is no job ${id}`);
+        if (before === null || !ownsAccount(caller, before.job))
+          throw new ServiceError('not_found', `there is no job ${id}`);
         return patched(before.job, patch, nowMs);
       });
       return toJobOut(record);
@@ -140,10 +145,14 @@ function jobId({ cluster, source, sourceInstance, externalId, incarnation }: Job
   return `j_${sha256Hex(canonicalJson(key)).slice(0, 16)}`;
 }
 
+/** What is another account's is not there for an owner. */
+const ownsAccount = (caller: Caller, job: Job): boolean =>
+  caller.role !== 'owner' || (caller.accounts ?? []).includes(job.account);
+
 function mayDeclare(caller: Caller, job: Job): void {
   if (!DECLARING_ROLES.includes(caller.role))
     throw new ServiceError('forbidden', 'this role declares no jobs');
-  if (caller.role === 'owner' && !(caller.accounts ?? []).includes(job.account))
+  if (!ownsAccount(caller, job))
     throw new ServiceError('forbidden', `this token does not declare jobs of account ${job.account}`);
   if (!job.selfDeclared && caller.role === 'owner')
     throw new ServiceError('forbidden', `only a scheduler's token declares jobs of source ${job.source}`);

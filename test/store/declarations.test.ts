@@ -42,7 +42,13 @@ describe('who may declare what', () => {
     await expect(
       service.declarations.patchJob(owner, known.id, { account: 'physics' }),
     ).rejects.toMatchObject({
+      code: 'not_found',
+    });
+    // By its id neither, and without being told whose it is.
+    const refused = declare({ source: 'api', account: 'physics' }, owner);
+    await expect(refused).rejects.toMatchObject({
       code: 'forbidden',
+      message: expect.not.stringContaining('biology'),
     });
   });
 });

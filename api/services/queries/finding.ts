@@ -177,16 +177,20 @@ export async function askFinding(
   const hours = await readHours(reader, facts);
   const finding = toFinding(facts.row);
   const connections = ownConnections(facts);
+  const story = storyOf(facts, connections, hours);
+  const { accounts } = scopeOf(caller);
+  const isSeen = (account: string): boolean => accounts === null || accounts.includes(account);
   return {
     ...finding,
     processes: facts.processes.map(toProcess),
     timelines: timelines(facts, hours),
     connections: connections.map(toConnection),
-    story: storyOf(facts, connections, hours),
+    // The jobs of others that came near it are none of an owner's business.
+    story: { ...story, candidates: story.candidates.filter(({ job }) => isSeen(job.account)) },
     cost: {
       value: finding.value,
       occupiedMs: facts.row.activeMs + facts.row.residentMs,
-      charged: toCharged(facts.charged),
+      charged: toCharged(facts.charged).filter(({ account }) => isSeen(account)),
     },
     history: facts.history.map(({ atMs, text }) => ({ at: toTime(atMs), text })),
   };
