@@ -123,16 +123,18 @@ export function formatMoment(iso: string | null, zone: Zone, precision: Precisio
   return `${text}${NBSP}${zoneName(date, zone)}`;
 }
 
+const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 
 /**
- * Short text for a chart's axis: the clock within a day or so, the date too beyond it. Steps of a day are the ledger's
- * days, which are days of UTC in any zone.
+ * Short text for a chart's axis: the clock within a day or so, with seconds where steps are shorter than a minute, the
+ * date too beyond it. Steps of a day are the ledger's days, which are days of UTC in any zone.
  */
 export function formatTick(iso: string, stepMs: number, spanMs: number, zone: Zone): string {
   if (stepMs >= DAY_MS) return isoInZone(new Date(iso), 'utc').slice(5, 10);
   const text = isoInZone(new Date(iso), zone);
-  return spanMs > 1.5 * DAY_MS ? text.slice(5, 16).replace('T', ' ') : text.slice(11, 16);
+  if (spanMs > 1.5 * DAY_MS) return text.slice(5, 16).replace('T', ' ');
+  return text.slice(11, stepMs < MINUTE_MS ? 19 : 16);
 }
 
 /**

@@ -125,6 +125,7 @@ describe('times', () => {
   test('ticks show the clock within a day and the date beyond', () => {
     expect(formatTick('2026-10-01T13:00:00Z', HOUR_MS, 24 * HOUR_MS, 'utc')).toBe('13:00');
     expect(formatTick('2026-10-01T13:00:00Z', HOUR_MS, 168 * HOUR_MS, 'utc')).toBe('10-01 13:00');
+    expect(formatTick('2026-10-01T13:00:30Z', 30_000, HOUR_MS, 'utc')).toBe('13:00:30');
     expect(formatTick('2026-10-01T00:00:00Z', 24 * HOUR_MS, 720 * HOUR_MS, 'local')).toBe('10-01');
   });
 });

@@ -9,6 +9,8 @@ import type { Ink, Paints, TableData } from './parts.ts';
 export type Timeline = FindingDetail['timelines'][number];
 export type TimelineKind = Timeline['series'][number]['kind'];
 
+const MINUTE_MS = 60_000;
+
 /** From the bottom of the stack upwards. */
 const ORDER: readonly TimelineKind[] = [
   'source',
@@ -52,12 +54,15 @@ const stepCount = (timeline: Timeline): number =>
 const stepsOf = (timeline: Timeline): string[] =>
   Array.from({ length: stepCount(timeline) }, (_, index) => stepAt(timeline, index));
 
+const stepMoment = (at: string, { stepMs }: Timeline, zone: Zone): string =>
+  formatMoment(at, zone, stepMs < MINUTE_MS ? 'second' : 'minute');
+
 /** A stacked bar chart of one device; every bar is at most one step of that device high. */
 export function timelineChart(timeline: Timeline, options: TimelineOptions): ChartConfiguration<'bar'> {
   const steps = stepsOf(timeline);
   return stackedBars({
     labels: steps.map((at) => formatTick(at, timeline.stepMs, steps.length * timeline.stepMs, options.zone)),
-    titles: steps.map((at) => formatMoment(at, options.zone)),
+    titles: steps.map((at) => stepMoment(at, timeline, options.zone)),
     datasets: ordered(timeline).map((series) => ({
       label: series.label,
       paint: timelinePaint(series.kind, options),
@@ -75,7 +80,7 @@ export function timelineTable(timeline: Timeline, zone: Zone): TableData {
   return {
     columns: ['From', ...series.map((one) => visibleText(one.label))],
     rows: stepsOf(timeline).map((at, index) => [
-      formatMoment(at, zone),
+      stepMoment(at, timeline, zone),
       ...series.map((one) => formatGpuHours(one.ms[index] ?? 0, 3)),
     ]),
   };

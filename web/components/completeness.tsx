@@ -95,7 +95,10 @@ export function CompletenessBanner({ complete, scope }: { complete?: Completenes
   }
   const lagging = complete.laggingNodes.length + complete.laggingSources.length > 0;
   return (
-    <div className={lagging ? 'completeness completeness-lagging' : 'completeness'} role="status">
+    <section
+      className={lagging ? 'completeness completeness-lagging' : 'completeness'}
+      aria-label="How complete the picture is"
+    >
       <span className="completeness-icon">
         <StateIcon complete={complete} lagging={lagging} />
       </span>
@@ -118,6 +121,6 @@ export function CompletenessBanner({ complete, scope }: { complete?: Completenes
           {scope ? <span className="soft">{scope}</span> : null}
         </div>
       </div>
-    </div>
+    </section>
   );
 }

@@ -134,6 +134,9 @@ function Frame({ children }: { children: ReactNode }) {
   );
 }
 
+/** Every address that is opened afresh has the same key: without its path one page would scroll to another's place. */
+const scrollKey = ({ key, pathname }: { key: string; pathname: string }): string => `${key} ${pathname}`;
+
 export function Shell({ session, live }: { session: Session; live: Live }) {
   const { pathname } = useLocation();
   const [first] = pagesOf(session);
@@ -155,7 +158,7 @@ export function Shell({ session, live }: { session: Session; live: Live }) {
         gpuledger {session.version} · signed in as <Untrusted text={session.name} maxChars={32} /> ·{' '}
         <SignOut /> · <a href="/docs">API</a>
       </footer>
-      <ScrollRestoration />
+      <ScrollRestoration getKey={scrollKey} />
     </>
   );
 }

@@ -9,6 +9,9 @@ import { sourceName } from './finding-source.tsx';
 import { AlertIcon, BlindIcon, CheckIcon, WaitIcon } from './icons.tsx';
 import { Untrusted } from './untrusted.tsx';
 
+/** The findings that the overview counts as still running. */
+export const STILL_RUNNING = '/unaccounted?running=true&state=settled&kind=compute';
+
 interface Words {
   readonly icon: ReactNode;
   readonly title: string;
@@ -88,6 +91,11 @@ function Leads({ overview }: { overview: Overview }) {
           on <Untrusted text={worst.node} maxChars={24} focusable={false} />
         </Anchor>
       ) : null}
+      {!worst && overview.stillRunning > 0 ? (
+        <Anchor component={Link} to={STILL_RUNNING} className="verdict-link">
+          See what still runs
+        </Anchor>
+      ) : null}
       <Anchor component={Link} to="/unaccounted" className="verdict-link">
         See all findings
       </Anchor>
@@ -112,8 +120,11 @@ export function VerdictStrip({ overview }: { overview: Overview | undefined }) {
       aria-label="Verdict"
     >
       <span className="verdict-icon">{icon}</span>
-      <div className="verdict-text" aria-live="polite">
-        <p className="verdict-title">{title}</p>
+      <div className="verdict-text">
+        {/* Only the news is read out; the figures below it grow all the time. */}
+        <p className="verdict-title" aria-live="polite">
+          {title}
+        </p>
         <p>{text}</p>
       </div>
       <Leads overview={overview} />

@@ -72,7 +72,8 @@ function AccountRows({ account }: { account: Account }) {
 function StatementTable({ statement }: { statement: Statement }) {
   const { unheld, total, currency } = statement;
   return (
-    <div className="table-scroll">
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard.
+    <section className="table-scroll" tabIndex={0} aria-label={`Statement of ${statement.period}`}>
       <table className="table statement">
         <caption className="visually-hidden">
           Statement of {statement.period}: GPU-hours and charges by account
@@ -126,14 +127,14 @@ function StatementTable({ statement }: { statement: Statement }) {
           </tr>
         </tfoot>
       </table>
-    </div>
+    </section>
   );
 }
 
 /** The sum that makes a statement trustworthy, in integer milliseconds, so that nothing hides in rounding. */
 function FootingCheck({ check }: { check: Statement['check'] }) {
   return (
-    <div className={check.balanced ? 'footing footing-ok' : 'footing footing-off'} role="status">
+    <div className={check.balanced ? 'footing footing-ok' : 'footing footing-off'}>
       <p className="footing-verdict">
         {check.balanced ? (
           <>
@@ -219,11 +220,13 @@ export function ChargebackPage() {
               <StatementTable statement={statement} />
             )}
           </Section>
-          <Section title="Does it add up?">
-            <FootingCheck check={statement.check} />
-          </Section>
+          {statement.check.capacityMs === 0 ? null : (
+            <Section title="Does it add up?">
+              <FootingCheck check={statement.check} />
+            </Section>
+          )}
           {statement.currency === null ? (
-            <p className="soft">
+            <p className="soft note">
               No rates are set, so nothing is charged yet. An admin sets them with{' '}
               <a href="/docs">PUT /v1/rates</a>.
             </p>

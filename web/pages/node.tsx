@@ -3,7 +3,7 @@ import { Anchor } from '@mantine/core';
 import { Link, useParams } from 'react-router';
 import type { DeviceOut, NodeOut } from '../../api/contract/fleet.ts';
 import { AgentHealth } from '../components/agent-health.tsx';
-import { Badge, ModeBadge } from '../components/badges.tsx';
+import { ModeBadge } from '../components/badges.tsx';
 import { type Column, DataTable } from '../components/data-table.tsx';
 import { nowWords } from '../components/device-grid.tsx';
 import { Empty, Failure } from '../components/failure.tsx';
@@ -116,10 +116,12 @@ function Day({ node }: { node: NodeOut }) {
     <Section
       title="Last 24 hours"
       aside={
-        <span className="soft">
-          {formatPercent(last24h.capacityMs - last24h.unobservedMs, last24h.capacityMs)} measured of{' '}
-          {formatGpuHours(last24h.capacityMs, 1)} GPU-h
-        </span>
+        last24h.capacityMs === 0 ? null : (
+          <span className="soft">
+            {formatPercent(last24h.capacityMs - last24h.unobservedMs, last24h.capacityMs)} measured of{' '}
+            {formatGpuHours(last24h.capacityMs, 1)} GPU-h
+          </span>
+        )
       }
     >
       <div className="sums-bar-big">
@@ -178,7 +180,6 @@ export function NodePage() {
           <span className="badges">
             <AgentHealth node={node} />
             <ModeBadge mode={node.mode} />
-            {node.enrolled ? null : <Badge tone="warn">In the fleet list only</Badge>}
           </span>
         }
       />

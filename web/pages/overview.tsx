@@ -16,14 +16,15 @@ import { RangePicker, useRange } from '../components/range-picker.tsx';
 import { Section } from '../components/section.tsx';
 import { Stat } from '../components/stat.tsx';
 import { Swatch } from '../components/swatch.tsx';
-import { VerdictStrip } from '../components/verdict.tsx';
-import { formatCount, formatGpuHours, formatMoney } from '../format.ts';
+import { STILL_RUNNING, VerdictStrip } from '../components/verdict.tsx';
+import { formatCount, formatGpuHours, formatMoney, UNKNOWN } from '../format.ts';
 import { useOverview } from '../queries.ts';
 import { useSettings } from '../settings.tsx';
 import { toggled } from '../toggled.ts';
 import type { SeriesKey } from '../words.ts';
 
-const CHART_HEIGHT_PX = 300;
+/** Low enough that the worst finding shows below it on a common screen. */
+const CHART_HEIGHT_PX = 220;
 /** The chart with its legend under it. */
 const FIGURE_HEIGHT_PX = CHART_HEIGHT_PX + 40;
 
@@ -42,15 +43,20 @@ function SpellDetail({ spell }: { spell: Spell }) {
 }
 
 function Stats({ overview }: { overview: Overview | undefined }) {
-  const spell = (label: string, one: Spell | undefined) => (
-    <Stat
-      label={label}
-      value={one ? formatGpuHours(one.settledMs, 2) : undefined}
-      unit="active GPU-h"
-      tone={one && one.settledMs > 0 ? 'bad' : 'plain'}
-      detail={one ? <SpellDetail spell={one} /> : null}
-    />
-  );
+  // Where nothing was ever booked, none is not zero.
+  const unknown = overview?.complete.completeTo === null;
+  const spell = (label: string, one: Spell | undefined) =>
+    unknown ? (
+      <Stat label={label} value={UNKNOWN} detail="nothing booked yet" />
+    ) : (
+      <Stat
+        label={label}
+        value={one ? formatGpuHours(one.settledMs, 2) : undefined}
+        unit="active GPU-h"
+        tone={one && one.settledMs > 0 ? 'bad' : 'plain'}
+        detail={one ? <SpellDetail spell={one} /> : null}
+      />
+    );
   const count = (value: number | undefined) => (value === undefined ? undefined : formatCount(value));
   return (
     <dl className="stats">
@@ -71,7 +77,7 @@ function Stats({ overview }: { overview: Overview | undefined }) {
         value={count(overview?.stillRunning)}
         unit={overview?.stillRunning === 1 ? 'source' : 'sources'}
         detail={
-          <Anchor component={Link} to="/unaccounted?running=true&state=settled&kind=compute">
+          <Anchor component={Link} to={STILL_RUNNING}>
             Only those running
           </Anchor>
         }
