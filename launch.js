@@ -34,9 +34,12 @@ async function load(name, main) {
   try {
     await import(main.href);
   } catch (error) {
-    const missing = error?.code === 'ERR_MODULE_NOT_FOUND' && /^Cannot find package/.test(error.message);
-    if (!missing) throw error;
-    fail(`${name}: its libraries are not installed. Run "npm ci" in ${TOP}`);
+    const { code, message } = error;
+    if (code === 'ERR_MODULE_NOT_FOUND' && /^Cannot find package/.test(message))
+      fail(`${name}: its libraries are not installed. Run "npm ci" in ${TOP}`);
+    else if (code === 'ERR_UNSUPPORTED_NODE_MODULES_TYPE_STRIPPING')
+      fail(`${name} does not run from a node_modules folder. Clone its repository, and run "npm ci" there.`);
+    else throw error;
   }
 }
 

@@ -4,6 +4,7 @@ import { AGENT_VERSION } from '../identity.ts';
 import { doctorCommand } from './doctor.ts';
 import { inspectCommand } from './inspect.ts';
 import { runCommand } from './run.ts';
+import { endOnWrongUsage } from './usage.ts';
 
 const EXAMPLES = `
 Examples:
@@ -11,11 +12,12 @@ Examples:
   gpuledger-agent doctor --config /etc/gpuledger/agent.conf
   nvidia-smi -q -x | gpuledger-agent inspect xml -`;
 
-await new Command('gpuledger-agent')
+const program = new Command('gpuledger-agent')
   .description('Measures who uses the GPUs of this node, and reports it to a gpuledger service.')
   .version(AGENT_VERSION)
   .addCommand(runCommand())
   .addCommand(doctorCommand())
   .addCommand(inspectCommand())
-  .addHelpText('after', EXAMPLES)
-  .parseAsync();
+  .addHelpText('after', EXAMPLES);
+
+await endOnWrongUsage(program).parseAsync();

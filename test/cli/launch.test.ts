@@ -18,8 +18,8 @@ const PRETEND_OLD =
   'data:text/javascript,Object.defineProperty(process,"versions",{value:{...process.versions,node:"20.1.0"}})';
 
 /** A folder with just the launcher and one program: what a clone without `npm ci` looks like to it. */
-function clone(bin: string, main: string): { folder: string; bin: string } {
-  const folder = mkdtempSync(join(tmpdir(), 'gpuledger-launch-'));
+function clone(bin: string, main: string, below = ''): { folder: string; bin: string } {
+  const folder = join(mkdtempSync(join(tmpdir(), 'gpuledger-launch-')), below);
   for (const file of ['package.json', 'launch.js', bin, main]) {
     mkdirSync(dirname(join(folder, file)), { recursive: true });
     cpSync(join(TOP, file), join(folder, file));
@@ -53,6 +53,12 @@ test('on an old Node with another beside it: the program runs there, with its ar
 
   const real = run(['--import', PRETEND_OLD, join(TOP, 'api/bin.js'), 'no-such-command']);
   expect([real.status, real.stderr]).toEqual([2, expect.stringContaining('no-such-command')]);
+});
+
+test('installed as a package, where Node runs no TypeScript: one line and its remedy', () => {
+  const { status, stderr } = run([clone(...PROGRAMS[0], 'node_modules/gpuledger').bin]);
+  expect(stderr).toMatch(/^gpuledger does not run from a node_modules folder\. Clone .+\n$/);
+  expect(status).toBe(1);
 });
 
 test('whoever stops reading early is no error', async () => {

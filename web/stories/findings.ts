@@ -172,7 +172,7 @@ function processes(finding: Finding): FindingDetail['processes'] {
     }),
     process(4010, 3900, { ...shell, commandLine: '/bin/bash /var/spool/slurmd/job08101/slurm_script' }),
     process(4022, 4010, { role: 'declared', activeMs: 412 * HOUR_MS, devices: ['a0', 'a1', 'a2', 'a3'] }),
-    process(4407, 4022, { comm: 'iflow-tool', commandLine: 'iflow-tool --sandbox /work/sbx' }),
+    process(4407, 4022, { comm: 'iflow-tool', commandLine: 'iflow-tool --sandbox /srv/sbx' }),
     process(5101, 4407, { ...shell, commandLine: 'bash -c ./setup.sh' }),
     process(finding.source.pid, 5101, {
       role: 'source',
