@@ -281,6 +281,8 @@ export interface Questions {
   /** Throws when the database does not answer. */
   ready(): Promise<void>;
   progress(): Promise<ProgressFacts>;
+  /** About how many device-hours the question would read; 0 where daily sums answer it. */
+  ledgerHours(asked: Pick<LedgerQuestion, 'fromMs' | 'toMs' | 'groups'>): Promise<number>;
   ledger(asked: LedgerQuestion): Promise<LedgerFacts>;
   overview(asked: OverviewQuestion): Promise<OverviewFacts>;
   findings(asked: FindingsQuestion): Promise<FindingRow[]>;

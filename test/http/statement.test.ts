@@ -5,7 +5,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
 import { Statement } from '../../api/contract/finance.ts';
 import { addDecimals, formatDecimal, hoursFromMs, multiplyDecimals, ZERO } from '../../api/domain/money.ts';
+import { askLedger } from '../../api/services/queries/ledger.ts';
 import { rateFromMicros } from '../../api/services/queries/value.ts';
+import { openQuestions } from '../../api/store/sqlite/queries/open.ts';
 import {
   agentOf,
   CLUSTER,
@@ -130,4 +132,21 @@ test('after each change it is what the lines say', async () => {
     expect((await asked()).lines).toEqual(lines);
   }
   expect(seen.size).toBe(steps.length);
+});
+
+test('the ledger is not read hour by hour beyond a bound, and time without hours does not count', async () => {
+  await service.app.attribution.whenIdle();
+  const questions = openQuestions(join(service.folder, 'gpuledger.sqlite'));
+  const longAgo = START - 300 * DAY;
+  const range = { from: new Date(longAgo).toISOString(), to: new Date(START + 90 * DAY).toISOString() };
+  const fine = { fromMs: longAgo, toMs: START + 90 * DAY, groups: ['device', 'day'] } as const;
+  const size = await questions.ledgerHours(fine);
+  const rows = await questions.ledger({ ...fine, groups: ['device', 'hour'], maxRows: 10_000 });
+  expect(size).toBe(rows.rows.length);
+  const ask = (group_by: 'device' | 'account', deviceHoursMax: number) =>
+    askLedger(questions, { ...range, group_by: [group_by] }, clock.nowMs(), deviceHoursMax);
+  expect((await ask('device', size)).rows).toHaveLength(3);
+  await expect(ask('device', size - 1)).rejects.toMatchObject({ code: 'invalid', errors: [{ field: 'to' }] });
+  expect((await ask('account', 0)).total.capacityMs).toBeGreaterThan(0);
+  await questions.close();
 });

@@ -8,6 +8,8 @@ import { completeness, toTime } from './completeness.ts';
 import { hourRange } from './range.ts';
 
 const LEDGER_ROWS_MAX = 20_000;
+/** A month of ten thousand devices. Days of accounts, users, nodes and models are sums already, and may be longer. */
+const DEVICE_HOURS_MAX = 8_000_000;
 
 /** Both axes, as they were asserted when the cells were written; a difference is a fault of ours and must not be served. */
 export function assertBalanced(sums: Sums): void {
@@ -40,9 +42,17 @@ export async function askLedger(
   questions: Questions,
   query: z.output<typeof LedgerQuery>,
   nowMs: number,
+  deviceHoursMax = DEVICE_HOURS_MAX,
 ): Promise<LedgerAnswer> {
   const range = hourRange(query);
   const groups = [...new Set(query.group_by)];
+  const deviceHours = await questions.ledgerHours({ ...range, groups });
+  if (deviceHours > deviceHoursMax)
+    throw new ServiceError(
+      'invalid',
+      `${deviceHours} device-hours are too many for one answer: ask for a shorter time, or for neither job, device nor hour`,
+      [{ field: 'to', message: `gives more than ${deviceHoursMax} device-hours` }],
+    );
   const facts = await questions.ledger({ ...range, groups, maxRows: LEDGER_ROWS_MAX });
   if (facts.rows.length > LEDGER_ROWS_MAX)
     throw new ServiceError(

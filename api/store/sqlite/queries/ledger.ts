@@ -2,7 +2,8 @@
 import type { LedgerFactsRow, LedgerGroup, LedgerQuestion } from '../../questions.ts';
 import type { Question, Reader } from './reader.ts';
 
-const DAY_MS = 86_400_000;
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 
 /** The sums of `Sums`, over rows called `l`. */
 export const SUM_COLUMNS = `
@@ -47,8 +48,26 @@ const GROUP_SQL: Readonly<Record<LedgerGroup, string>> = {
 };
 const FINE_GROUPS: ReadonlySet<LedgerGroup> = new Set(['job', 'device', 'hour']);
 
+const isFine = (groups: readonly LedgerGroup[]): boolean => groups.some((group) => FINE_GROUPS.has(group));
+
+/** Every device has a row for each of its hours, and a few have more: several jobs in one hour. */
+const EXTENT = `SELECT min(hour_ms) AS firstMs, max(hour_ms) AS lastMs, (SELECT count(*) FROM devices) AS devices
+  FROM (SELECT min(hour_ms) AS hour_ms FROM ledger_hours UNION ALL SELECT max(hour_ms) FROM ledger_hours)`;
+
+export function ledgerHoursQuestion(
+  reader: Reader,
+): (asked: Pick<LedgerQuestion, 'fromMs' | 'toMs' | 'groups'>) => number {
+  const extent = reader.question<{ firstMs: number | null; lastMs: number | null; devices: number }>(EXTENT);
+  return ({ fromMs, toMs, groups }) => {
+    const row = isFine(groups) ? extent.first({}) : null;
+    if (row === null || row.firstMs === null || row.lastMs === null) return 0;
+    const hours = (Math.min(toMs, row.lastMs + HOUR_MS) - Math.max(fromMs, row.firstMs)) / HOUR_MS;
+    return Math.max(0, hours) * row.devices;
+  };
+}
+
 function statementFor(groups: readonly LedgerGroup[]): string {
-  const fine = groups.some((group) => FINE_GROUPS.has(group));
+  const fine = isFine(groups);
   const keys = groups.map((group, index) => `${GROUP_SQL[group]} AS g${index}`);
   const places = groups.map((_, index) => String(index + 1)).join(', ');
   return `SELECT ${keys.join(', ')}, ${SUM_COLUMNS} FROM (${fine ? FINE_ROWS : COARSE_ROWS}) l

@@ -7,7 +7,7 @@ import { findingQuestions } from './finding-rows.ts';
 import { fleetQuestions } from './fleet.ts';
 import { jobInsideQuestions } from './job-inside.ts';
 import { jobQuestions } from './jobs.ts';
-import { ledgerQuestion } from './ledger.ts';
+import { ledgerHoursQuestion, ledgerQuestion } from './ledger.ts';
 import { progressQuestions } from './progress.ts';
 import { createReader } from './reader.ts';
 import { unaccountedQuestions } from './unaccounted.ts';
@@ -20,6 +20,7 @@ export function openQuestions(file: string): Questions {
   const reader = createReader(openDatabase({ file, readOnly: true, nowMs: 0 }));
   const { progress } = progressQuestions(reader);
   const ledger = ledgerQuestion(reader);
+  const ledgerHours = ledgerHoursQuestion(reader);
   const findings = findingQuestions(reader);
   const detail = findingDetailQuestions(reader);
   const jobs = jobQuestions(reader);
@@ -43,6 +44,7 @@ export function openQuestions(file: string): Questions {
       if (ready.first({}) === null) throw new Error('the database is empty');
     },
     progress: async () => reader.snapshot(progress),
+    ledgerHours: async (asked) => ledgerHours(asked),
     ledger: async (asked) => reader.snapshot(() => ({ progress: progress(), rows: ledger(asked) })),
     overview: async (asked) =>
       reader.snapshot(() => ({
