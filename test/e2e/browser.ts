@@ -13,6 +13,9 @@ const QUIET = [
   '--no-first-run',
 ];
 
+/** Flags of the packed browser that suit a function in a cloud and not a test: one process for all, and no same-origin. */
+const UNWANTED = ['--single-process', '--no-zygote', '--disable-web-security'];
+
 export async function openBrowser(): Promise<Browser> {
   if (existsSync(SYSTEM_CHROMIUM))
     return playwright.launch({
@@ -23,6 +26,6 @@ export async function openBrowser(): Promise<Browser> {
   return playwright.launch({
     executablePath,
     headless: true,
-    args: [...chromium.args, '--no-sandbox', ...QUIET],
+    args: [...chromium.args.filter((flag) => !UNWANTED.includes(flag)), '--no-sandbox', ...QUIET],
   });
 }

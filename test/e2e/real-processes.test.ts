@@ -32,7 +32,6 @@ describe('declared, undeclared, unobserved', () => {
   beforeAll(async () => {
     site = await createSite();
     browser = await openBrowser();
-    await site.startService();
   });
   afterAll(async () => {
     await browser?.close();

@@ -28,7 +28,6 @@ export interface Site {
   readonly folder: string;
   readonly data: string;
   readonly nvidiaSmi: FakeNvidiaSmi;
-  readonly adminToken: string;
   startService(): Promise<Program>;
   /** SIGKILL: no goodbye, nothing flushed. */
   killService(): Promise<void>;
@@ -47,6 +46,7 @@ export interface Site {
   stop(): Promise<void>;
 }
 
+/** The service runs when it resolves. */
 export async function createSite(): Promise<Site> {
   const temporary = temporaryFolder('e2e');
   const data = join(temporary.path, 'data');
@@ -68,11 +68,8 @@ export async function createSite(): Promise<Site> {
     if (!found) throw new Error(`no token in: ${made.output()}`);
     return found[0];
   };
-  const adminToken = await token(['--role', 'admin', '--name', 'e2e']);
   const agentTokenFile = join(temporary.path, 'agent-token');
-  writeFileSync(agentTokenFile, await token(['--role', 'agent', '--node', NODE, '--name', NODE]), {
-    mode: 0o600,
-  });
+  let adminToken = '';
 
   const get = async <T>(path: string): Promise<T> => {
     const answer = await fetch(url + path, { headers: { authorization: `Bearer ${adminToken}` } });
@@ -85,7 +82,6 @@ export async function createSite(): Promise<Site> {
     folder: temporary.path,
     data,
     nvidiaSmi,
-    adminToken,
     startService: async () => {
       const started = keep(
         startProgram('api/cli/main.ts', ['serve', '--data', data, '--port', String(port)]),
@@ -137,6 +133,11 @@ export async function createSite(): Promise<Site> {
       temporary.remove();
     },
   };
+  await site.startService();
+  adminToken = await token(['--role', 'admin', '--name', 'e2e']);
+  writeFileSync(agentTokenFile, await token(['--role', 'agent', '--node', NODE, '--name', NODE]), {
+    mode: 0o600,
+  });
   return site;
 }
 
