@@ -132,7 +132,7 @@ function createWorker(store: Store, clock: Clock, live: Live): Worker {
       });
       const ids = [...result.findings, ...result.network].map((finding) => finding.id);
       const known = await store.ledger.readFindings(hour, ids);
-      const findings = findingWrites(result, known, facts.policy.endGraceMs);
+      const findings = findingWrites(result, known);
       await store.ledger.apply({
         ...{ node: hour.node, hourMs: hour.hourMs, factsSeq: facts.seq, nowMs, boundariesOf, findings },
         ...{ rulesVersion: RULES_VERSION, policyVersion: facts.policy.version, cells: result.cells },

@@ -2,19 +2,22 @@
 import type { Reason } from '../domain/bucket.ts';
 import { type FindingRow, mergeRows, summarise } from '../domain/finding.ts';
 import type { NetworkFinding } from '../domain/network.ts';
+import { DEFAULT_POLICY } from '../domain/policy.ts';
 import type { FindingState, FindingWrite, KnownFinding } from '../store/ledger.ts';
 import type { NodeHourResult } from './node-hour.ts';
+
+/** Use at a job's edge up to this much is a notice. */
+const EDGE_MS = DEFAULT_POLICY.endGraceMs;
 
 /** What to write for every finding that the node-hour gives to, or gave to before. */
 export function findingWrites(
   result: NodeHourResult,
   known: ReadonlyMap<string, KnownFinding>,
-  edgeMs: number,
 ): FindingWrite[] {
   const writes = new Map<string, FindingWrite>();
   for (const part of result.findings) {
     const before = known.get(part.id) ?? null;
-    const state = computeState(part.rows, before, part.root, edgeMs);
+    const state = computeState(part.rows, before, part.root);
     const parts = result.partsOf.get(part.id) ?? [];
     writes.set(part.id, { id: part.id, state, parts, seen: null, history: historyOf(before, state) });
   }
@@ -27,15 +30,15 @@ export function findingWrites(
   }
   for (const [id, before] of known) {
     if (writes.has(id)) continue;
-    const state = remaining(before, edgeMs);
+    const state = wholeOf(before);
     writes.set(id, { id, state, parts: [], seen: null, history: historyOf(before, state) });
   }
   return [...writes.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
-/** What the other node-hours leave of a finding that this one no longer gives to. */
-function remaining(before: KnownFinding, edgeMs: number): FindingState | null {
-  if (before.state.kind === 'compute') return computeState([], before, before.state.root, edgeMs);
+/** A finding as the rows of its other node-hours have it; null: they have nothing of it. */
+export function wholeOf(before: KnownFinding): FindingState | null {
+  if (before.state.kind === 'compute') return computeState([], before, before.state.root);
   if (before.otherSeen === null) return null;
   const { fromMs: firstMs, toMs: lastMs, job, evidence } = before.otherSeen;
   return { ...before.state, firstMs, lastMs, job, evidence };
@@ -45,9 +48,8 @@ function computeState(
   rows: readonly FindingRow[],
   before: KnownFinding | null,
   root: FindingState['root'],
-  edgeMs: number,
 ): FindingState | null {
-  const summary = summarise(mergeRows([...(before?.otherRows ?? []), ...rows]), edgeMs);
+  const summary = summarise(mergeRows([...(before?.otherRows ?? []), ...rows]), EDGE_MS);
   if (summary === null) return null;
   const { insideJob: job, devices, reasons, process, settledActiveMs, ...rest } = summary;
   return { ...rest, kind: 'compute', root, device: root === null ? (devices[0] ?? null) : null, job };

@@ -1,32 +1,37 @@
 /** Compares a stored node-hour with what its facts give. */
+import type { BatchBody } from '../contract/batch.ts';
 import { canonicalJson } from '../contract/canonical.ts';
-import type { Entry } from '../domain/cell.ts';
+import type { FirstSeen } from '../domain/bind.ts';
+import type { Entry, ProcessId } from '../domain/cell.ts';
 import { sumEntries } from '../domain/sums.ts';
 import type { StoredCell, StoredHour } from '../store/audit.ts';
-import type { CellWrite } from '../store/ledger.ts';
+import type { CellWrite, FindingPartWrite } from '../store/ledger.ts';
 import type { NodeHourResult } from './node-hour.ts';
 
-export interface DeviceDifference {
+export interface Difference {
+  /** UUID; or what it is about, where that is no device. */
   readonly device: string;
   readonly text: string;
+  /** Whose verdicts differ (null: time without a process); empty: nothing that a verdict could explain. */
+  readonly verdictsOn: readonly (ProcessId | null)[];
 }
 
 /** At most one difference of each kind for each device. */
-export function compareHour(stored: StoredHour, computed: NodeHourResult): DeviceDifference[] {
-  const differences: DeviceDifference[] = [];
+export function compareHour(stored: StoredHour, computed: NodeHourResult): Difference[] {
+  const differences: Difference[] = [];
   const wanted = new Map(computed.cells.map((cell) => [cell.device, cell]));
   for (const cell of stored.cells) {
     const own = wanted.get(cell.device);
     wanted.delete(cell.device);
-    const texts = [
-      ...checkCell(cell),
-      ...(own === undefined ? ['the facts give no such cell'] : compareCell(cell, own)),
-    ];
-    for (const text of texts) differences.push({ device: cell.device, text });
+    for (const text of checkCell(cell)) differences.push(plain(cell.device, text));
+    if (own === undefined) differences.push(plain(cell.device, 'the facts give no such cell'));
+    else differences.push(...compareCell(cell, own));
   }
-  for (const device of wanted.keys()) differences.push({ device, text: 'the cell is missing' });
-  return [...differences, ...compareParts(stored, computed)];
+  for (const device of wanted.keys()) differences.push(plain(device, 'the cell is missing'));
+  return [...differences, ...compareParts(stored, computed), ...compareSeen(stored, computed)];
 }
+
+const plain = (device: string, text: string): Difference => ({ device, text, verdictsOn: [] });
 
 /** What a cell must hold in itself: both axes balance, and the sums by holder are those of its entries. */
 function checkCell(cell: StoredCell): string[] {
@@ -38,8 +43,10 @@ function checkCell(cell: StoredCell): string[] {
   if (held !== cell.capacityMs)
     texts.push(`what was allocated sums to ${held} ms, the capacity is ${cell.capacityMs} ms`);
   const byHolder = Map.groupBy(cell.entries, (entry) => entry.holder);
-  for (const { job, sums } of cell.holders) {
-    if (canonicalJson(sums) !== canonicalJson(sumEntries(byHolder.get(job) ?? [])))
+  for (const { job, sums, activeMs } of cell.holders) {
+    const own = byHolder.get(job) ?? [];
+    const active = own.reduce((sum, entry) => sum + (entry.activity === 'active' ? entry.ms : 0), 0);
+    if (canonicalJson(sums) !== canonicalJson(sumEntries(own)) || active !== activeMs)
       texts.push(`the hourly sums of ${job ?? 'nobody'} are not those of its entries`);
     byHolder.delete(job);
   }
@@ -47,33 +54,89 @@ function checkCell(cell: StoredCell): string[] {
   return texts;
 }
 
-function compareCell(cell: StoredCell, own: CellWrite): string[] {
-  const texts: string[] = [];
+function compareCell(cell: StoredCell, own: CellWrite): Difference[] {
+  const differences: Difference[] = [];
   if (cell.bookedToMs !== own.bookedToMs)
-    texts.push(`is booked to ${timeText(cell.bookedToMs)}, the facts give ${timeText(own.bookedToMs)}`);
-  const [stored, computed] = [linesOf(cell.entries), linesOf(own.entries)];
-  if (stored.join('\n') !== computed.join('\n')) {
-    const extra = stored.find((line) => !computed.includes(line));
-    const missing = computed.find((line) => !stored.includes(line));
-    texts.push(`stored ${extra ?? 'nothing'}, the facts give ${missing ?? 'nothing'}`);
+    differences.push(
+      plain(
+        cell.device,
+        `is booked to ${timeText(cell.bookedToMs)}, the facts give ${timeText(own.bookedToMs)}`,
+      ),
+    );
+  const [paid, due] = [chargedOf(cell), dueOf(own)];
+  if (paid !== due) differences.push(plain(cell.device, `is charged to ${paid}, the facts give ${due}`));
+  const [extra, missing] = [unmatched(cell.entries, own.entries), unmatched(own.entries, cell.entries)];
+  if (extra.length + missing.length > 0) {
+    const [stored, given] = [extra, missing].map(([first]) => (first ? canonicalJson(first) : 'nothing'));
+    const verdictsOn = [...extra, ...missing].map((entry) => entry.process);
+    differences.push({ device: cell.device, text: `stored ${stored}, the facts give ${given}`, verdictsOn });
   }
-  return texts;
+  return differences;
 }
 
 const timeText = (ms: number): string => new Date(ms).toISOString();
 
-const linesOf = (entries: readonly Entry[]): string[] => entries.map((entry) => canonicalJson(entry)).sort();
+/** The entries that have no equal among `others`. */
+function unmatched(entries: readonly Entry[], others: readonly Entry[]): Entry[] {
+  const known = new Set(others.map((entry) => canonicalJson(entry)));
+  return entries.filter((entry) => !known.has(canonicalJson(entry)));
+}
 
-function compareParts(stored: StoredHour, computed: NodeHourResult): DeviceDifference[] {
-  const wanted = new Set<string>();
+/** Who pays for a cell, as it is stored and as the facts give it. */
+const chargedOf = (cell: StoredCell): string =>
+  inOrder(cell.holders.map(({ job, account, user, assumed }) => ({ job, account, user, assumed })));
+const dueOf = (cell: CellWrite): string =>
+  inOrder(
+    cell.holders.map(({ job, assumed }) => ({
+      ...{ job: job?.id ?? null, account: job?.account ?? '', user: job?.user ?? '', assumed },
+    })),
+  );
+
+const inOrder = (rows: readonly object[]): string =>
+  rows
+    .map((row) => canonicalJson(row))
+    .sort()
+    .join(', ');
+
+function compareParts(stored: StoredHour, computed: NodeHourResult): Difference[] {
+  const wanted = new Map<string, FindingPartWrite>();
   for (const [finding, parts] of computed.partsOf)
-    for (const part of parts) wanted.add(canonicalJson({ finding, ...part }));
-  const differences: DeviceDifference[] = [];
+    for (const part of parts) wanted.set(canonicalJson({ finding, ...part }), part);
+  const differences: Difference[] = [];
   for (const part of stored.parts) {
     if (wanted.delete(canonicalJson(part))) continue;
-    differences.push({ device: part.device, text: `finding ${part.finding}: the facts give another part` });
+    const text = `finding ${part.finding}: the facts give another part`;
+    differences.push({ device: part.device, text, verdictsOn: [part.process] });
   }
-  if (wanted.size > 0 && differences.length === 0)
-    differences.push({ device: 'findings', text: `${wanted.size} parts of findings are missing` });
+  if (differences.length > 0) return differences;
+  return [...wanted.values()].map(({ device, process }) => ({
+    ...{ device, text: 'a part of a finding is missing', verdictsOn: [process] },
+  }));
+}
+
+function compareSeen(stored: StoredHour, computed: NodeHourResult): Difference[] {
+  const differences: Difference[] = [];
+  const network = computed.network.map(({ id, process, job, evidence, firstMs, lastMs }) => ({
+    ...{ finding: id, process, job, evidence, fromMs: firstMs, toMs: lastMs },
+  }));
+  if (inOrder(stored.seen) !== inOrder(network)) {
+    const verdictsOn = [...stored.seen, ...network].map((one) => one.process);
+    differences.push({ device: 'network', text: 'the facts give other observations', verdictsOn });
+  }
+  if (inOrder(placesOf(stored.firstSeen)) !== inOrder(placesOf(computed.firstSeen)))
+    differences.push(plain('all devices', 'the facts give other first sightings of jobs'));
   return differences;
+}
+
+const placesOf = (seen: FirstSeen): object[] =>
+  [...seen].flatMap(([job, byDevice]) => [...byDevice].map(([device, atMs]) => ({ job, device, atMs })));
+
+/** Devices of which an hour's inventories say another first moment than was stored. */
+export function wrongSightings(stored: ReadonlyMap<string, number>, bodies: readonly BatchBody[]): string[] {
+  const first = new Map<string, number>();
+  for (const { inventory, fromMs } of bodies)
+    for (const { uuid } of inventory ?? []) first.set(uuid, Math.min(first.get(uuid) ?? fromMs, fromMs));
+  return [...new Set([...first.keys(), ...stored.keys()])].filter(
+    (uuid) => first.get(uuid) !== stored.get(uuid),
+  );
 }

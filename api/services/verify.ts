@@ -4,19 +4,25 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { BatchBody } from '../contract/batch.ts';
-import { RULES_VERSION } from '../domain/cell.ts';
+import { canonicalJson } from '../contract/canonical.ts';
+import { processId, RULES_VERSION } from '../domain/cell.ts';
 import type { StoredHour } from '../store/audit.ts';
 import type { StoredBatch } from '../store/batches.ts';
 import { StoreError } from '../store/errors.ts';
 import type { Store } from '../store/store.ts';
+import { wholeOf } from './finding-state.ts';
 import { loadHour } from './load-hour.ts';
-import { computeNodeHour, type HourOfNode, watermarksOf } from './node-hour.ts';
-import { createChainCheck } from './verify-chain.ts';
-import { compareHour } from './verify-compare.ts';
+import { boundariesOf, computeNodeHour, type HourOfNode, watermarksOf } from './node-hour.ts';
+import { type ChainCheck, createChainCheck } from './verify-chain.ts';
+import { compareHour, type Difference, wrongSightings } from './verify-compare.ts';
 
 /** Differences that are listed; more are only counted. */
 const LISTED_DIFFERENCES = 1_000;
 const JOURNAL_PAGE = 1_000;
+/** What stands in place of a device where the index of processes is meant: no rules explain that. */
+const INDEX = 'processes';
+/** No node-hour is left out. */
+const NO_HOUR = { node: 0, hourMs: 0 };
 
 /**
  * Why something stored is not what the facts give. `tampered`: nothing explains it. `rules`: it was made by other rules or
@@ -92,17 +98,25 @@ async function verifySnapshot(
   const totalHours = [...hours.values()].reduce((sum, list) => sum + list.length, 0);
   let doneHours = 0;
   for (const { node, cluster, nodeName } of nodes) {
-    const chain = createChainCheck(nodeName);
+    const trace: NodeTrace = { chain: createChainCheck(nodeName), told: new Set(), pending: new Set() };
     for (const hourMs of hours.get(node) ?? []) {
-      await verifyHour(store, { node, cluster, nodeName, hourMs }, chain.add, found);
+      await verifyHour(store, { node, cluster, nodeName, hourMs }, trace, found);
       doneHours += 1;
       onProgress({ doneHours, totalHours });
       await nextTurn();
     }
-    found.chain.push(...chain.finish(await store.audit.listStreams(node)));
+    found.chain.push(...trace.chain.finish(await store.audit.listStreams(node)));
+    for (const { id, hours } of await store.audit.listProcessHours(node))
+      if (hours.some((hourMs) => !trace.pending.has(hourMs) && !trace.told.has(`${id} ${hourMs}`)))
+        add(found, {
+          kind: 'tampered',
+          where: `node ${nodeName}, ${id}`,
+          what: 'no agent sent this process',
+        });
   }
   for (const what of await store.audit.checkSums())
     add(found, { kind: 'tampered', where: what, what: 'does not add up' });
+  await verifyFindings(store, found);
   found.chain.push(...(await verifyJournal(store)));
   const ok = found.chain.length === 0 && !found.differences.some((one) => one.kind === 'tampered');
   return { ok, nodes: nodes.length, ...found };
@@ -117,12 +131,16 @@ function add(found: Findings, difference: VerifyDifference): void {
 
 type NodeHour = HourOfNode & { readonly node: number };
 
-async function verifyHour(
-  store: Store,
-  hour: NodeHour,
-  addToChain: (batches: readonly StoredBatch[], seal: StoredHour['seal'], hourMs: number) => string[],
-  found: Findings,
-): Promise<void> {
+/** What is gathered over all hours of a node. */
+interface NodeTrace {
+  readonly chain: ChainCheck;
+  /** `<process> <hour>`: an agent described it then. */
+  readonly told: Set<string>;
+  /** Hours whose processes were not looked at. */
+  readonly pending: Set<number>;
+}
+
+async function verifyHour(store: Store, hour: NodeHour, trace: NodeTrace, found: Findings): Promise<void> {
   const where = `node ${hour.nodeName}, ${new Date(hour.hourMs).toISOString()}`;
   let batches: StoredBatch[];
   try {
@@ -130,28 +148,53 @@ async function verifyHour(
   } catch (error) {
     if (!(error instanceof StoreError)) throw error;
     found.chain.push(`${where}: ${error.message}`);
+    trace.pending.add(hour.hourMs);
     return;
   }
   found.batches += batches.length;
   const stored = await store.audit.readStored(hour);
   found.cells += stored.cells.length;
-  const broken = addToChain(batches, stored.seal, hour.hourMs);
-  found.chain.push(...broken);
+  found.chain.push(...trace.chain.add(batches, stored.seal, hour.hourMs));
+  const bodies = parseBodies(batches);
+  if (bodies === null || stored.pending) trace.pending.add(hour.hourMs);
+  if (bodies === null) return;
+  for (const device of wrongSightings(stored.sightings, bodies))
+    add(found, {
+      kind: 'tampered',
+      where: `${where}, ${device}`,
+      what: 'inventories say another first sight',
+    });
   if (stored.pending) {
     found.pending += 1;
     return;
   }
-  const bodies = parseBodies(batches);
-  if (bodies === null) return;
   const personal = await store.audit.checkPersonal(digestsOf(bodies));
-  found.erased += personal.erased;
+  found.erased += personal.erased.length;
   for (const digest of personal.changed)
     found.chain.push(`${where}: the text behind digest ${digest} is not what the agent sent`);
-  for (const { text, device, rules } of await compareStored(store, hour, bodies, stored)) {
-    const kind = rules ? 'rules' : personal.erased > 0 ? 'expired' : 'tampered';
-    add(found, { kind, where: `${where}, ${device}`, what: text });
+  const erased = new Set(personal.erased);
+  for (const { bootId, processes } of bodies)
+    for (const { key } of processes) trace.told.add(`${processId(bootId, key)} ${hour.hourMs}`);
+  for (const one of await compareStored(store, hour, bodies, stored)) {
+    const kind = one.rules ? 'rules' : restsOn(one, erased, bodies) ? 'expired' : 'tampered';
+    add(found, { kind, where: `${where}, ${one.device}`, what: one.text });
   }
   found.checked += stored.cells.length;
+}
+
+/** Whether only verdicts on processes differ, and the text of one of them is erased. */
+function restsOn(
+  { verdictsOn }: Difference,
+  erased: ReadonlySet<string>,
+  bodies: readonly BatchBody[],
+): boolean {
+  if (erased.size === 0) return false;
+  const nameless = new Set<string>();
+  for (const { bootId, processes } of bodies)
+    for (const { key, personal } of processes)
+      if (personal !== null && erased.has(personal)) nameless.add(processId(bootId, key));
+  const named = verdictsOn.filter((process) => process !== null);
+  return named.length > 0 && named.every((process) => nameless.has(process));
 }
 
 function parseBodies(batches: readonly StoredBatch[]): BatchBody[] | null {
@@ -171,9 +214,7 @@ function digestsOf(bodies: readonly BatchBody[]): Set<string> {
   return digests;
 }
 
-interface HourDifference {
-  readonly device: string;
-  readonly text: string;
+interface HourDifference extends Difference {
   /** The cell was made by other rules or another policy than hold now. */
   readonly rules: boolean;
 }
@@ -189,21 +230,43 @@ async function compareStored(
   const facts = await store.ledger.readFacts(hour);
   const loaded = await loadHour(store, hour, bodies, facts);
   const sources = await store.audit.readSources(hour.node, first?.factsSeq ?? facts.seq);
+  const policies = await store.audit.listPolicies();
+  const differences: Difference[] = [];
+  const index = await store.audit.checkProcesses(hour, loaded.decoded.processes.values(), boundariesOf);
+  for (const id of index)
+    differences.push({ device: INDEX, text: `${id} is not as the agent sent it`, verdictsOn: [] });
   try {
     const result = computeNodeHour({
       ...loaded,
       sources: watermarksOf(sources, facts.policy, first?.computedAtMs ?? 0),
     });
-    const rulesOf = new Map(
-      stored.cells.map((cell) => [
-        cell.device,
-        cell.rulesVersion !== RULES_VERSION || cell.policyVersion !== facts.policy.version,
-      ]),
-    );
-    return compareHour(stored, result).map((one) => ({ ...one, rules: rulesOf.get(one.device) ?? false }));
+    differences.push(...compareHour(stored, result));
   } catch (error) {
     const text = `cannot be attributed again: ${error instanceof Error ? error.message : String(error)}`;
-    return [{ device: 'all devices', text, rules: false }];
+    differences.push({ device: 'all devices', text, verdictsOn: [] });
+  }
+  // Rules and policies that never were explain nothing.
+  const explained = stored.cells.filter(
+    ({ rulesVersion, policyVersion }) =>
+      (rulesVersion >= 1 && rulesVersion < RULES_VERSION) ||
+      (policyVersion !== facts.policy.version && policies.includes(policyVersion)),
+  );
+  const every = explained.length > 0 && explained.length === stored.cells.length;
+  return differences.map((one) => ({
+    ...one,
+    rules: one.device !== INDEX && (every || explained.some((cell) => cell.device === one.device)),
+  }));
+}
+
+/** Findings whose whole is not what their parts give: a changed severity, one that was hidden. */
+async function verifyFindings(store: Store, found: Findings): Promise<void> {
+  for (const id of await store.audit.listFindings()) {
+    const known = (await store.ledger.readFindings(NO_HOUR, [id])).get(id);
+    if (known === undefined) continue;
+    const whole = wholeOf(known);
+    const same = whole === null ? known.resolved : canonicalJson(whole) === canonicalJson(known.state);
+    if (!same) add(found, { kind: 'tampered', where: `finding ${id}`, what: 'is not what its parts give' });
+    await nextTurn();
   }
 }
 

@@ -1,11 +1,12 @@
 /** What `verify` needs of a store: everything derived as it is stored, and what the facts were when it was derived. */
 
 import type { Sums } from '../contract/ledger.ts';
-import type { Entry } from '../domain/cell.ts';
+import type { FirstSeen } from '../domain/bind.ts';
+import type { Entry, ObservedProcess, ProcessId } from '../domain/cell.ts';
 import type { Interval } from '../domain/interval.ts';
 import type { NodeHourKey } from './batches.ts';
 import type { SourceState } from './jobs.ts';
-import type { FindingPartWrite } from './ledger.ts';
+import type { FindingPartWrite, Sighting } from './ledger.ts';
 
 export interface StoredCell {
   readonly device: string;
@@ -18,12 +19,17 @@ export interface StoredCell {
   readonly computedAtMs: number;
   readonly settlesAtMs: number | null;
   readonly entries: readonly Entry[];
-  /** `job` null: held by nobody. */
-  readonly holders: readonly {
-    readonly job: string | null;
-    readonly sums: Sums;
-    readonly activeMs: number;
-  }[];
+  readonly holders: readonly StoredHolder[];
+}
+
+/** The sums of an hour by holder, and who is charged for them. `job` null: held by nobody. */
+export interface StoredHolder {
+  readonly job: string | null;
+  readonly account: string;
+  readonly user: string;
+  readonly assumed: boolean;
+  readonly sums: Sums;
+  readonly activeMs: number;
 }
 
 export interface StoredHour {
@@ -31,6 +37,12 @@ export interface StoredHour {
   readonly pending: boolean;
   readonly cells: readonly StoredCell[];
   readonly parts: readonly (FindingPartWrite & { readonly finding: string })[];
+  /** Network observations: when a finding was seen. */
+  readonly seen: readonly (Sighting & { readonly finding: string; readonly process: ProcessId | null })[];
+  /** Where counted jobs ran in this hour. */
+  readonly firstSeen: FirstSeen;
+  /** The first inventory of the hour that showed each device. */
+  readonly sightings: ReadonlyMap<string, number>;
   /** What a sealed hour says of itself; null: not sealed. */
   readonly seal: { readonly count: number; readonly headHash: string } | null;
 }
@@ -55,7 +67,7 @@ export interface AuditStore {
   begin(): Promise<void>;
   end(): Promise<void>;
   listNodes(): Promise<{ node: number; cluster: string; nodeName: string }[]>;
-  /** Every hour of which there are batches, sealed or not, or cells. */
+  /** Every hour of which there are batches, sealed or not, or cells, or in which a device had booked capacity. */
   listHours(node: number): Promise<number[]>;
   listStreams(node: number): Promise<StreamRow[]>;
   readStored(key: NodeHourKey): Promise<StoredHour>;
@@ -64,8 +76,19 @@ export interface AuditStore {
   /** Of these digests, those whose text retention has erased, and those whose text is not what was digested. */
   checkPersonal(
     digests: Iterable<string>,
-  ): Promise<{ readonly erased: number; readonly changed: readonly string[] }>;
+  ): Promise<{ readonly erased: readonly string[]; readonly changed: readonly string[] }>;
+  /** Of these processes, as an hour shows them, those that the index has otherwise. */
+  checkProcesses(
+    key: NodeHourKey,
+    processes: Iterable<ObservedProcess>,
+    boundariesOf: (process: ObservedProcess) => readonly string[],
+  ): Promise<ProcessId[]>;
+  /** For every process of the index, the hours that its row is from: its description's, and its parent's. */
+  listProcessHours(node: number): Promise<{ readonly id: ProcessId; readonly hours: readonly number[] }[]>;
+  /** Versions of policies that ever held. */
+  listPolicies(): Promise<number[]>;
+  listFindings(): Promise<string[]>;
   readJournal(afterNumber: number, limit: number): Promise<JournalEntry[]>;
-  /** Sums that are not what they are the sum of, in words: days of hours, findings of parts. */
+  /** What is not what it is derived from, in words: days of hours, findings of parts, capacity. */
   checkSums(): Promise<string[]>;
 }

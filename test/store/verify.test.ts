@@ -42,7 +42,7 @@ const hourBatches = (hourMs: number) => [
     connections: [
       {
         ...{
-          process: undeclared.key,
+          process: declared.key,
           kind: 'attempt',
           peerClass: 'internal',
           localPort: 0,
@@ -159,13 +159,66 @@ describe('what was changed behind the back is found', () => {
     ['a removed cell', `DELETE FROM cells WHERE hour_ms = ${START}`, /missing/],
     ['how far a cell is booked', 'UPDATE cells SET booked_to_ms = booked_to_ms - 1', /booked to/],
     ['a declaration', 'UPDATE job_versions SET end_ms = start_ms', /stored/],
+    [
+      'who is charged, in every sum',
+      "UPDATE ledger_hours SET account = 'biology' WHERE holder <> 0; UPDATE ledger_days SET account = 'biology' WHERE account <> ''",
+      /is charged to/,
+    ],
+    ['how severe a finding is', "UPDATE findings SET severity = 'notice'", /not what its parts give/],
+    ['a finding that was hidden', 'UPDATE findings SET resolved_at_ms = 1', /add up/],
+    [
+      'when a network observation was made',
+      "UPDATE finding_parts SET first_ms = first_ms + 1, last_ms = last_ms + 1 WHERE device = 0; UPDATE findings SET first_seen_ms = first_seen_ms + 1, last_seen_ms = last_seen_ms + 1 WHERE kind = 'network'",
+      /other observations/,
+    ],
+    [
+      'the parent of a process',
+      "UPDATE processes SET parent_key = '10/1000', parent_hour_ms = 0 WHERE key = '11/1100'",
+      /no agent sent/,
+    ],
+    [
+      'the executable of a process',
+      "UPDATE processes SET executable_path = '/usr/bin/true'",
+      /as the agent sent it/,
+    ],
+    ['where a device was seen', 'UPDATE device_sightings SET first_ms = first_ms + 1', /another first sight/],
+    ['the capacity of a device', `UPDATE capacity SET from_ms = from_ms + ${HOUR}`, /capacity of GPU/],
+    [
+      'rules that never were',
+      "UPDATE cells SET rules_version = 0; UPDATE entries SET reason = 'after_end' WHERE reason IS NOT NULL",
+      /stored/,
+    ],
+    [
+      'text erased to cover a change',
+      "UPDATE personal SET salt = NULL, user_name = NULL, command_line = NULL, erased_at_ms = 1; UPDATE entries SET activity = 'none' WHERE bucket = 'used'",
+      /stored/,
+    ],
   ];
   test.each(planted)('%s', async (_what, sql, expected) => {
     service.tamper(sql);
     const found = await report();
     expect(found.ok).toBe(false);
-    expect(found.differences.map((one) => `${one.kind}: ${one.what}`).join('\n')).toMatch(expected);
+    expect(found.differences.map((one) => `${one.kind}: ${one.where} ${one.what}`).join('\n')).toMatch(
+      expected,
+    );
     expect(found.differences.every((one) => one.kind === 'tampered')).toBe(true);
+  });
+
+  test('an hour without reports that was taken out altogether', async () => {
+    await service.send(
+      stream.batch(START + 4 * HOUR, START + 4 * HOUR + MINUTE, {
+        tenancies: [tenancy(gpu.uuid, START + 4 * HOUR, MINUTE)],
+      }),
+    );
+    await service.attribution.whenIdle();
+    expect(await report()).toMatchObject({ ...clean, cells: 5 });
+    for (const table of ['cells', 'entries', 'ledger_hours'])
+      service.tamper(`DELETE FROM ${table} WHERE hour_ms = ${START + 3 * HOUR}`);
+    service.tamper(
+      `UPDATE ledger_days SET capacity_ms = capacity_ms - ${HOUR}, unobserved_ms = unobserved_ms - ${HOUR},
+         unobserved_inside_ms = unobserved_inside_ms - ${HOUR}, allocated_ms = allocated_ms - ${HOUR} WHERE account <> ''`,
+    );
+    expect((await report()).differences.map((one) => one.what)).toEqual(['the cell is missing']);
   });
 
   test('a batch, and one that is gone', async () => {
@@ -211,12 +264,16 @@ describe('what was changed behind the back is found', () => {
 });
 
 describe('what explains a difference', () => {
-  test('other rules', async () => {
+  test('another policy', async () => {
     service.tamper(
-      "UPDATE cells SET rules_version = 0; UPDATE entries SET reason = 'after_end' WHERE reason IS NOT NULL",
+      `INSERT INTO policies (version, effective_from_ms, weakest_evidence, end_grace_ms, self_declaration_lead_ms,
+         self_declaration_wait_ms, seq, recorded_at_ms, recorded_by) VALUES (2, 0, 'claim', 0, 0, 0, 0, 0, 'test')`,
     );
+    service.tamper('UPDATE job_versions SET uid = 4711');
     const found = await report();
-    expect(new Set(found.differences.map((one) => one.kind))).toContain('rules');
+    expect(found.differences.filter((one) => one.kind !== 'rules')).toEqual([]);
+    expect(found).toMatchObject({ ok: true, chain: [] });
+    expect(found.differenceCount).toBeGreaterThan(0);
   });
 
   test('text that retention erased', async () => {

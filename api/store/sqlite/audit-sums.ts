@@ -1,4 +1,5 @@
 /** Sums that the database holds of its own rows, checked by whole statements. */
+import type { Capacity } from './capacity.ts';
 import type { Sqlite } from './connection.ts';
 import { SUM_COLUMNS } from './day-sums.ts';
 
@@ -30,10 +31,20 @@ const FINDINGS = `
     FROM finding_parts GROUP BY finding) p ON p.finding = f.finding
   WHERE f.active_ms <> coalesce(p.active_ms, 0) OR f.resident_ms <> coalesce(p.resident_ms, 0)
     OR f.provisional_ms <> coalesce(p.provisional_ms, 0)
-    OR (f.resolved_at_ms IS NULL AND (p.finding IS NULL OR f.first_seen_ms <> p.first_ms OR f.last_seen_ms <> p.last_ms))
+    OR (f.resolved_at_ms IS NULL) <> (p.finding IS NOT NULL)
+    OR f.first_seen_ms <> coalesce(p.first_ms, f.first_seen_ms) OR f.last_seen_ms <> coalesce(p.last_ms, f.last_seen_ms)
   LIMIT ${MAX_DIFFERENCES}`;
 
-export function createSumChecks(sqlite: Sqlite): () => Promise<string[]> {
+export function createSumChecks(sqlite: Sqlite, capacity: Capacity): () => Promise<string[]> {
   const checks = [DAYS, ORPHANS, FINDINGS].map((sql) => sqlite.database.prepare<[], string>(sql).pluck());
-  return async () => checks.flatMap((check) => check.all());
+  const devices = sqlite.database.prepare<[], { device: number; uuid: string }>(
+    'SELECT device, uuid FROM devices',
+  );
+  return async () => {
+    const wrong = devices.all().filter(({ device }) => !capacity.agrees(device));
+    return [
+      ...checks.flatMap((check) => check.all()),
+      ...wrong.slice(0, MAX_DIFFERENCES).map(({ uuid }) => `capacity of ${uuid}`),
+    ];
+  };
 }

@@ -1,12 +1,15 @@
 /** Reads what `verify` compares. */
 import { z } from 'zod';
-import { GAP_REASONS } from '../../contract/batch.ts';
+import { GAP_REASONS, HOUR_MS } from '../../contract/batch.ts';
 import { canonicalJson, sha256Hex } from '../../contract/canonical.ts';
 import { BUCKETS, EVIDENCE, REASONS } from '../../domain/bucket.ts';
-import type { Entry } from '../../domain/cell.ts';
+import { type Entry, processId } from '../../domain/cell.ts';
+import { DEFAULT_POLICY } from '../../domain/policy.ts';
 import type { AuditStore, StoredCell } from '../audit.ts';
 import { createSumChecks } from './audit-sums.ts';
+import type { Capacity } from './capacity.ts';
 import type { Sqlite } from './connection.ts';
+import type { DirtyMarks } from './dirty.ts';
 import type { Ids } from './ids.ts';
 import { type JournalRow, journalHash } from './journal.ts';
 import type { ProcessIndex } from './process-index.ts';
@@ -57,6 +60,13 @@ type SumColumns = Record<
   number
 >;
 
+interface ProcessHoursRow {
+  readonly boot_id: string;
+  readonly key: string;
+  readonly parent_hour_ms: number | null;
+  readonly last_hour_ms: number;
+}
+
 interface PartRow {
   readonly finding: string;
   readonly device: number;
@@ -73,26 +83,44 @@ interface PartRow {
   readonly last_ms: number;
 }
 
+const Evidence = z.enum(EVIDENCE).nullable();
 const Kind = z.object({
   bucket: z.enum(BUCKETS),
   reason: z.enum(REASONS).nullable(),
   cause: z.enum([...GAP_REASONS, 'agent_silent', 'not_enrolled']).nullable(),
   activity: z.enum(['active', 'resident', 'none', 'unknown']),
-  evidence: z.enum(EVIDENCE).nullable(),
+  evidence: Evidence,
 });
 
-export function createAudit(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): AuditStore {
+export interface AuditParts {
+  readonly ids: Ids;
+  readonly dirty: DirtyMarks;
+  readonly processes: ProcessIndex;
+  readonly capacity: Capacity;
+}
+
+export function createAudit(sqlite: Sqlite, { ids, dirty, processes, capacity }: AuditParts): AuditStore {
   const { database } = sqlite;
   const nodes = database.prepare<[], { node: number; cluster: string; nodeName: string }>(
     `SELECT n.node, c.name AS cluster, n.name AS nodeName FROM nodes n JOIN clusters c ON c.cluster = n.cluster
      ORDER BY n.node`,
   );
   const hours = database
-    .prepare<[{ node: number }], number>(
-      `SELECT hour_ms FROM batches WHERE node = :node UNION SELECT hour_ms FROM sealed_hours WHERE node = :node
-       UNION SELECT hour_ms FROM cells WHERE node = :node ORDER BY 1`,
+    .prepare<[{ node: number; bookedToMs: number }], number>(
+      `WITH RECURSIVE booked (hour_ms, to_ms) AS (
+         SELECT from_ms - from_ms % ${HOUR_MS}, min(coalesce(to_ms, :bookedToMs), :bookedToMs) FROM capacity
+         WHERE node = :node AND from_ms < :bookedToMs
+         UNION SELECT hour_ms + ${HOUR_MS}, to_ms FROM booked WHERE hour_ms + ${HOUR_MS} < to_ms)
+       SELECT hour_ms FROM batches WHERE node = :node UNION SELECT hour_ms FROM sealed_hours WHERE node = :node
+       UNION SELECT hour_ms FROM cells WHERE node = :node UNION SELECT hour_ms FROM booked ORDER BY 1`,
     )
     .pluck();
+  const processHours = database.prepare<[number], ProcessHoursRow>(
+    `SELECT boot_id, key, parent_hour_ms, last_hour_ms FROM processes
+     WHERE node = ? AND (last_hour_ms > 0 OR parent_hour_ms IS NOT NULL)`,
+  );
+  const policies = database.prepare<[], number>('SELECT version FROM policies').pluck();
+  const findings = database.prepare<[], string>('SELECT id FROM findings ORDER BY finding').pluck();
   const streams = database.prepare<
     [number],
     { stream: number; name: string; headNumber: number; headHash: string }
@@ -122,18 +150,27 @@ export function createAudit(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): 
     begin: async () => void database.exec('BEGIN'),
     end: async () => void database.exec('COMMIT'),
     listNodes: async () => nodes.all(),
-    listHours: async (node) => hours.all({ node }),
+    listHours: async (node) => hours.all({ node, bookedToMs: dirty.bookedToMs(node) ?? 0 }),
     listStreams: async (node) => streams.all(node),
     readStored: createStoredReader(sqlite, ids, processes),
     readSources: async (node, seq) =>
       sources.all({ node, seq }).map(({ self, ...row }) => ({ ...row, selfDeclared: self === 1 })),
     checkPersonal: createPersonalCheck(sqlite),
+    checkProcesses: async ({ node, hourMs }, some, boundariesOf) =>
+      [...some].filter((one) => !processes.agrees(node, one, boundariesOf(one), hourMs)).map((one) => one.id),
+    listProcessHours: async (node) =>
+      processHours.all(node).map(({ boot_id, key, parent_hour_ms, last_hour_ms }) => ({
+        id: processId(boot_id, key),
+        hours: parent_hour_ms === null ? [last_hour_ms] : [last_hour_ms, parent_hour_ms],
+      })),
+    listPolicies: async () => [DEFAULT_POLICY.version, ...policies.all()],
+    listFindings: async () => findings.all(),
     readJournal: async (after, limit) =>
       journal.all(after, limit).map((row) => {
         const { number, previous_hash: previousHash, hash } = row;
         return { number, previousHash, hash, expectedHash: journalHash(row) };
       }),
-    checkSums: createSumChecks(sqlite),
+    checkSums: createSumChecks(sqlite, capacity),
   };
 }
 
@@ -146,12 +183,24 @@ function createStoredReader(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): 
   const entries = database.prepare<[number, number, number], EntryRow>(
     'SELECT * FROM entries WHERE hour_ms = ? AND node = ? AND device = ? ORDER BY ordinal',
   );
-  const holders = database.prepare<[number, number, number], SumColumns & { holder: number }>(
-    'SELECT * FROM ledger_hours WHERE hour_ms = ? AND node = ? AND device = ? ORDER BY holder',
-  );
+  const holders = database.prepare<
+    [number, number, number],
+    SumColumns & { holder: number; account: string; user_name: string; assumed: number }
+  >('SELECT * FROM ledger_hours WHERE hour_ms = ? AND node = ? AND device = ? ORDER BY holder');
   const parts = database.prepare<[number, number], PartRow>(
     `SELECT p.*, f.id AS finding FROM finding_parts p JOIN findings f ON f.finding = p.finding
      WHERE p.hour_ms = ? AND p.node = ? AND p.device <> 0 ORDER BY p.ordinal`,
+  );
+  const seen = database.prepare<[number, number], PartRow>(
+    `SELECT p.*, f.id AS finding FROM finding_parts p JOIN findings f ON f.finding = p.finding
+     WHERE p.hour_ms = ? AND p.node = ? AND p.device = 0 ORDER BY p.ordinal`,
+  );
+  const bindings = database.prepare<[number, number], { job: number; device: number; first_seen_ms: number }>(
+    'SELECT job, device, first_seen_ms FROM bindings WHERE hour_ms = ? AND node = ?',
+  );
+  const sightings = database.prepare<[number, number], { device: number; first_ms: number }>(
+    `SELECT s.device, s.first_ms FROM devices d JOIN device_sightings s ON s.device = d.device
+     WHERE s.hour_ms = ? AND s.node = ?`,
   );
   const seal = database.prepare<[number, number], { count: number; headHash: string }>(
     'SELECT batch_count AS count, head_hash AS headHash FROM sealed_hours WHERE node = ? AND hour_ms = ?',
@@ -178,6 +227,7 @@ function createStoredReader(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): 
         entries: entries.all(hourMs, node, row.device).map(toEntry),
         holders: holders.all(hourMs, node, row.device).map((sums) => ({
           job: sums.holder === 0 ? null : ids.jobId(sums.holder),
+          ...{ account: sums.account, user: sums.user_name, assumed: sums.assumed === 1 },
           sums: toSums(sums),
           activeMs: sums.active_ms,
         })),
@@ -186,7 +236,7 @@ function createStoredReader(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): 
     parts: parts.all(hourMs, node).map((row) => ({
       ...{ finding: row.finding, device: ids.deviceUuid(row.device), process: processOf(row.process) },
       ...{ job: jobOf(row.job), holder: jobOf(row.holder), reason: z.enum(REASONS).parse(row.reason) },
-      evidence: z.enum(EVIDENCE).nullable().parse(row.evidence),
+      evidence: Evidence.parse(row.evidence),
       ...{
         activeMs: row.active_ms,
         residentMs: row.resident_ms,
@@ -195,6 +245,17 @@ function createStoredReader(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): 
       ...{ provisionalResidentMs: row.provisional_ms - row.provisional_active_ms },
       ...{ fromMs: row.first_ms, toMs: row.last_ms },
     })),
+    seen: seen.all(hourMs, node).map((row) => ({
+      ...{ finding: row.finding, process: processOf(row.process), job: jobOf(row.job) },
+      ...{ evidence: Evidence.parse(row.evidence), fromMs: row.first_ms, toMs: row.last_ms },
+    })),
+    firstSeen: new Map(
+      [...Map.groupBy(bindings.all(hourMs, node), (row) => row.job)].map(([job, rows]) => [
+        ids.jobId(job),
+        new Map(rows.map((row) => [ids.deviceUuid(row.device), row.first_seen_ms])),
+      ]),
+    ),
+    sightings: new Map(sightings.all(hourMs, node).map((row) => [ids.deviceUuid(row.device), row.first_ms])),
   });
 }
 
@@ -226,12 +287,12 @@ function createPersonalCheck(sqlite: Sqlite): AuditStore['checkPersonal'] {
     'SELECT kind, salt, user_name, command_line, command_line_cut, peers FROM personal WHERE digest = ?',
   );
   return async (digests) => {
-    let erased = 0;
+    const erased: string[] = [];
     const changed: string[] = [];
     for (const digest of digests) {
       const row = select.get(digest);
       if (row === undefined) continue;
-      if (row.salt === null) erased += 1;
+      if (row.salt === null) erased.push(digest);
       else if (sha256Hex(canonicalJson({ salt: row.salt, value: personalValue(row) })) !== digest)
         changed.push(digest);
     }

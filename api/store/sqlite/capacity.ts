@@ -1,4 +1,5 @@
 /** The capacity table: derived from sightings and what fleet lists said, device by device, as either changes. */
+import { canonicalJson } from '../../contract/canonical.ts';
 import {
   type CapacityStretch,
   capacityOfDevice,
@@ -19,6 +20,8 @@ const byNode = ({ node, fromMs, toMs }: Stretch): Keyed<number> => ({
 export interface Capacity {
   /** Derives a device's capacity again, and marks the time that it gains or loses. Call within a transaction. */
   refresh(device: number, seq: number, nowMs: number): void;
+  /** Whether the table is what the facts give. */
+  agrees(device: number): boolean;
   /** Ascending. */
   stretches(device: number): Stretch[];
   /** In the order in which they were made. */
@@ -40,18 +43,21 @@ export function createCapacity(sqlite: Sqlite, dirty: DirtyMarks): Capacity {
   const remove = database.prepare('DELETE FROM capacity WHERE device = ?');
   const insert = database.prepare('INSERT INTO capacity (device, from_ms, to_ms, node) VALUES (?, ?, ?, ?)');
 
-  const capacity: Capacity = {
+  const derive = (device: number): Stretch[] =>
+    capacityOfDevice(selectStatements.all(device), selectSightings.all(device));
+
+  return {
+    agrees: (device) => canonicalJson(select.all(device)) === canonicalJson(derive(device)),
     stretches: (device) => select.all(device),
     statements: (device) => selectStatements.all(device),
     sightings: (device) => selectSightings.all(device),
     refresh(device, seq, nowMs) {
       const before = select.all(device);
-      const after = capacityOfDevice(capacity.statements(device), capacity.sightings(device));
+      const after = derive(device);
       remove.run(device);
       for (const { fromMs, toMs, node } of after) insert.run(device, fromMs, toMs, node);
       for (const { key, fromMs, toMs } of changedTime(before.map(byNode), after.map(byNode)))
         dirty.markRange(key, fromMs, toMs, seq, nowMs);
     },
   };
-  return capacity;
 }

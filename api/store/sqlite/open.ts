@@ -41,7 +41,7 @@ export function openSqlite({ file, readOnly = false, nowMs = 0 }: SqliteStoreOpt
     jobs: createJobs(sqlite, { ids, dirty, rows: jobs, journal, placement }),
     fleet: createFleet(sqlite, { ids, dirty, journal, capacity }),
     ledger: createLedger(sqlite, { ids, dirty, jobs, processes, findings, placement }),
-    audit: createAudit(sqlite, ids, processes),
+    audit: createAudit(sqlite, { ids, dirty, processes, capacity }),
     onDirty: sqlite.onDirty,
     close: async () => {
       sqlite.database.close();

@@ -57,6 +57,8 @@ export interface ProcessIndex {
   number(node: number, id: ProcessId, hourMs: number): number;
   id(process: number): ProcessId;
   readLineages(node: number, ids: Iterable<ProcessId>): ObservedProcess[];
+  /** Whether a process is here as an hour shows it, where that hour is the one that counts. */
+  agrees(node: number, process: ObservedProcess, boundaries: readonly string[], hourMs: number): boolean;
   /** Hours that read a process from here: it or a descendant is in them, and they do not report it themselves. */
   hoursThatRead(process: number): number[];
 }
@@ -121,6 +123,7 @@ export function createProcessIndex(sqlite: Sqlite): ProcessIndex {
       ids.set(process, id);
       return id;
     },
+    agrees: (node, one, boundaries, hourMs) => rows.agrees(node, one, boundaries[0] ?? null, hourMs),
     readLineages: createLineageReader(sqlite),
     hoursThatRead: createReaderHours(sqlite),
   };
@@ -134,6 +137,7 @@ interface RowWriter {
     hourMs: number,
   ): { readonly process: number; readonly changed: boolean; readonly newest: boolean };
   number(node: number, bootId: string, key: string, hourMs: number): number;
+  agrees(node: number, process: ObservedProcess, boundary: string | null, hourMs: number): boolean;
 }
 
 function createRowWriter(sqlite: Sqlite): RowWriter {
@@ -174,6 +178,16 @@ function createRowWriter(sqlite: Sqlite): RowWriter {
         before.parent_key !== after.parent_key ||
         JSON.stringify(pick(before)) !== JSON.stringify(pick(description));
       return { process, changed, newest };
+    },
+    agrees(node, one, boundary, hourMs) {
+      const row = select.get(node, one.bootId, one.key);
+      if (row === undefined || row.last_hour_ms < hourMs || row.first_seen_ms > one.firstSeenMs) return false;
+      if (row.parent_hour_ms === hourMs && row.parent_key !== one.parent) return false;
+      if (one.parent !== null && (row.parent_hour_ms ?? Infinity) > hourMs) return false;
+      return (
+        row.last_hour_ms > hourMs ||
+        JSON.stringify(pick(row)) === JSON.stringify(pick(descriptionOf(one, boundary)))
+      );
     },
     number(node, bootId, key, hourMs) {
       const known = select.get(node, bootId, key);
