@@ -161,14 +161,17 @@ describe('what was changed behind the back is found', () => {
     ['a declaration', 'UPDATE job_versions SET end_ms = start_ms', /stored/],
     [
       'who is charged, in every sum',
-      "UPDATE ledger_hours SET account = 'biology' WHERE holder <> 0; UPDATE ledger_days SET account = 'biology' WHERE account <> ''",
+      `UPDATE ledger_hours SET account = 'biology' WHERE holder <> 0;
+       UPDATE ledger_days SET account = 'biology' WHERE account <> ''`,
       /is charged to/,
     ],
     ['how severe a finding is', "UPDATE findings SET severity = 'notice'", /not what its parts give/],
     ['a finding that was hidden', 'UPDATE findings SET resolved_at_ms = 1', /add up/],
     [
       'when a network observation was made',
-      "UPDATE finding_parts SET first_ms = first_ms + 1, last_ms = last_ms + 1 WHERE device = 0; UPDATE findings SET first_seen_ms = first_seen_ms + 1, last_seen_ms = last_seen_ms + 1 WHERE kind = 'network'",
+      `UPDATE finding_parts SET first_ms = first_ms + 1, last_ms = last_ms + 1 WHERE device = 0;
+       UPDATE findings SET first_seen_ms = first_seen_ms + 1, last_seen_ms = last_seen_ms + 1
+         WHERE kind = 'network'`,
       /other observations/,
     ],
     [
@@ -190,7 +193,8 @@ describe('what was changed behind the back is found', () => {
     ],
     [
       'text erased to cover a change',
-      "UPDATE personal SET salt = NULL, user_name = NULL, command_line = NULL, erased_at_ms = 1; UPDATE entries SET activity = 'none' WHERE bucket = 'used'",
+      `UPDATE personal SET salt = NULL, user_name = NULL, command_line = NULL, erased_at_ms = 1;
+       UPDATE entries SET activity = 'none' WHERE bucket = 'used'`,
       /stored/,
     ],
   ];
