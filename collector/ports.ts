@@ -50,7 +50,7 @@ export interface Files {
 
 /** Must be closed. */
 export interface HeldFile {
-  /** In one read, so for short files only. */
+  /** In one read, so for short files only. What it gives is overwritten by whatever file is read next. */
   read(maxBytes: number): Buffer;
   close(): void;
 }

@@ -37,20 +37,23 @@ export class ProcessRegistry {
 
   /** One poll: the key of every pid that nvidia-smi names. */
   observe(pids: readonly number[], atMs: number): Map<number, string> {
-    const before = new Set([...this.#living.values()].filter((record) => record.listed));
-    for (const record of before) record.listed = false;
+    const before = new Set<ProcessRecord>();
+    for (const record of this.#living.values()) {
+      if (!record.listed) continue;
+      before.add(record);
+      record.listed = false;
+    }
     const keys = new Map<number, string>();
     for (const pid of new Set(pids)) {
-      const stat = this.#held.read(pid) ?? this.#context.procfs.stat(pid);
-      const record = stat.ok ? this.#identify(stat.value, atMs, 0) : this.#identifyHidden(pid, stat, atMs);
+      const record = this.#see(pid, atMs);
       record.listed = record.fact.exitedMs === null;
-      if (stat.ok) this.#held.hold(stat.value);
       keys.set(pid, record.fact.key);
     }
     this.#held.releaseOthers(keys);
-    for (const record of [...this.#living.values()]) {
-      const left = before.has(record);
-      if (!record.listed && (left || passed(record.refreshedMs, atMs, REFRESH_MS))) this.#check(record, atMs);
+    // Checking may take a record out of the map meanwhile, which its iterator allows.
+    for (const record of this.#living.values()) {
+      if (record.listed) continue;
+      if (before.has(record) || passed(record.refreshedMs, atMs, REFRESH_MS)) this.#check(record, atMs);
     }
     if (passed(this.#prunedMs, atMs, REFRESH_MS)) this.#prune(atMs);
     return keys;
@@ -97,6 +100,16 @@ export class ProcessRegistry {
     const taken = this.#problems;
     this.#problems = [];
     return taken;
+  }
+
+  /** The record of a pid that nvidia-smi names. */
+  #see(pid: number, atMs: number): ProcessRecord {
+    const held = this.#held.read(pid);
+    if (held !== null) return this.#identify(held, atMs, 0);
+    const stat = this.#context.procfs.stat(pid);
+    if (!stat.ok) return this.#identifyHidden(pid, stat, atMs);
+    this.#held.hold(stat.value);
+    return this.#identify(stat.value, atMs, 0);
   }
 
   /** The record of a process that /proc shows, made if it is new. */

@@ -7,16 +7,10 @@ import { AGENT_VERSION } from '../identity.ts';
 import { probe } from '../ports/probe.ts';
 import { clock, execute, files } from '../ports/real.ts';
 import { bytesToText } from '../text.ts';
-import {
-  complain,
-  EXIT_USAGE,
-  type Flags,
-  SETTINGS_HELP,
-  settingsOf,
-  tokenReader,
-  withSettings,
-} from './flags.ts';
+import { complain, EXIT_USAGE } from './complain.ts';
+import { type Flags, SETTINGS_HELP, settingsOf, withSettings } from './flags.ts';
 import { lockOwner } from './lock.ts';
+import { tokenReader } from './token.ts';
 
 const HELP = `
 It reads what "run" with the same settings would read, runs nvidia-smi a few times, and asks the service who it is and who

@@ -2,13 +2,9 @@
 import { readFileSync, statSync } from 'node:fs';
 import type { Command } from 'commander';
 import { type AgentSettings, ConfigError, readConfig } from '../config.ts';
-import { ShipError } from '../ports.ts';
 import { SETTINGS_FILE_BYTES } from '../settings-file.ts';
-import { bytesToText } from '../text.ts';
 
 export type Flags = Readonly<Record<string, unknown>>;
-/** Exit code of a wrong setting. */
-export const EXIT_USAGE = 2;
 
 /** Said after every help text that has these flags. */
 export const SETTINGS_HELP = `
@@ -56,33 +52,4 @@ export function settingsOf(flags: Flags): AgentSettings {
       throw new ConfigError(`it is larger than ${SETTINGS_FILE_BYTES / 1024} KiB`);
     return readFileSync(path, 'utf8');
   });
-}
-
-/** Read again at each call, so that a token can be replaced while the agent runs. The result throws `ShipError`. */
-export function tokenReader({ tokenFile }: AgentSettings): () => string {
-  return () => {
-    let token = process.env['GPULEDGER_TOKEN'] ?? '';
-    if (tokenFile !== null) {
-      try {
-        token = readFileSync(tokenFile, 'utf8');
-      } catch (error) {
-        const why = error instanceof Error ? error.message : String(error);
-        throw new ShipError(`the token cannot be read (--token-file): ${why}`, true);
-      }
-    }
-    token = token.trim();
-    if (!/^[\x21-\x7e]{1,512}$/.test(token))
-      throw new ShipError(
-        'there is no token: give --token-file, or set GPULEDGER_TOKEN. ' +
-          'Make one with: gpuledger token create --role agent --node NAME',
-        true,
-      );
-    return token;
-  };
-}
-
-/** Ends a command because of what a person can put right: each line of the message on standard error, without a stack. */
-export function complain(message: string): void {
-  const inert = bytesToText(Buffer.from(message.replaceAll('\n', '\n  ')), 8000).text;
-  process.stderr.write(`gpuledger-agent: ${inert.replaceAll('\\x0a', '\n')}\n`);
 }

@@ -1,23 +1,9 @@
 /** `gpuledger-agent run`: watches this node's GPUs and reports to the service until it is told to stop; `--once` only looks. */
 import { Command } from 'commander';
-import { createAgent } from '../agent.ts';
 import { ConfigError, requireApi } from '../config.ts';
-import { AGENT_VERSION } from '../identity.ts';
-import { createLog } from '../log.ts';
-import { clock, createPorts } from '../ports/real.ts';
-import { ShipError } from '../ports.ts';
-import { SpoolError } from '../spool-files.ts';
-import {
-  complain,
-  EXIT_USAGE,
-  type Flags,
-  SETTINGS_HELP,
-  settingsOf,
-  tokenReader,
-  withSettings,
-} from './flags.ts';
-import { lock } from './lock.ts';
-import { printOnce } from './once.ts';
+import { complain, EXIT_USAGE } from './complain.ts';
+import { type Flags, SETTINGS_HELP, settingsOf, withSettings } from './flags.ts';
+import { handOver } from './hand-over.ts';
 
 const EXAMPLES = `
 The token is read from the file, or from GPULEDGER_TOKEN. Make one with:
@@ -36,11 +22,6 @@ nothing is measured, and looks again each minute.
 Exit codes: 0 stopped in order, 2 wrong setting or unusable spool, 130 ended at once by a second signal.
 With --once: 0 every GPU was measured, 1 something was not, 2 wrong setting.`;
 
-const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
-/** A terminal and a parent that passes signals on may both send the same one. */
-const SAME_SIGNAL_MS = 1000;
-const EXIT_AT_ONCE = 130;
-
 /** The sub-command. */
 export function runCommand(): Command {
   return withSettings(new Command('run'))
@@ -57,47 +38,21 @@ export function runCommand(): Command {
 }
 
 async function run(flags: Flags): Promise<number> {
-  let release = (): void => undefined;
   try {
     const settings = settingsOf(flags);
-    if (flags['once'] === true) return await printOnce(settings, flags['json'] === true);
+    if (flags['once'] === true) {
+      const { printOnce } = await import('./once.ts');
+      return await printOnce(settings, flags['json'] === true);
+    }
     if (flags['json'] === true)
       throw new ConfigError('--json goes with --once; the form of the log is --log');
-    const api = requireApi(settings);
-    const token = tokenReader(settings);
-    token();
-    release = lock(settings.agent.spoolFolder);
-    const stop = stopSignal();
-    const log = createLog(settings.log, clock.wallMs, (line) => process.stderr.write(line));
-    const agent = createAgent(settings.agent, createPorts({ apiUrl: api, token }), log);
-    const { cluster, node } = settings.agent;
-    const to = new URL(api).origin;
-    log('info', `version ${AGENT_VERSION} watches ${cluster}/${node} and reports to ${to}`, 'agent');
-    await agent.run(stop);
-    log('info', 'stopping: the last batch goes out', 'agent');
-    await agent.stop();
-    log('info', 'stopped', 'agent');
-    return 0;
+    requireApi(settings);
+    handOver(settings);
+    const { watch } = await import('./watch.ts');
+    return await watch(settings);
   } catch (error) {
-    if (!(error instanceof ConfigError || error instanceof SpoolError || error instanceof ShipError))
-      throw error;
+    if (!(error instanceof ConfigError)) throw error;
     complain(error.message);
     return EXIT_USAGE;
-  } finally {
-    release();
   }
-}
-
-/** The first signal asks for an orderly end, a second one ends at once. */
-function stopSignal(): AbortSignal {
-  const controller = new AbortController();
-  let firstMs = 0;
-  for (const name of SIGNALS)
-    process.on(name, () => {
-      if (!controller.signal.aborted) {
-        firstMs = performance.now();
-        controller.abort();
-      } else if (performance.now() - firstMs > SAME_SIGNAL_MS) process.exit(EXIT_AT_ONCE);
-    });
-  return controller.signal;
 }

@@ -1,7 +1,6 @@
 /** The agent's way to the service: one request at a time by HTTP or HTTPS, and what its answers mean. */
 import type { IncomingMessage } from 'node:http';
-import { promisify } from 'node:util';
-import { gzip } from 'node:zlib';
+import { gzipSync } from 'node:zlib';
 import type { BatchRequest, BatchResponse, BatchStatus } from '../../api/contract/batch.ts';
 import { type Network, ShipError } from '../ports.ts';
 
@@ -126,7 +125,7 @@ export function createNetwork({ apiUrl, token }: Service): Network {
       const authorization = `Bearer ${token()}`;
       const json = Buffer.from(JSON.stringify(request));
       const zipped = json.length >= GZIP_FROM_BYTES;
-      const body = zipped ? await promisify(gzip)(json) : json;
+      const body = zipped ? gzipSync(json) : json;
       const headers = {
         authorization,
         'content-type': 'application/json',

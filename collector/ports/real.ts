@@ -137,7 +137,7 @@ function hold(path: string): HeldFile {
   return {
     read: (maxBytes) => {
       const room = Math.min(maxBytes, landing.length);
-      return Buffer.from(landing.subarray(0, readSync(file, landing, 0, room, 0)));
+      return landing.subarray(0, readSync(file, landing, 0, room, 0));
     },
     close: () => closeSync(file),
   };
@@ -186,7 +186,8 @@ function deviceName(device: bigint): string {
 export const files: Files = {
   read,
   hold,
-  readLink: (path) => readlinkSync(path, { encoding: 'buffer' }),
+  // By way of a text of single bytes, which loses nothing: a buffer of its own for each link costs more to throw away.
+  readLink: (path) => Buffer.from(readlinkSync(path, { encoding: 'latin1' }), 'latin1'),
   list: (path) => readdirSync(path),
   identify(path) {
     const { dev, ino } = statSync(path, { bigint: true });

@@ -3,7 +3,7 @@
  * the kernel tells by ESRCH that the process has ended, so that whoever gets its pid next cannot pass for it.
  */
 import type { Files, HeldFile } from '../ports.ts';
-import { attempt, type Part, type ProcessStat, parseStat, STAT_BYTES } from './procfs.ts';
+import { attempt, type ProcessStat, parseStat, STAT_BYTES } from './procfs.ts';
 
 /** Descriptors that the agent keeps; processes beyond are read by their path. */
 const MAX_HELD = 256;
@@ -24,12 +24,12 @@ export class HeldStats {
   }
 
   /** The process that was held by this pid, as it is now; null where none is, or that one has ended. */
-  read(pid: number): (Part<ProcessStat> & { readonly ok: true }) | null {
+  read(pid: number): ProcessStat | null {
     const held = this.#held.get(pid) ?? null;
-    const value = held?.read() ?? null;
-    if (value !== null) return { ok: true, value };
-    if (held !== null) this.#release(pid, held);
-    return null;
+    if (held === null) return null;
+    const stat = held.read();
+    if (stat === null) this.#release(pid, held);
+    return stat;
   }
 
   /** From now on `read` tells of this process. */
@@ -68,15 +68,18 @@ class HeldStat {
 
   /** null: it has ended, or cannot be read any more. */
   read(): ProcessStat | null {
-    const read = attempt(() => this.#file.read(STAT_BYTES));
-    if (!read.ok) return null;
-    const bytes = read.value;
+    let bytes: Buffer;
+    try {
+      bytes = this.#file.read(STAT_BYTES);
+    } catch {
+      return null;
+    }
     // Counters of time and memory differ each time; they need not be understood.
     if (this.#stat !== null && this.#isSteady(bytes)) return this.#stat;
     const stat = parseStat(bytes);
     if (stat === null || stat.startTicks !== this.#startTicks) return null;
     this.#closeAt = bytes.lastIndexOf(CLOSE);
-    this.#steady = bytes.subarray(0, steadyEnd(bytes, this.#closeAt));
+    this.#steady = Buffer.from(bytes.subarray(0, steadyEnd(bytes, this.#closeAt)));
     this.#stat = stat;
     return stat;
   }

@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { setTimeout as rest } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
+import { LEAN_FLAGS } from '../../collector/cli/hand-over.ts';
 import { type LoadSize, type NodeLoad, startLoad } from './node-load.ts';
 import { startReceiver } from './receiver.ts';
 import { type Cost, type Result, showTable } from './table.ts';
@@ -118,7 +119,7 @@ async function measureAgent(folder: string, load: NodeLoad): Promise<Pick<Result
 }
 
 async function measureParts(load: NodeLoad): Promise<Result['parts']> {
-  const args = [path('poll-parts.ts'), ...load.gpuPids.map(String)];
+  const args = [...LEAN_FLAGS, path('poll-parts.ts'), ...load.gpuPids.map(String)];
   const { stdout } = await promisify(execFile)(process.execPath, args);
   return JSON.parse(stdout);
 }

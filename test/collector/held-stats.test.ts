@@ -27,8 +27,8 @@ describe('a held process', () => {
     const held = new HeldStats(files, '/proc');
     expect(held.read(pid)).toBeNull();
     held.hold(statOf(pid));
-    expect(held.read(pid)).toEqual({ ok: true, value: statOf(pid) });
-    expect(held.read(pid)).toEqual({ ok: true, value: statOf(pid) });
+    expect(held.read(pid)).toEqual(statOf(pid));
+    expect(held.read(pid)).toEqual(statOf(pid));
     expect(descriptors()).toBe(before + 1);
     child.kill('SIGKILL');
     await once(child, 'exit');
@@ -49,7 +49,7 @@ describe('a held process', () => {
     held.hold(statOf(process.pid));
     held.hold(statOf(process.ppid));
     held.releaseOthers(new Set([process.pid]));
-    expect(held.read(process.pid)?.value.pid).toBe(process.pid);
+    expect(held.read(process.pid)?.pid).toBe(process.pid);
     expect(held.read(process.ppid)).toBeNull();
     held.releaseOthers(new Set());
     expect(descriptors()).toBe(before);
@@ -76,14 +76,14 @@ describe('what a held file tells', () => {
       `900 (python) S ${rest.replace('1', '77')}`,
       `900 (miner) S ${rest}`,
     );
-    expect(held.read(900)?.value.state).toBe('S');
-    expect(held.read(900)?.value.parentPid).toBe(77);
-    expect(held.read(900)?.value).toMatchObject({ comm: 'miner', parentPid: 1, startTicks: 5000 });
+    expect(held.read(900)?.state).toBe('S');
+    expect(held.read(900)?.parentPid).toBe(77);
+    expect(held.read(900)).toMatchObject({ comm: 'miner', parentPid: 1, startTicks: 5000 });
   });
 
   it('sees through a name that goes on like the fields behind it', () => {
     const held = reading(`900 (a) R ${rest}`, `900 (a) R 1 900 900 (b) R ${rest}`);
-    expect(held.read(900)?.value.comm).toBe('a) R 1 900 900 (b');
+    expect(held.read(900)?.comm).toBe('a) R 1 900 900 (b');
   });
 
   it('is nothing where it is no stat line, or that of another process', () => {
