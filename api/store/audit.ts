@@ -23,7 +23,7 @@ export interface StoredCell {
 }
 
 /** The sums of an hour by holder, and who is charged for them. `job` null: held by nobody. */
-export interface StoredHolder {
+interface StoredHolder {
   readonly job: string | null;
   readonly account: string;
   readonly user: string;

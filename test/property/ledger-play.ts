@@ -18,7 +18,7 @@ import { agentOf, CLUSTER, caller, HOUR, handClock, MINUTE, post, temporaryFolde
 import { END, type Fact, type Plan, START, type Turn } from './ledger-plan.ts';
 
 /** When everything has come and been said: nothing waits for a record any more. */
-export const LATE = END + 4 * HOUR;
+const LATE = END + 4 * HOUR;
 
 export interface Ledger {
   tell(fact: Fact): Promise<void>;

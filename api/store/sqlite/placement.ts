@@ -26,7 +26,7 @@ interface CapacityRow {
 }
 
 /** How a state before the present one differed from it. */
-export interface Edit {
+interface Edit {
   readonly jobs?: (now: readonly Job[]) => readonly Job[];
   readonly firstSeen?: (now: FirstSeen) => FirstSeen;
 }
