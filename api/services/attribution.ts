@@ -82,7 +82,9 @@ export function createAttribution(store: Store, clock: Clock, live: Live, log: A
 
   function wake(): Promise<void> {
     again = true;
-    running ??= drain()
+    // Not at once: a drain writes, and a write wakes.
+    running ??= Promise.resolve()
+      .then(drain)
       .catch((error) => log.error({ err: error }, 'the attribution stopped for now'))
       .finally(() => {
         running = null;

@@ -71,6 +71,18 @@ describe('a node-hour', () => {
     );
   });
 
+  test('settles by time alone while the service runs, although nobody reports any more', async () => {
+    service.attribution.start();
+    service.clock.set(START + HOUR + 10_000);
+    await service.send(fullHour(new Stream('n1'), START, processFact(10)));
+    await service.attribution.whenIdle();
+    const waiting = () => service.rows('SELECT provisional_ms AS ms FROM findings');
+    expect(waiting()).toEqual([{ ms: 50_000 }]);
+    service.clock.set(START + HOUR + MINUTE);
+    await service.attribution.whenIdle();
+    expect(waiting()).toEqual([{ ms: 0 }]);
+  });
+
   test('grows batch by batch and is booked up to the newest', async () => {
     const stream = new Stream('n1');
     const process = processFact(10);
@@ -362,6 +374,18 @@ describe('a node-hour that cannot be attributed', () => {
     expect(service.rows('SELECT failures, failure FROM dirty_hours')).toEqual([
       { failures: 1, failure: expect.stringContaining('JSON') },
     ]);
+    expect(service.failures.splice(0)).toHaveLength(1);
+  });
+
+  test('waits for its next try although time alone would settle it', async () => {
+    service.clock.set(START + HOUR + 10_000);
+    await service.send(fullHour(new Stream('n1'), START, processFact(10)));
+    await service.attribution.whenIdle();
+    service.tamper("CREATE TRIGGER planted BEFORE INSERT ON cells BEGIN SELECT RAISE(ABORT, 'planted'); END");
+    service.clock.set(START + HOUR + MINUTE);
+    await service.attribution.whenIdle();
+    await service.attribution.whenIdle();
+    expect(service.rows('SELECT failures FROM dirty_hours')).toEqual([{ failures: 1 }]);
     expect(service.failures.splice(0)).toHaveLength(1);
   });
 });

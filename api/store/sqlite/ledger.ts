@@ -40,7 +40,9 @@ export function createLedger(sqlite: Sqlite, parts: LedgerParts): LedgerStore {
      FROM dirty_hours`,
   );
   const selectSettled = database.prepare<[number, number], { node: number; hour_ms: number }>(
-    `SELECT DISTINCT node, hour_ms FROM cells WHERE settles_at_ms <= ? AND computed_at_ms - ? < settles_at_ms`,
+    // An hour that is marked already waits its turn, or for its next try after a failure.
+    `SELECT DISTINCT c.node, c.hour_ms FROM cells c WHERE c.settles_at_ms <= ? AND c.computed_at_ms - ? < c.settles_at_ms
+       AND NOT EXISTS (SELECT 1 FROM dirty_hours d WHERE d.node = c.node AND d.hour_ms = c.hour_ms)`,
   );
   const postpone = database.prepare(
     `UPDATE dirty_hours SET failures = failures + 1, failure = ?, retry_at_ms = ?, urgent = 0
