@@ -40,9 +40,11 @@ const bullets = (sentences: readonly string[], none: string): string[] =>
 function headline(finding: FindingDetail): string {
   const { source, insideJob, node, state, kind } = finding;
   const opening =
-    kind === 'compute'
-      ? `No declaration covers ${state === 'settled' ? '' : 'yet '}`
-      : 'Seen beside the ledger: ';
+    finding.resolvedAt !== null
+      ? 'Covered by later records: '
+      : kind === 'compute'
+        ? `No declaration covers ${state === 'settled' ? '' : 'yet '}`
+        : 'Seen beside the ledger: ';
   const account = source.user === null ? '' : `, which ran as OS account ${source.user}`;
   const job =
     insideJob === null
@@ -53,7 +55,8 @@ function headline(finding: FindingDetail): string {
 
 function keyFacts(finding: FindingDetail): string[] {
   const running = finding.running ? ', still running' : '';
-  const settled = finding.state === 'settled' ? 'settled' : 'awaiting record';
+  const settled =
+    finding.resolvedAt !== null ? 'covered' : finding.state === 'settled' ? 'settled' : 'awaiting record';
   const meaning = FINDING_REASONS.find((one) => one === finding.reason);
   return [
     `  ${finding.id}  ${finding.severity}, ${settled}${running}, group in ${finding.mode} mode`,

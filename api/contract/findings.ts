@@ -86,6 +86,9 @@ export const Finding = z
     firstSeen: Time,
     lastSeen: Time,
     recordedAt: Time.meta({ description: 'When the service first knew' }),
+    resolvedAt: Time.nullable().meta({
+      description: 'Since then records cover all of it: no list names it any more; null: it stands',
+    }),
   })
   .meta({ id: 'Finding' });
 export type Finding = z.infer<typeof Finding>;

@@ -38,6 +38,8 @@ export interface StoryFacts {
   /** Addresses and ports, other than the node's own, that they tried to reach. */
   readonly attempts: number;
   readonly running: boolean;
+  /** Later records cover all of it. */
+  readonly resolved: boolean;
 }
 
 /** Candidates beyond this many are only counted. */
@@ -46,6 +48,7 @@ export const MAX_CANDIDATES = 20;
 /** Tells a finding. Text from workloads is quoted as it is: whoever shows it must escape it. */
 export function tellStory(facts: StoryFacts): Story {
   const { summary } = facts;
+  if (facts.resolved) return closed(facts);
   return {
     observed: observed(facts),
     notObserved: notObserved(facts),
@@ -94,6 +97,22 @@ function observed(facts: StoryFacts): string[] {
   lines.push(SENTENCES[summary.reason]);
   if (facts.running) lines.push('It was still there at the last reading.');
   return lines;
+}
+
+/** Nothing of it stands any more, and nobody is asked to explain it. */
+function closed({ summary, lineage }: StoryFacts): Story {
+  const [process] = lineage;
+  const compute = !isNetwork(summary.reason);
+  const was = compute
+    ? 'It was found unaccounted. Records that came later cover all of it: no time of it is unaccounted any more.'
+    : 'It was seen inside a job. By records that came later it was not inside one.';
+  return {
+    observed: [was, ...(process === undefined ? [] : describe(process))],
+    notObserved: [],
+    candidates: [],
+    innocentCauses: [],
+    wouldChange: ['A corrected record that no longer covers it would bring it back.'],
+  };
 }
 
 function describe(process: ObservedProcess): string[] {

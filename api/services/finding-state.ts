@@ -3,6 +3,7 @@ import type { Reason } from '../domain/bucket.ts';
 import { type FindingRow, mergeRows, summarise } from '../domain/finding.ts';
 import type { NetworkFinding } from '../domain/network.ts';
 import { DEFAULT_POLICY } from '../domain/policy.ts';
+import { duration } from '../domain/story.ts';
 import type { FindingState, FindingWrite, KnownFinding } from '../store/ledger.ts';
 import type { NodeHourResult } from './node-hour.ts';
 
@@ -83,14 +84,6 @@ const REASON_WORDS: Readonly<Record<Reason, string>> = {
 const inWords = (reason: string): string =>
   Object.entries(REASON_WORDS).find(([name]) => name === reason)?.[1] ?? reason;
 
-/** `1 h 02 min`, `3 min 20 s`, `5 s`. */
-function durationText(ms: number): string {
-  const seconds = Math.round(ms / 1000);
-  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
-  if (hours > 0) return `${hours} h ${String(minutes).padStart(2, '0')} min`;
-  return minutes > 0 ? `${minutes} min ${seconds % 60} s` : `${seconds} s`;
-}
-
 /** What was said before and is no longer said. Time that merely adds up is no news. */
 function historyOf(before: KnownFinding | null, after: FindingState | null): string[] {
   if (before === null) return [];
@@ -107,14 +100,14 @@ function historyOf(before: KnownFinding | null, after: FindingState | null): str
   if (after === null) {
     if (before.resolved) return [];
     return [
-      `Until now ${durationText(wasMs)} were unaccounted (${inWords(was.reason)}). Later records cover all of it.`,
+      `Until now ${duration(wasMs)} were unaccounted (${inWords(was.reason)}). Later records cover all of it.`,
     ];
   }
   const texts: string[] = [];
   const nowMs = after.activeMs + after.residentMs;
   if (!before.resolved && nowMs < wasMs)
     texts.push(
-      `Until now ${durationText(wasMs)} were unaccounted. Later records cover ${durationText(wasMs - nowMs)} of it.`,
+      `Until now ${duration(wasMs)} were unaccounted. Later records cover ${duration(wasMs - nowMs)} of it.`,
     );
   if (!before.resolved && was.reason !== after.reason)
     texts.push(

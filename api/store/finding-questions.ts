@@ -47,6 +47,8 @@ export interface FindingRow {
   readonly firstSeenMs: number;
   readonly lastSeenMs: number;
   readonly recordedAtMs: number;
+  /** Null: it stands. */
+  readonly resolvedAtMs: number | null;
   readonly reasons: readonly string[];
   readonly devices: readonly {
     readonly uuid: string;

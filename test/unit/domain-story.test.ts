@@ -56,6 +56,7 @@ describe('story', () => {
       externalConnections: 0,
       attempts: 0,
       running: false,
+      resolved: false,
       ...more,
     };
   }

@@ -21,6 +21,7 @@ import { evidenceWords, reasonWords, STRENGTH_WORDS } from '../words.ts';
 const isCompute = (finding: FindingDetail): boolean => finding.kind === 'compute';
 
 function opening(finding: FindingDetail): string {
+  if (finding.resolvedAt !== null) return 'Later records cover ';
   if (!isCompute(finding)) return `${reasonWords(finding.reason)}: `;
   return finding.state === 'settled' ? 'No declaration covers ' : 'No declaration covers yet ';
 }
@@ -100,7 +101,7 @@ function KeyFacts({ finding }: { finding: FindingDetail }) {
       </div>
       <div className="fact">
         <dt>How strong</dt>
-        <dd>{STRENGTH_WORDS[finding.strength]}</dd>
+        <dd>{finding.resolvedAt === null ? STRENGTH_WORDS[finding.strength] : 'It no longer stands'}</dd>
       </div>
     </dl>
   );
@@ -116,7 +117,7 @@ export function FindingPage() {
   return (
     <article
       key={finding.id}
-      className={`finding finding-${isCompute(finding) ? finding.state : 'observation'}`}
+      className={`finding finding-${isCompute(finding) && finding.resolvedAt === null ? finding.state : 'observation'}`}
     >
       <nav aria-label="Back" className="crumbs">
         <Anchor component={Link} to="/unaccounted">
@@ -135,7 +136,7 @@ export function FindingPage() {
         }
       />
       <KeyFacts finding={finding} />
-      {isCompute(finding) ? (
+      {isCompute(finding) && finding.resolvedAt === null ? (
         <Section
           title="Time line of the devices"
           hint="Each bar is one device in one step; the source’s share is lowest."
@@ -159,7 +160,7 @@ export function FindingPage() {
       </Section>
       <Connections connections={finding.connections} />
       <Story story={finding.story} compute={isCompute(finding)} />
-      {isCompute(finding) ? <Cost finding={finding} /> : null}
+      {isCompute(finding) && finding.resolvedAt === null ? <Cost finding={finding} /> : null}
       <History history={finding.history} />
     </article>
   );

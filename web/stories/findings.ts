@@ -36,6 +36,7 @@ const ROME: Finding = {
   firstSeen: at(52 * 60_000),
   lastSeen: at(20_000),
   recordedAt: at(51 * 60_000),
+  resolvedAt: null,
 };
 
 export const FINDINGS: readonly Finding[] = [

@@ -4,7 +4,7 @@ import type { Finding, FindingList, FindingsQuery } from '../../contract/finding
 import type { Caller } from '../../domain/caller.ts';
 import type { FindingRow } from '../../store/finding-questions.ts';
 import { type Questions, scopeOf } from '../../store/questions.ts';
-import { toTime } from './completeness.ts';
+import { toTime, toTimeOrNull } from './completeness.ts';
 import { cutPage, decodeCursor, searchText } from './page.ts';
 import { moneyOf } from './value.ts';
 
@@ -25,6 +25,7 @@ export function toFinding(row: FindingRow): Finding {
     firstSeen: toTime(row.firstSeenMs),
     lastSeen: toTime(row.lastSeenMs),
     recordedAt: toTime(row.recordedAtMs),
+    resolvedAt: toTimeOrNull(row.resolvedAtMs),
   };
 }
 

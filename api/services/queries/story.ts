@@ -107,5 +107,6 @@ export function storyOf(
     ),
     attempts: peersOf(connections, ({ kind, peerClass }) => kind === 'attempt' && peerClass !== 'loopback'),
     running: row.running,
+    resolved: row.resolvedAtMs !== null,
   });
 }

@@ -37,6 +37,7 @@ const COLUMNS = `f.finding, f.id, f.kind, f.severity, f.strength, f.state, ${RUN
   j.user_name AS jobUser,
   f.active_ms AS activeMs, f.resident_ms AS residentMs, f.provisional_ms AS provisionalMs,
   f.first_seen_ms AS firstSeenMs, f.last_seen_ms AS lastSeenMs, f.recorded_at_ms AS recordedAtMs,
+  f.resolved_at_ms AS resolvedAtMs,
   f.device AS onlyDevice`;
 
 const FROM = `FROM findings f
