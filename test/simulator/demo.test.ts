@@ -80,7 +80,7 @@ test('live: the page can be signed in to, every node has an agent, and Ctrl-C en
     timeout: WAIT_MS,
     interval: 100,
   });
-  expect(demo.agents()).toHaveLength(2);
+  await vi.waitFor(() => expect(demo.agents()).toHaveLength(2), { timeout: WAIT_MS, interval: 100 });
   const link = /^Sign in: (\S+)$/m.exec(demo.output())?.[1] ?? '';
   const signedIn = await fetch(link, { redirect: 'manual' });
   expect(signedIn.headers.get('set-cookie')).toMatch(/HttpOnly/);
