@@ -48,7 +48,7 @@ function startDemo(...args: string[]): Demo {
     ended: () => ended,
     interrupt: () => void child.kill('SIGINT'),
     agents: () =>
-      commandLines().filter((line) => line.includes('collector/cli/main.ts') && line.includes(folder)),
+      commandLines().filter((line) => line.includes('/collector/cli/') && line.includes(folder)),
   };
 }
 
