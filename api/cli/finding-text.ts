@@ -41,7 +41,7 @@ function headline(finding: FindingDetail): string {
   const { source, insideJob, node, state, kind } = finding;
   const opening =
     finding.resolvedAt !== null
-      ? 'Covered by later records: '
+      ? 'No longer standing: '
       : kind === 'compute'
         ? `No declaration covers ${state === 'settled' ? '' : 'yet '}`
         : 'Seen beside the ledger: ';
@@ -56,7 +56,11 @@ function headline(finding: FindingDetail): string {
 function keyFacts(finding: FindingDetail): string[] {
   const running = finding.running ? ', still running' : '';
   const settled =
-    finding.resolvedAt !== null ? 'covered' : finding.state === 'settled' ? 'settled' : 'awaiting record';
+    finding.resolvedAt !== null
+      ? 'no longer standing'
+      : finding.state === 'settled'
+        ? 'settled'
+        : 'awaiting record';
   const meaning = FINDING_REASONS.find((one) => one === finding.reason);
   return [
     `  ${finding.id}  ${finding.severity}, ${settled}${running}, group in ${finding.mode} mode`,

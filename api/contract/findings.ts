@@ -87,7 +87,7 @@ export const Finding = z
     lastSeen: Time,
     recordedAt: Time.meta({ description: 'When the service first knew' }),
     resolvedAt: Time.nullable().meta({
-      description: 'Since then records cover all of it: no list names it any more; null: it stands',
+      description: 'Since then, by later records, nothing of it stands and no list names it; null: it stands',
     }),
   })
   .meta({ id: 'Finding' });

@@ -38,7 +38,7 @@ export interface StoryFacts {
   /** Addresses and ports, other than the node's own, that they tried to reach. */
   readonly attempts: number;
   readonly running: boolean;
-  /** Later records cover all of it. */
+  /** By later records nothing of it stands. */
   readonly resolved: boolean;
 }
 
@@ -104,7 +104,7 @@ function closed({ summary, lineage }: StoryFacts): Story {
   const [process] = lineage;
   const compute = !isNetwork(summary.reason);
   const was = compute
-    ? 'It was found unaccounted. Records that came later cover all of it: no time of it is unaccounted any more.'
+    ? 'It was found unaccounted. By what is known now no time of this source is: its history says what changed.'
     : 'It was seen inside a job. By records that came later it was not inside one.';
   return {
     observed: [was, ...(process === undefined ? [] : describe(process))],

@@ -16,23 +16,25 @@ export function findingWrites(
   known: ReadonlyMap<string, KnownFinding>,
 ): FindingWrite[] {
   const writes = new Map<string, FindingWrite>();
+  const remember = (id: string, before: KnownFinding | null, after: FindingState | null): string[] =>
+    historyOf(before, after, heirsOf(id, before, result));
   for (const part of result.findings) {
     const before = known.get(part.id) ?? null;
     const state = computeState(part.rows, before, part.root);
     const parts = result.partsOf.get(part.id) ?? [];
-    writes.set(part.id, { id: part.id, state, parts, seen: null, history: historyOf(before, state) });
+    writes.set(part.id, { id: part.id, state, parts, seen: null, history: remember(part.id, before, state) });
   }
   for (const one of result.network) {
     const before = known.get(one.id) ?? null;
     const { id, firstMs: fromMs, lastMs: toMs, process, job, evidence } = one;
     const state = networkState(one, before);
     const seen = { fromMs, toMs, process, job, evidence };
-    writes.set(id, { id, state, parts: [], seen, history: historyOf(before, state) });
+    writes.set(id, { id, state, parts: [], seen, history: remember(id, before, state) });
   }
   for (const [id, before] of known) {
     if (writes.has(id)) continue;
     const state = wholeOf(before);
-    writes.set(id, { id, state, parts: [], seen: null, history: historyOf(before, state) });
+    writes.set(id, { id, state, parts: [], seen: null, history: remember(id, before, state) });
   }
   return [...writes.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
 }
@@ -84,8 +86,20 @@ const REASON_WORDS: Readonly<Record<Reason, string>> = {
 const inWords = (reason: string): string =>
   Object.entries(REASON_WORDS).find(([name]) => name === reason)?.[1] ?? reason;
 
+/** Findings that tell now of processes of which this one told: by a later record they come from another source. */
+function heirsOf(id: string, before: KnownFinding | null, result: NodeHourResult): string[] {
+  const processes = new Set<string | null>(before?.processesHere ?? []);
+  return result.findings
+    .filter((part) => part.id !== id && part.rows.some((row) => processes.has(row.process)))
+    .map((part) => part.id);
+}
+
 /** What was said before and is no longer said. Time that merely adds up is no news. */
-function historyOf(before: KnownFinding | null, after: FindingState | null): string[] {
+function historyOf(
+  before: KnownFinding | null,
+  after: FindingState | null,
+  heirs: readonly string[],
+): string[] {
   if (before === null) return [];
   const was = before.state;
   if (was.kind === 'network') {
@@ -99,15 +113,19 @@ function historyOf(before: KnownFinding | null, after: FindingState | null): str
   const wasMs = was.activeMs + was.residentMs;
   if (after === null) {
     if (before.resolved) return [];
-    return [
-      `Until now ${duration(wasMs)} were unaccounted (${inWords(was.reason)}). Later records cover all of it.`,
-    ];
+    const now =
+      heirs.length === 0
+        ? 'Later records cover all of it.'
+        : `What later records do not cover is told in ${heirs.join(', ')} now.`;
+    return [`Until now ${duration(wasMs)} were unaccounted (${inWords(was.reason)}). ${now}`];
   }
   const texts: string[] = [];
   const nowMs = after.activeMs + after.residentMs;
   if (!before.resolved && nowMs < wasMs)
     texts.push(
-      `Until now ${duration(wasMs)} were unaccounted. Later records cover ${duration(wasMs - nowMs)} of it.`,
+      `Until now ${duration(wasMs)} were unaccounted. Later records cover ${duration(wasMs - nowMs)} of it${
+        heirs.length === 0 ? '' : `, or tell of it in ${heirs.join(', ')}`
+      }.`,
     );
   if (!before.resolved && was.reason !== after.reason)
     texts.push(

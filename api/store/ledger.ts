@@ -116,6 +116,8 @@ export interface KnownFinding {
   readonly state: FindingState;
   readonly resolved: boolean;
   readonly otherRows: readonly FindingRow[];
+  /** Whose time the node-hour gave to it until now. */
+  readonly processesHere: readonly ProcessId[];
   /** Of network findings: when the other node-hours saw it; the job is that of the first. */
   readonly otherSeen: Sighting | null;
 }

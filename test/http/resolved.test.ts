@@ -66,7 +66,7 @@ test('a verdict changes with the records, and what was said before stays', async
     ...{ activeMs: 0, residentMs: 0, running: false, resolvedAt: time(START + 2 * HOUR), timelines: [] },
     story: { candidates: [], innocentCauses: [] },
   });
-  expect(covered.story.observed[0]).toContain('cover all of it');
+  expect(covered.story.observed[0]).toContain('no time of this source is');
   expect(covered.history.map((entry) => entry.text)).toEqual([
     'Until now 1 h 00 min were unaccounted (inside a job that nobody had declared). Later records cover all of it.',
   ]);

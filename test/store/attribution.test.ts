@@ -167,6 +167,12 @@ describe('what one hour tells of a process, another may need', () => {
     );
     await service.attribution.whenIdle();
     expect(roots()).toEqual([{ key: bash.key, ms: HOUR }]);
+    const [heir] = service.rows('SELECT id FROM findings WHERE resolved_at_ms IS NULL');
+    const [said] = service.rows('SELECT text FROM finding_history');
+    expect(said?.['text']).toBe(
+      'Until now 1 h 00 min were unaccounted (no job was tied to it). ' +
+        `What later records do not cover is told in ${heir?.['id']} now.`,
+    );
     const [row] = service.rows("SELECT comm, last_hour_ms FROM processes WHERE key LIKE '10/%'");
     expect(row).toEqual({ comm: 'python3', last_hour_ms: START + HOUR });
   });

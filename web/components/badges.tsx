@@ -4,7 +4,7 @@ import { MODE_WORDS } from '../words.ts';
 
 /** Only use of GPU time is settled or awaits a record; what was seen beside it is an observation. */
 export function StateBadge({ finding }: { finding: Pick<Finding, 'kind' | 'state' | 'resolvedAt'> }) {
-  if (finding.resolvedAt !== null) return <span className="badge">Covered by later records</span>;
+  if (finding.resolvedAt !== null) return <span className="badge">No longer stands</span>;
   if (finding.kind !== 'compute') return <span className="badge">Observation</span>;
   return finding.state === 'settled' ? (
     <span className="badge badge-unaccounted">Settled</span>

@@ -21,7 +21,7 @@ import { evidenceWords, reasonWords, STRENGTH_WORDS } from '../words.ts';
 const isCompute = (finding: FindingDetail): boolean => finding.kind === 'compute';
 
 function opening(finding: FindingDetail): string {
-  if (finding.resolvedAt !== null) return 'Later records cover ';
+  if (finding.resolvedAt !== null) return 'By later records this no longer stands: ';
   if (!isCompute(finding)) return `${reasonWords(finding.reason)}: `;
   return finding.state === 'settled' ? 'No declaration covers ' : 'No declaration covers yet ';
 }
@@ -101,7 +101,11 @@ function KeyFacts({ finding }: { finding: FindingDetail }) {
       </div>
       <div className="fact">
         <dt>How strong</dt>
-        <dd>{finding.resolvedAt === null ? STRENGTH_WORDS[finding.strength] : 'It no longer stands'}</dd>
+        <dd>
+          {finding.resolvedAt === null
+            ? STRENGTH_WORDS[finding.strength]
+            : 'By later records it no longer stands'}
+        </dd>
       </div>
     </dl>
   );

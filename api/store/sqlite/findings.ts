@@ -75,6 +75,12 @@ export function createFindings(sqlite: Sqlite, ids: Ids, processes: ProcessIndex
      FROM finding_parts WHERE finding = ? AND NOT (hour_ms = ? AND node = ?)
      GROUP BY device, process, job, reason, evidence`,
   );
+  const selectProcesses = database
+    .prepare<[number, number, number], number>(
+      `SELECT DISTINCT process FROM finding_parts
+       WHERE finding = ? AND hour_ms = ? AND node = ? AND device <> 0 AND process IS NOT NULL`,
+    )
+    .pluck();
   const toState = (row: FindingTableRow): FindingState => ({
     kind: row.kind,
     severity: row.severity,
@@ -128,6 +134,7 @@ export function createFindings(sqlite: Sqlite, ids: Ids, processes: ProcessIndex
         found.set(id, {
           state: toState(row),
           resolved: row.resolved_at_ms !== null,
+          processesHere: selectProcesses.all(row.finding, hourMs, node).map((one) => processes.id(one)),
           otherRows: others.filter((other) => other.device !== 0).map(toRow),
           otherSeen: toSighting(seen),
         });
