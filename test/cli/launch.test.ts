@@ -20,7 +20,7 @@ const PRETEND_OLD =
 /** A folder with just the launcher and one program: what a clone without `npm ci` looks like to it. */
 function clone(bin: string, main: string, below = ''): { folder: string; bin: string } {
   const folder = join(mkdtempSync(join(tmpdir(), 'gpuledger-launch-')), below);
-  for (const file of ['package.json', 'launch.js', bin, main]) {
+  for (const file of ['package.json', 'api/contract/launch.js', bin, main]) {
     mkdirSync(dirname(join(folder, file)), { recursive: true });
     cpSync(join(TOP, file), join(folder, file));
   }

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-const TOP = fileURLToPath(new URL('.', import.meta.url));
+const TOP = fileURLToPath(new URL('../../', import.meta.url));
 const BUNDLED = `${TOP}node_modules/node-${process.platform}-${process.arch}/bin/node`;
 const PASSED_ON = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
