@@ -8,7 +8,7 @@ const Batches = z.object({
   batches: z.array(z.looseObject({ body: z.looseObject({ seq: z.int() }) })).min(1),
 });
 
-export interface Received {
+interface Received {
   readonly requests: number;
   readonly batches: number;
   /** Requests with their headers, both ways. */

@@ -47,8 +47,7 @@ function startDemo(...args: string[]): Demo {
     output: () => output,
     ended: () => ended,
     interrupt: () => void child.kill('SIGINT'),
-    agents: () =>
-      commandLines().filter((line) => line.includes('/collector/cli/') && line.includes(folder)),
+    agents: () => commandLines().filter((line) => line.includes('/collector/cli/') && line.includes(folder)),
   };
 }
 
