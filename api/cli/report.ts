@@ -77,7 +77,7 @@ async function ledger(client: Client, flags: Flags): Promise<void> {
     'Nothing was booked in this time.',
   );
   print(`Complete to ${answer.complete.completeTo ?? 'nothing yet'}.`);
-  for (const node of answer.complete.laggingNodes) print(`Silent: ${visible(node)}`);
+  for (const node of answer.complete.laggingNodes) print(`Lagging: ${visible(node)}`);
 }
 
 async function report(flags: Flags): Promise<void> {

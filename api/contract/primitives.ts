@@ -77,7 +77,9 @@ export const Completeness = z
       description: 'Every node has been booked up to here; null before the first',
     }),
     settledTo: Time.nullable().meta({ description: 'No verdict before this awaits a record' }),
-    laggingNodes: z.array(z.string()).meta({ description: 'Nodes whose agent is silent, at most 100' }),
+    laggingNodes: z
+      .array(z.string())
+      .meta({ description: 'Nodes whose agent is silent or reports what is long past, at most 100' }),
     laggingSources: z.array(z.string()),
     pendingCells: z.int().min(0).meta({ description: 'Cells that wait to be computed' }),
   })

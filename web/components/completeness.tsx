@@ -67,8 +67,8 @@ function Laggards({ complete }: { complete: Completeness }) {
     <>
       <Names
         names={complete.laggingNodes}
-        one="node is silent"
-        many="nodes are silent"
+        one="node lags"
+        many="nodes lag"
         to={(name) => `/nodes/${encodeURIComponent(name)}`}
       />
       <Names

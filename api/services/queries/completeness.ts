@@ -5,6 +5,8 @@ import { DEFAULT_POLICY } from '../../domain/policy.ts';
 import type { NodeProgress, ProgressFacts, SourceRow } from '../../store/questions.ts';
 
 const LAGGING_NODES_MAX = 100;
+/** Reports that end further back than this lag: the node's clock is behind, or it still sends what it had kept. */
+const NODE_LAG_MS = 15 * 60_000;
 /** A scheduler's record that is further behind than this lags. */
 const SOURCE_LAG_MS = 15 * 60_000;
 
@@ -49,7 +51,7 @@ export function completeness(facts: ProgressFacts, nowMs: number): Completeness 
     completeTo: toTimeOrNull(complete),
     settledTo: toTimeOrNull(settled),
     laggingNodes: facts.nodes
-      .filter(isSilent)
+      .filter((node) => isSilent(node) || (node.completeToMs ?? nowMs) < nowMs - NODE_LAG_MS)
       .map((node) => node.name)
       .slice(0, LAGGING_NODES_MAX),
     laggingSources: facts.sources
