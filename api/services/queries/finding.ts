@@ -20,52 +20,26 @@ const MARGIN_MS = 600_000;
 const TIMELINE_DEVICES_MAX = 16;
 
 function toProcess(row: ProcessRow): ProcessView {
-  const {
-    id,
-    bootId,
-    pid,
-    startTicks,
-    parentId,
-    user,
-    uid,
-    comm,
-    commandLine,
-    commandLineCut,
-    cgroup,
-    boundary,
-  } = row;
+  const { startedMs, exitedMs, time, ...rest } = row;
+  const { executablePath, executableDevice, executableInode, executableDeleted, ...same } = rest;
   return {
-    ...{
-      id,
-      bootId,
-      pid,
-      startTicks,
-      parentId,
-      user,
-      uid,
-      comm,
-      commandLine,
-      commandLineCut,
-      cgroup,
-      boundary,
-    },
-    startedAt: toTimeOrNull(row.startedMs),
-    exitedAt: toTimeOrNull(row.exitedMs),
+    ...same,
+    startedAt: toTimeOrNull(startedMs),
+    exitedAt: toTimeOrNull(exitedMs),
     executable:
-      row.executablePath === null
+      executablePath === null
         ? null
         : {
-            path: row.executablePath,
-            device: row.executableDevice,
-            inode: row.executableInode,
-            deleted: row.executableDeleted,
+            path: executablePath,
+            device: executableDevice,
+            inode: executableInode,
+            deleted: executableDeleted,
           },
     claims: row.claims.map(({ name, value }) => ({ name, value })),
     unreadable: [...row.unreadable],
-    role: row.role,
-    activeMs: row.time.reduce((sum, each) => sum + each.activeMs, 0),
-    residentMs: row.time.reduce((sum, each) => sum + each.residentMs, 0),
-    devices: row.time.map((each) => each.device),
+    activeMs: time.reduce((sum, each) => sum + each.activeMs, 0),
+    residentMs: time.reduce((sum, each) => sum + each.residentMs, 0),
+    devices: time.map((each) => each.device),
   };
 }
 

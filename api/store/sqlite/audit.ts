@@ -10,6 +10,7 @@ import { createSumChecks } from './audit-sums.ts';
 import type { Capacity } from './capacity.ts';
 import type { Sqlite } from './connection.ts';
 import type { DirtyMarks } from './dirty.ts';
+import { createPartReader, type PartRow } from './findings.ts';
 import type { Ids } from './ids.ts';
 import { type JournalRow, journalHash } from './journal.ts';
 import type { ProcessIndex } from './process-index.ts';
@@ -67,21 +68,7 @@ interface ProcessHoursRow {
   readonly last_hour_ms: number;
 }
 
-interface PartRow {
-  readonly finding: string;
-  readonly device: number;
-  readonly process: number | null;
-  readonly job: number | null;
-  readonly holder: number | null;
-  readonly reason: string;
-  readonly evidence: string | null;
-  readonly active_ms: number;
-  readonly resident_ms: number;
-  readonly provisional_ms: number;
-  readonly provisional_active_ms: number;
-  readonly first_ms: number;
-  readonly last_ms: number;
-}
+type StoredPartRow = PartRow & { readonly finding: string; readonly holder: number | null };
 
 const Evidence = z.enum(EVIDENCE).nullable();
 const Kind = z.object({
@@ -187,11 +174,11 @@ function createStoredReader(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): 
     [number, number, number],
     SumColumns & { holder: number; account: string; user_name: string; assumed: number }
   >('SELECT * FROM ledger_hours WHERE hour_ms = ? AND node = ? AND device = ? ORDER BY holder');
-  const parts = database.prepare<[number, number], PartRow>(
+  const parts = database.prepare<[number, number], StoredPartRow>(
     `SELECT p.*, f.id AS finding FROM finding_parts p JOIN findings f ON f.finding = p.finding
      WHERE p.hour_ms = ? AND p.node = ? AND p.device <> 0 ORDER BY p.ordinal`,
   );
-  const seen = database.prepare<[number, number], PartRow>(
+  const seen = database.prepare<[number, number], StoredPartRow>(
     `SELECT p.*, f.id AS finding FROM finding_parts p JOIN findings f ON f.finding = p.finding
      WHERE p.hour_ms = ? AND p.node = ? AND p.device = 0 ORDER BY p.ordinal`,
   );
@@ -207,6 +194,7 @@ function createStoredReader(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): 
   );
   const jobOf = (job: number | null): string | null => (job === null ? null : ids.jobId(job));
   const processOf = (process: number | null) => (process === null ? null : processes.id(process));
+  const toPart = createPartReader(ids, processes);
   const toEntry = (row: EntryRow): Entry => ({
     ...Kind.parse(row),
     ...{ fromMs: row.from_ms, toMs: row.to_ms, holder: jobOf(row.holder), job: jobOf(row.job), ms: row.ms },
@@ -233,18 +221,9 @@ function createStoredReader(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): 
         })),
       };
     }),
-    parts: parts.all(hourMs, node).map((row) => ({
-      ...{ finding: row.finding, device: ids.deviceUuid(row.device), process: processOf(row.process) },
-      ...{ job: jobOf(row.job), holder: jobOf(row.holder), reason: z.enum(REASONS).parse(row.reason) },
-      evidence: Evidence.parse(row.evidence),
-      ...{
-        activeMs: row.active_ms,
-        residentMs: row.resident_ms,
-        provisionalActiveMs: row.provisional_active_ms,
-      },
-      ...{ provisionalResidentMs: row.provisional_ms - row.provisional_active_ms },
-      ...{ fromMs: row.first_ms, toMs: row.last_ms },
-    })),
+    parts: parts
+      .all(hourMs, node)
+      .map((row) => ({ ...toPart(row), finding: row.finding, holder: jobOf(row.holder) })),
     seen: seen.all(hourMs, node).map((row) => ({
       ...{ finding: row.finding, process: processOf(row.process), job: jobOf(row.job) },
       ...{ evidence: Evidence.parse(row.evidence), fromMs: row.first_ms, toMs: row.last_ms },

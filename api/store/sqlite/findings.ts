@@ -13,7 +13,8 @@ const HISTORY_PER_FINDING = 200;
 const Reason = z.enum(REASONS);
 const Evidence = z.enum(EVIDENCE).nullable();
 
-interface PartRow {
+/** A part of a finding, or several added up. */
+export interface PartRow {
   readonly device: number;
   readonly process: number | null;
   readonly job: number | null;
@@ -97,19 +98,7 @@ export function createFindings(sqlite: Sqlite, ids: Ids, processes: ProcessIndex
     firstMs: row.first_seen_ms,
     lastMs: row.last_seen_ms,
   });
-  const toRow = (row: PartRow): FindingRow => ({
-    device: ids.deviceUuid(row.device),
-    process: row.process === null ? null : processes.id(row.process),
-    job: row.job === null ? null : ids.jobId(row.job),
-    reason: Reason.parse(row.reason),
-    evidence: Evidence.parse(row.evidence),
-    activeMs: row.active_ms,
-    residentMs: row.resident_ms,
-    provisionalActiveMs: row.provisional_active_ms,
-    provisionalResidentMs: row.provisional_ms - row.provisional_active_ms,
-    fromMs: row.first_ms,
-    toMs: row.last_ms,
-  });
+  const toRow = createPartReader(ids, processes);
   const toSighting = (rows: readonly PartRow[]): Sighting | null => {
     const parts = rows
       .map(toSeen)
@@ -143,6 +132,23 @@ export function createFindings(sqlite: Sqlite, ids: Ids, processes: ProcessIndex
     },
     replace,
   };
+}
+
+/** The function that names what a part's row has by number. */
+export function createPartReader(ids: Ids, processes: ProcessIndex): (row: PartRow) => FindingRow {
+  return (row) => ({
+    device: ids.deviceUuid(row.device),
+    process: row.process === null ? null : processes.id(row.process),
+    job: row.job === null ? null : ids.jobId(row.job),
+    reason: Reason.parse(row.reason),
+    evidence: Evidence.parse(row.evidence),
+    activeMs: row.active_ms,
+    residentMs: row.resident_ms,
+    provisionalActiveMs: row.provisional_active_ms,
+    provisionalResidentMs: row.provisional_ms - row.provisional_active_ms,
+    fromMs: row.first_ms,
+    toMs: row.last_ms,
+  });
 }
 
 function createWriter(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): Findings['replace'] {
