@@ -3,6 +3,7 @@ import { rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { inspect } from 'node:util';
 import Database from 'better-sqlite3';
+import { periodInterval } from '../../api/domain/period.ts';
 import { createAttribution } from '../../api/services/attribution.ts';
 import { createDeclarations } from '../../api/services/declarations.ts';
 import { ServiceError } from '../../api/services/errors.ts';
@@ -11,7 +12,7 @@ import { createLive } from '../../api/services/live.ts';
 import { createSealer } from '../../api/services/seal.ts';
 import { createSilence } from '../../api/services/silence.ts';
 import { type VerifyReport, verify } from '../../api/services/verify.ts';
-import type { LedgerFactsRow, LedgerGroup } from '../../api/store/questions.ts';
+import type { LedgerFactsRow, LedgerGroup, Questions } from '../../api/store/questions.ts';
 import { openSqlite } from '../../api/store/sqlite/open.ts';
 import { openQuestions } from '../../api/store/sqlite/queries/open.ts';
 import { agentOf, CLUSTER, caller, HOUR, handClock, MINUTE, post, temporaryFolder } from '../store/site.ts';
@@ -30,6 +31,7 @@ export interface Ledger {
   again(): Promise<void>;
   rows(sql: string): Record<string, unknown>[];
   ask(groups: readonly LedgerGroup[]): Promise<readonly LedgerFactsRow[]>;
+  statement(period: string): ReturnType<Questions['statement']>;
   verify(): Promise<VerifyReport>;
   close(): Promise<void>;
 }
@@ -104,6 +106,10 @@ export function openLedger(): Ledger {
     ask: async (groups) =>
       (await questions.ledger({ fromMs: START - 24 * HOUR, toMs: LATE + 24 * HOUR, groups, maxRows: 10_000 }))
         .rows,
+    statement(period) {
+      const { fromMs, toMs } = periodInterval(period);
+      return questions.statement(fromMs, toMs);
+    },
     async verify() {
       const copy = openSqlite({ file, readOnly: true });
       const report = await verify(copy, () => undefined);

@@ -48,6 +48,18 @@ async function expectBalanced(ledger: Ledger): Promise<void> {
     }
     totals.add(`${capacityMs} ${allocatedMs}`);
   }
+  let [capacityMs, allocatedMs] = [0, 0];
+  for (const period of ['2026-10', '2026-11']) {
+    const statement = await ledger.statement(period);
+    let chargedMs = 0;
+    for (const charge of statement.charges) {
+      chargedMs += charge.capacityMs;
+      allocatedMs += charge.allocatedMs;
+    }
+    expect(chargedMs).toBe(statement.capacityMs);
+    capacityMs += chargedMs;
+  }
+  totals.add(`${capacityMs} ${allocatedMs}`);
   expect(totals.size).toBe(1);
 }
 
