@@ -117,6 +117,8 @@ class PollingAgent implements Agent {
       }),
       inventory: () => this.#devices.inventory,
       liveFacts: () => this.#table.liveFacts(),
+      tools: () => null,
+      host: () => null,
     });
   }
 
@@ -214,7 +216,8 @@ class PollingAgent implements Agent {
     const dueMs = this.#connectionsMs + this.#config.shipIntervalMs / CONNECTIONS_PER_SHIP;
     if (this.#startedMs.size === 0 || !(nowMs >= dueMs || (changed && this.#cutsEarly()))) return;
     this.#connectionsMs = nowMs;
-    this.#report.addConnections(this.#table.readConnections(reading.wallMs));
+    const { facts, personal } = this.#table.readConnections(reading.wallMs);
+    this.#report.addObservations({ connections: facts }, personal);
   }
 
   /** The first reading: tells of the time since the earlier run, and that the agent is there. */

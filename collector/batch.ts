@@ -1,5 +1,6 @@
 /** Makes batches: puts what was taken into bodies that fit the limits of the wire, and chains them by hash. */
 import {
+  type AccountedFact,
   type AgentProblem,
   BATCH_LIMITS,
   BATCH_SCHEMA,
@@ -9,10 +10,15 @@ import {
   type ClockStep,
   type ConnectionFact,
   type DeviceFact,
+  type DialFact,
   type Gap,
+  type HolderFact,
+  type HostFact,
+  type IntegrityFact,
   type PersonalRecord,
   type ProcessFact,
   type Tenancy,
+  type ToolFact,
 } from '../api/contract/batch.ts';
 import { canonicalJson, sha256Hex } from '../api/contract/canonical.ts';
 
@@ -43,6 +49,15 @@ export interface Sender {
   readonly pollIntervalMs: number;
 }
 
+/** What was seen beside the devices' time, told once each. */
+export interface Observations {
+  readonly connections: readonly ConnectionFact[];
+  readonly accounted: readonly AccountedFact[];
+  readonly holders: readonly HolderFact[];
+  readonly dials: readonly DialFact[];
+  readonly integrity: readonly IntegrityFact[];
+}
+
 /** What one stretch of time, within one UTC hour, has to report. */
 export interface Content {
   readonly fromMs: number;
@@ -51,14 +66,26 @@ export interface Content {
   readonly processes: readonly ProcessFact[];
   readonly tenancies: readonly Tenancy[];
   readonly gaps: readonly Gap[];
-  readonly connections: readonly ConnectionFact[];
+  readonly observations: Observations;
+  readonly tools: readonly ToolFact[] | null;
+  readonly host: HostFact | null;
   readonly clockSteps: readonly ClockStep[];
   readonly problems: readonly AgentProblem[];
   readonly personal: readonly PersonalRecord[];
 }
 
-type Part = Pick<BatchBody, 'processes' | 'tenancies' | 'gaps' | 'connections'> & { bytes: number };
-const newPart = (): Part => ({ processes: [], tenancies: [], gaps: [], connections: [], bytes: 0 });
+type Lists = Pick<BatchBody, 'processes' | 'tenancies' | 'gaps' | keyof Observations>;
+interface Part {
+  readonly lists: Lists;
+  bytes: number;
+}
+const newPart = (): Part => ({
+  lists: {
+    ...{ processes: [], tenancies: [], gaps: [], connections: [] },
+    ...{ accounted: [], holders: [], dials: [], integrity: [] },
+  },
+  bytes: 0,
+});
 
 const bytesOf = (value: unknown): number => Buffer.byteLength(JSON.stringify(value));
 
@@ -69,16 +96,16 @@ function partition(content: Content, personal: ReadonlyMap<string, PersonalRecor
   const place = <T>(
     items: readonly T[],
     limit: number,
-    list: (of: Part) => T[],
+    list: (of: Lists) => T[],
     digest: (item: T) => string | null,
   ) => {
     for (const item of items) {
       const bytes = bytesOf(item) + bytesOf(personal.get(digest(item) ?? '') ?? null);
-      if (list(part).length >= limit || (part.bytes > 0 && part.bytes + bytes > BATCH_BYTES)) {
+      if (list(part.lists).length >= limit || (part.bytes > 0 && part.bytes + bytes > BATCH_BYTES)) {
         part = newPart();
         parts.push(part);
       }
-      list(part).push(item);
+      list(part.lists).push(item);
       part.bytes += bytes;
     }
   };
@@ -90,11 +117,15 @@ function partition(content: Content, personal: ReadonlyMap<string, PersonalRecor
     (item) => item.personal,
   );
   place(
-    content.connections,
+    content.observations.connections,
     BATCH_LIMITS.connections,
     (of) => of.connections,
     (item) => item.personal,
   );
+  place(content.observations.accounted, BATCH_LIMITS.accounted, (of) => of.accounted, none);
+  place(content.observations.holders, BATCH_LIMITS.holders, (of) => of.holders, none);
+  place(content.observations.dials, BATCH_LIMITS.dials, (of) => of.dials, none);
+  place(content.observations.integrity, BATCH_LIMITS.integrity, (of) => of.integrity, none);
   place(content.tenancies, BATCH_LIMITS.tenanciesPerBatch, (of) => of.tenancies, none);
   place(content.gaps, BATCH_LIMITS.gaps, (of) => of.gaps, none);
   return parts;
@@ -109,7 +140,9 @@ export function makeBatches(content: Content, sender: Sender, head: Head): Batch
   const parts = partition(content, personal);
   const batches: Batch[] = [];
   let at = head;
-  for (const [index, { processes, tenancies, gaps, connections }] of parts.entries()) {
+  for (const [index, { lists }] of parts.entries()) {
+    const { processes, tenancies, gaps, connections } = lists;
+    const isFirst = index === 0;
     const isLast = index === parts.length - 1;
     const measures = isLast || tenancies.length > 0 || gaps.length > 0;
     const batch = sealBatch(
@@ -121,11 +154,10 @@ export function makeBatches(content: Content, sender: Sender, head: Head): Batch
         previousHash: at.lastHash,
         fromMs: content.fromMs,
         toMs: measures ? content.toMs : content.fromMs,
-        inventory: index === 0 && content.inventory ? content.inventory.slice(0, BATCH_LIMITS.devices) : null,
-        processes,
-        tenancies,
-        gaps,
-        connections,
+        inventory: isFirst ? upTo(BATCH_LIMITS.devices, content.inventory) : null,
+        ...lists,
+        tools: isFirst ? upTo(BATCH_LIMITS.tools, content.tools) : null,
+        host: isFirst ? content.host : null,
         clockSteps: isLast ? content.clockSteps.slice(0, BATCH_LIMITS.problems) : [],
         problems: isLast ? content.problems.slice(0, BATCH_LIMITS.problems) : [],
       },
@@ -136,6 +168,8 @@ export function makeBatches(content: Content, sender: Sender, head: Head): Batch
   }
   return batches;
 }
+
+const upTo = <T>(limit: number, items: readonly T[] | null): T[] | null => items?.slice(0, limit) ?? null;
 
 export function sealBatch(body: BatchBody, personal: PersonalRecord[]): Batch {
   return { body, hash: sha256Hex(canonicalJson(body)), personal };

@@ -120,12 +120,18 @@ function close(device: string, current: Open): Tenancy {
   const otherwise = occupants.length === 0 ? 'none' : occupants.length === 1 ? 'sole' : 'equal';
   return {
     device,
-    tenants: occupants.map((occupant, i) => ({ ...occupant, memoryBytes: current.memoryBytes[i] ?? null })),
+    tenants: occupants.map((occupant, i) => ({
+      ...occupant,
+      memoryBytes: current.memoryBytes[i] ?? null,
+      gpuInstance: null,
+    })),
     startMs: fromMs,
     lengthMs: current.lengthMs,
     activeMs: activeMs === null ? null : current.activeMs,
     shareMs: current.shareMs,
     method: current.method ?? otherwise,
+    conflictMs: [],
+    partition: [],
   };
 }
 

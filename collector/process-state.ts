@@ -76,6 +76,7 @@ const executableChecks: Record<keyof ExecutableFact, Check> = {
   device: orNull(isName),
   inode: orNull(isName),
   deleted: isFlag,
+  fileSystem: orNull(isName),
 };
 const isExecutable = hasOnly(executableChecks);
 const isKey: Check = (value) => typeof value === 'string' && /^\d{1,10}\/\??\d{1,16}$/.test(value);
@@ -87,12 +88,15 @@ const factChecks: Record<keyof ProcessFact, Check> = {
   parent: orNull(isKey),
   uid: orNull(isNumber),
   loginUid: orNull(isNumber),
+  sessionId: orNull(isNumber),
+  namespaces: orNull(hasOnly({ pid: isNumber, net: isNumber, mnt: isNumber, user: isNumber })),
   comm: isText(BATCH_LIMITS.pathChars),
   executable: orNull(isExecutable),
   cgroup: isText(BATCH_LIMITS.cgroupChars),
   earlierCgroups: isList(isText(BATCH_LIMITS.cgroupChars), MAX_EARLIER),
   earlierExecutables: isList(isExecutable, MAX_EARLIER),
   claims: isList(hasOnly({ name: isName, value: isText(BATCH_LIMITS.detailChars) }), BATCH_LIMITS.claims),
+  argumentsDigest: orNull(isText(64)),
   unreadable: isList(isText(BATCH_LIMITS.detailChars), BATCH_LIMITS.claims),
   firstSeenMs: isNumber,
   exitedMs: orNull(isNumber),

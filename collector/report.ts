@@ -5,15 +5,16 @@
 import {
   type AgentProblem,
   BATCH_LIMITS,
-  type ConnectionFact,
   type DeviceFact,
   type Gap,
   type GapReason,
   HOUR_MS,
+  type HostFact,
   type PersonalRecord,
   type ProcessFact,
+  type ToolFact,
 } from '../api/contract/batch.ts';
-import { type Content, makeBatches, type Sender } from './batch.ts';
+import { type Content, makeBatches, type Observations, type Sender } from './batch.ts';
 import type { Taken } from './spans.ts';
 import type { Spool } from './spool.ts';
 
@@ -35,6 +36,9 @@ export interface ReportSources {
   sender(): Sender;
   inventory(): readonly DeviceFact[];
   liveFacts(): Facts<ProcessFact>;
+  /** null: not looked at yet. */
+  tools(): readonly ToolFact[] | null;
+  host(): HostFact | null;
 }
 
 export type Stretch = Pick<Taken, 'fromMs' | 'toMs' | 'tenancies' | 'gaps' | 'clockSteps'>;
@@ -45,13 +49,14 @@ export class Report {
   readonly #spool: Spool;
   readonly #sources: ReportSources;
   #facts = new Map<string, ProcessFact>();
-  #connections: ConnectionFact[] = [];
+  #observations = nothingSeen();
   #personal = new Map<string, PersonalRecord>();
   #problems: AgentProblem[] = [];
   #told = new Map<string, number>();
   #debts: Gap[] = [];
-  /** The stream and hour whose inventory, and whose live processes, have been told: "<stream>/<hour>". */
+  /** The stream and hour whose inventory, tools and live processes have been told: "<stream>/<hour>". */
   #inventoryTold = '';
+  #toolsTold = '';
   #factsTold = '';
   /** Why the last append failed; null when it did not. */
   #refusal: string | null = null;
@@ -71,8 +76,14 @@ export class Report {
     this.#addPersonal(personal);
   }
 
-  addConnections({ facts, personal }: Facts<ConnectionFact>): void {
-    this.#connections.push(...facts.slice(0, BATCH_LIMITS.connections - this.#connections.length));
+  addObservations(seen: Partial<Observations>, personal: readonly PersonalRecord[] = []): void {
+    const { connections = [], accounted = [], holders = [], dials = [], integrity = [] } = seen;
+    const pending = this.#observations;
+    addUpTo(BATCH_LIMITS.connections, pending.connections, connections);
+    addUpTo(BATCH_LIMITS.accounted, pending.accounted, accounted);
+    addUpTo(BATCH_LIMITS.holders, pending.holders, holders);
+    addUpTo(BATCH_LIMITS.dials, pending.dials, dials);
+    addUpTo(BATCH_LIMITS.integrity, pending.integrity, integrity);
     this.#addPersonal(personal);
   }
 
@@ -95,6 +106,11 @@ export class Report {
   /** The next batch carries the inventory again. */
   inventoryChanged(): void {
     this.#inventoryTold = '';
+  }
+
+  /** The next batch carries the tools again. */
+  toolsChanged(): void {
+    this.#toolsTold = '';
   }
 
   /** Time of the whole node that a later batch has to report as not measured. */
@@ -139,24 +155,30 @@ export class Report {
 
   #writeStretch(stretch: Stretch): boolean {
     const { place, inventory } = this.#inventoryFor(stretch.fromMs);
-    if (this.#factsTold !== place) this.addFacts(this.#sources.liveFacts());
+    const newHour = this.#factsTold !== place;
+    if (newHour) this.addFacts(this.#sources.liveFacts());
+    const tools = this.#toolsTold === place ? null : this.#sources.tools();
     const done = this.#append({
       ...stretch,
       inventory,
       processes: [...this.#facts.values()],
-      connections: this.#connections,
+      observations: this.#observations,
+      tools,
+      host: newHour ? this.#sources.host() : null,
       problems: this.#problems,
       personal: [...this.#personal.values()],
     });
     if (!done) {
       // Some of it may be lost with a batch that could not be written: the next one tells everything again.
       this.#factsTold = '';
+      this.#toolsTold = '';
       return false;
     }
     this.#inventoryTold = place;
     this.#factsTold = place;
+    if (tools !== null) this.#toolsTold = place;
     this.#facts.clear();
-    this.#connections = [];
+    this.#observations = nothingSeen();
     this.#personal.clear();
     this.#problems = [];
     return true;
@@ -183,12 +205,26 @@ export class Report {
   }
 }
 
+const nothingSeen = (): { -readonly [List in keyof Observations]: Observations[List][number][] } => ({
+  connections: [],
+  accounted: [],
+  holders: [],
+  dials: [],
+  integrity: [],
+});
+
+const addUpTo = <T>(limit: number, to: T[], items: readonly T[]): void => {
+  to.push(...items.slice(0, limit - to.length));
+};
+
 const EMPTY: Omit<Content, 'fromMs' | 'toMs'> = {
   inventory: null,
   processes: [],
   tenancies: [],
   gaps: [],
-  connections: [],
+  observations: nothingSeen(),
+  tools: null,
+  host: null,
   clockSteps: [],
   problems: [],
   personal: [],

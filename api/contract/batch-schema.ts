@@ -3,7 +3,16 @@
  * `api/services/validate-batch.ts` is held to by a test.
  */
 import { z } from 'zod';
-import { BATCH_LIMITS, BATCH_SCHEMA, GAP_REASONS, HOUR_MS, PEER_CLASSES, SPLIT_METHODS } from './batch.ts';
+import {
+  BATCH_LIMITS,
+  BATCH_SCHEMA,
+  GAP_REASONS,
+  HOUR_MS,
+  INTEGRITY_KINDS,
+  PEER_CLASSES,
+  SPLIT_METHODS,
+  TOOL_ROLES,
+} from './batch.ts';
 
 /** The end of the year 9999. */
 export const MAX_TIME_MS = 253_402_300_799_999;
@@ -30,6 +39,11 @@ const Id32 = z
   .min(0)
   .max(2 ** 32);
 const SpanMs = z.int().min(0).max(HOUR_MS);
+const Slices = z.int().min(1).max(BATCH_LIMITS.instances);
+const Instance = z.int().min(0).max(65_535);
+/** A moment and a later one. */
+const inOrder = (one: { firstMs: number; lastMs: number }) => one.lastMs >= one.firstMs;
+const NOT_BEFORE_FIRST = { path: ['lastMs'], message: 'must not lie before firstMs' };
 
 const Device = z.strictObject({
   uuid: Name,
@@ -38,7 +52,20 @@ const Device = z.strictObject({
   busId: Name,
   model: Name,
   memoryBytes: Count.nullable(),
+  powerLimitMilliwatts: Count.nullable(),
   migEnabled: z.boolean(),
+  slices: Slices.nullable(),
+  instances: z
+    .array(
+      z.strictObject({
+        uuid: Name.nullable(),
+        gpuInstance: Instance,
+        computeInstance: Instance,
+        profile: Name.nullable(),
+        slices: Slices.nullable(),
+      }),
+    )
+    .max(BATCH_LIMITS.instances),
 });
 
 const Executable = z.strictObject({
@@ -46,6 +73,7 @@ const Executable = z.strictObject({
   device: z.string().max(BATCH_LIMITS.nameChars).nullable(),
   inode: z.string().max(BATCH_LIMITS.nameChars).nullable(),
   deleted: z.boolean(),
+  fileSystem: Name.nullable(),
 });
 
 const Process = z
@@ -57,6 +85,8 @@ const Process = z
     parent: ProcessKey.nullable(),
     uid: Id32.nullable(),
     loginUid: Id32.nullable(),
+    sessionId: Id32.nullable(),
+    namespaces: z.strictObject({ pid: Count, net: Count, mnt: Count, user: Count }).nullable(),
     comm: z.string().max(BATCH_LIMITS.nameChars),
     executable: Executable.nullable(),
     cgroup: z.string().max(BATCH_LIMITS.cgroupChars),
@@ -65,6 +95,7 @@ const Process = z
     claims: z
       .array(z.strictObject({ name: Name, value: z.string().max(BATCH_LIMITS.detailChars) }))
       .max(BATCH_LIMITS.claims),
+    argumentsDigest: Hash.nullable(),
     unreadable: z.array(z.string().max(BATCH_LIMITS.detailChars)).max(BATCH_LIMITS.claims),
     firstSeenMs: Time,
     exitedMs: Time.nullable(),
@@ -79,22 +110,38 @@ const Tenancy = z
   .strictObject({
     device: Name,
     tenants: z
-      .array(z.strictObject({ process: ProcessKey, type: z.string().max(16), memoryBytes: Count.nullable() }))
+      .array(
+        z.strictObject({
+          process: ProcessKey,
+          type: z.string().max(16),
+          memoryBytes: Count.nullable(),
+          gpuInstance: Instance.nullable(),
+        }),
+      )
       .max(BATCH_LIMITS.tenantsPerTenancy),
     startMs: Time,
     lengthMs: z.array(z.int().min(1).max(HOUR_MS)).min(1).max(BATCH_LIMITS.spansPerTenancy),
     activeMs: z.array(SpanMs).max(BATCH_LIMITS.spansPerTenancy).nullable(),
     shareMs: z.array(z.array(SpanMs).max(BATCH_LIMITS.spansPerTenancy)).max(BATCH_LIMITS.tenantsPerTenancy),
     method: z.enum(SPLIT_METHODS),
+    conflictMs: z.array(SpanMs).max(BATCH_LIMITS.spansPerTenancy),
+    partition: z.array(z.strictObject({ gpuInstance: Instance, slices: Slices })).max(BATCH_LIMITS.instances),
   })
   .superRefine((tenancy, context) => {
     const refuse = (field: string, message: string) =>
       context.addIssue({ code: 'custom', path: [field], message });
-    const { activeMs, lengthMs, shareMs, tenants } = tenancy;
+    const { activeMs, lengthMs, shareMs, tenants, conflictMs, partition } = tenancy;
+    if (new Set(partition.map((one) => one.gpuInstance)).size !== partition.length)
+      refuse('partition', 'names an instance twice');
     if (activeMs === null) {
       if (shareMs.length > 0) refuse('shareMs', 'must be empty where activeMs is null');
+      if (conflictMs.length > 0) refuse('conflictMs', 'must be empty where activeMs is null');
       return;
     }
+    if (conflictMs.length > 0 && conflictMs.length !== lengthMs.length)
+      refuse('conflictMs', 'must be empty or as long as lengthMs');
+    if (conflictMs.some((ms, index) => ms + (activeMs[index] ?? 0) > (lengthMs[index] ?? 0)))
+      refuse('conflictMs', 'must not exceed what is not active');
     if (activeMs.length !== lengthMs.length) refuse('activeMs', 'must be as long as lengthMs');
     if (activeMs.some((ms, index) => ms > (lengthMs[index] ?? 0)))
       refuse('activeMs', 'must not exceed the length of its span');
@@ -125,7 +172,65 @@ const Connection = z
     peers: Count,
     personal: Hash.nullable(),
   })
-  .refine((one) => one.lastMs >= one.firstMs, { path: ['lastMs'], message: 'must not lie before firstMs' });
+  .refine(inOrder, NOT_BEFORE_FIRST);
+
+const Accounted = z
+  .strictObject({
+    device: Name,
+    process: ProcessKey,
+    openMs: Time,
+    busyPercent: z.int().min(0).max(100).nullable(),
+    maxMemoryBytes: Count.nullable(),
+    afterMs: Time,
+    seenMs: Time,
+  })
+  .refine((one) => one.seenMs >= one.afterMs, { path: ['seenMs'], message: 'must not lie before afterMs' });
+
+const Holder = z
+  .strictObject({ device: Name, process: ProcessKey, firstMs: Time, lastMs: Time })
+  .refine(inOrder, NOT_BEFORE_FIRST);
+
+const Dial = z
+  .strictObject({
+    process: ProcessKey,
+    netNamespace: Count,
+    attempts: Count,
+    failed: Count,
+    fromMs: Time,
+    toMs: Time,
+  })
+  .refine((one) => one.toMs >= one.fromMs, { path: ['toMs'], message: 'must not lie before fromMs' });
+
+const Integrity = z
+  .strictObject({
+    kind: z.enum(INTEGRITY_KINDS),
+    device: Name.nullable(),
+    process: ProcessKey.nullable(),
+    detail: z.string().max(BATCH_LIMITS.detailChars),
+    firstMs: Time,
+    lastMs: Time,
+  })
+  .refine(inOrder, NOT_BEFORE_FIRST);
+
+const Tool = z.strictObject({
+  role: z.enum(TOOL_ROLES),
+  path: z.string().max(BATCH_LIMITS.pathChars),
+  device: z.string().max(BATCH_LIMITS.nameChars).nullable(),
+  inode: z.string().max(BATCH_LIMITS.nameChars).nullable(),
+  ownerUid: Id32.nullable(),
+  sizeBytes: Count.nullable(),
+  sha256: Hash.nullable(),
+  version: Name.nullable(),
+});
+
+const Host = z.strictObject({
+  operatingSystem: Name.nullable(),
+  kernel: Name.nullable(),
+  processor: Name.nullable(),
+  cores: Count.nullable(),
+  memoryBytes: Count.nullable(),
+  virtualisation: Name.nullable(),
+});
 
 const Body = z
   .strictObject({
@@ -146,6 +251,12 @@ const Body = z
     tenancies: z.array(Tenancy).max(BATCH_LIMITS.tenanciesPerBatch),
     gaps: z.array(Gap).max(BATCH_LIMITS.gaps),
     connections: z.array(Connection).max(BATCH_LIMITS.connections),
+    accounted: z.array(Accounted).max(BATCH_LIMITS.accounted),
+    holders: z.array(Holder).max(BATCH_LIMITS.holders),
+    dials: z.array(Dial).max(BATCH_LIMITS.dials),
+    integrity: z.array(Integrity).max(BATCH_LIMITS.integrity),
+    tools: z.array(Tool).max(BATCH_LIMITS.tools).nullable(),
+    host: Host.nullable(),
     clockSteps: z
       .array(z.strictObject({ atMs: Time, stepMs: z.int().min(-MAX_TIME_MS).max(MAX_TIME_MS) }))
       .max(BATCH_LIMITS.problems),

@@ -30,6 +30,12 @@ export const BATCH_LIMITS = {
   tenantsPerTenancy: 512,
   gaps: 4096,
   connections: 4096,
+  accounted: 4096,
+  holders: 1024,
+  dials: 256,
+  integrity: 256,
+  tools: 32,
+  instances: 16,
   claims: 16,
   problems: 256,
   nameChars: 253,
@@ -63,6 +69,18 @@ export const GAP_REASONS = [
 ] as const;
 export type GapReason = (typeof GAP_REASONS)[number];
 
+/** One MIG instance of a device: a compute instance within a GPU instance. Its slices are the GPU instance's. */
+export interface InstanceFact {
+  /** Such as "MIG-…"; null where the tool does not say. It does not outlive a change of the partition. */
+  uuid: string | null;
+  gpuInstance: number;
+  computeInstance: number;
+  /** Such as "3g.40gb" or "1c.3g.40gb"; null where the tool does not say. */
+  profile: string | null;
+  /** Compute slices of the GPU instance; null where its profile is not known. */
+  slices: number | null;
+}
+
 /** A GPU as the inventory describes it. Keyed by `uuid`; `index` is for display. */
 export interface DeviceFact {
   uuid: string;
@@ -72,7 +90,13 @@ export interface DeviceFact {
   busId: string;
   model: string;
   memoryBytes: number | null;
+  /** What it may draw at most, as it is enforced now; null where the tool does not say. */
+  powerLimitMilliwatts: number | null;
   migEnabled: boolean;
+  /** Compute slices that its partition is counted in (7, or 4 on some models); null where it is not partitioned. */
+  slices: number | null;
+  /** Its partition now; empty where it is not partitioned, or holds no instance. */
+  instances: InstanceFact[];
 }
 
 /** The executable behind /proc/PID/exe. `device:inode` is its identity; the path may lie. */
@@ -82,6 +106,8 @@ export interface ExecutableFact {
   device: string | null;
   inode: string | null;
   deleted: boolean;
+  /** Type of the file system that it lies on ("ext4", "tmpfs", "overlay"), "memfd" for memory; null: not known. */
+  fileSystem: string | null;
 }
 
 /**
@@ -98,6 +124,10 @@ export interface ProcessFact {
   parent: string | null;
   uid: number | null;
   loginUid: number | null;
+  /** Pid of its session's leader; null where it could not be read. */
+  sessionId: number | null;
+  /** Inodes of its namespaces, as /proc/PID/ns numbers them; null where they could not be read. */
+  namespaces: { pid: number; net: number; mnt: number; user: number } | null;
   comm: string;
   executable: ExecutableFact | null;
   /** The text of /proc/PID/cgroup. */
@@ -108,6 +138,8 @@ export interface ProcessFact {
   earlierExecutables: ExecutableFact[];
   /** Job-naming environment variables only; anybody can write these. */
   claims: { name: string; value: string }[];
+  /** SHA-256 of its arguments, redacted and cut as `ProcessPersonal`; null where unreadable. The text itself is kept of few. */
+  argumentsDigest: string | null;
   /** What could not be read, as "<part>: <why>". */
   unreadable: string[];
   firstSeenMs: number;
@@ -122,6 +154,8 @@ interface Tenant {
   process: string;
   type: string;
   memoryBytes: number | null;
+  /** The MIG instance that it runs in; null where the device is not partitioned, or the tool does not say. */
+  gpuInstance: number | null;
 }
 
 /**
@@ -138,6 +172,13 @@ export interface Tenancy {
   activeMs: number[] | null;
   shareMs: number[][];
   method: SplitMethod;
+  /**
+   * Of each span: time in which the device drew working power while it claimed to be still, by two readings in a row.
+   * At most what is not active; empty: none.
+   */
+  conflictMs: number[];
+  /** MIG: the GPU instances that the device was divided into; empty where it was not. Tenants name theirs. */
+  partition: { gpuInstance: number; slices: number }[];
 }
 
 export interface Gap {
@@ -164,6 +205,95 @@ export interface ConnectionFact {
   /** Distinct peer and port pairs folded into this fact (a scan is one fact with a high count). */
   peers: number;
   personal: string | null;
+}
+
+/**
+ * A process that the driver's accounting lists as ended. `process` is its key where a reading saw it alive, else the key
+ * of a hidden one. It ended in (afterMs, seenMs], and had the device open for `openMs`: that is how long it can have
+ * executed at most. `busyPercent` is sampled: of short processes often 0.
+ */
+export interface AccountedFact {
+  device: string;
+  process: string;
+  openMs: number;
+  busyPercent: number | null;
+  maxMemoryBytes: number | null;
+  afterMs: number;
+  seenMs: number;
+}
+
+/** A process that has the device's file in /dev open, while the driver does not list it there. Often a harmless child. */
+export interface HolderFact {
+  device: string;
+  process: string;
+  firstMs: number;
+  lastMs: number;
+}
+
+/** TCP connections that the kernel counted as tried, and as failed, in the network namespace of a process. */
+export interface DialFact {
+  process: string;
+  /** Inode of the namespace. */
+  netNamespace: number;
+  attempts: number;
+  failed: number;
+  fromMs: number;
+  toMs: number;
+}
+
+/**
+ * Ways in which what was read contradicts itself or was read through something that changed: `process_hidden` the driver
+ * names a pid that /proc does not show; `process_covered` something is mounted over its folder in /proc;
+ * `member_hidden` a control group lists a pid that /proc does not show; `tool_changed` a file of `ToolFact` is
+ * another than before, the driver being the same; `tool_exposed` others than root can write it; `preload_set` something is loaded into every program;
+ * `version_mismatch` driver, library and tool do not belong together.
+ */
+export const INTEGRITY_KINDS = [
+  'process_hidden',
+  'process_covered',
+  'member_hidden',
+  'tool_changed',
+  'tool_exposed',
+  'preload_set',
+  'version_mismatch',
+] as const;
+export type IntegrityKind = (typeof INTEGRITY_KINDS)[number];
+
+export interface IntegrityFact {
+  kind: IntegrityKind;
+  /** Where it concerns one device, and one process. */
+  device: string | null;
+  process: string | null;
+  detail: string;
+  firstMs: number;
+  lastMs: number;
+}
+
+export const TOOL_ROLES = ['nvidia_smi', 'libnvidia_ml', 'preload'] as const;
+/** A file through which the GPUs are read. */
+export interface ToolFact {
+  role: (typeof TOOL_ROLES)[number];
+  /** After links have been followed. */
+  path: string;
+  /** `major:minor`. */
+  device: string | null;
+  inode: string | null;
+  ownerUid: number | null;
+  sizeBytes: number | null;
+  sha256: string | null;
+  /** Version that the file's name gives; null where it gives none. */
+  version: string | null;
+}
+
+/** The machine, as systeminformation describes it; null where it does not. */
+export interface HostFact {
+  operatingSystem: string | null;
+  kernel: string | null;
+  processor: string | null;
+  cores: number | null;
+  memoryBytes: number | null;
+  /** Such as "kvm"; null on hardware. */
+  virtualisation: string | null;
 }
 
 /** A difference found between the wall clock and the monotonic clock. */
@@ -200,6 +330,14 @@ export interface BatchBody {
   tenancies: Tenancy[];
   gaps: Gap[];
   connections: ConnectionFact[];
+  accounted: AccountedFact[];
+  holders: HolderFact[];
+  dials: DialFact[];
+  integrity: IntegrityFact[];
+  /** The whole list, when it is the first batch of an hour or something changed; else null. */
+  tools: ToolFact[] | null;
+  /** In the first batch of an hour, where it is known; else null. */
+  host: HostFact | null;
   clockSteps: ClockStep[];
   problems: AgentProblem[];
 }

@@ -14,9 +14,10 @@ import { canonicalJson, sha256Hex } from '../contract/canonical.ts';
 import type { Caller } from '../domain/caller.ts';
 import { type PostWrite, type Standing, StoreConflict, type StreamKey } from '../store/batches.ts';
 import type { Store } from '../store/store.ts';
+import { BadField } from './check-members.ts';
 import { ServiceError } from './errors.ts';
 import type { Live } from './live.ts';
-import { BadField, checkBatchRequest } from './validate-batch.ts';
+import { checkBatchRequest } from './validate-batch.ts';
 
 /** A batch that ends later than this after the service's clock is refused: one of the two clocks is wrong. */
 export const MAX_AHEAD_MS = 600_000;

@@ -8,25 +8,33 @@ import {
   type BatchRequest,
   GAP_REASONS,
   HOUR_MS,
+  INTEGRITY_KINDS,
   PEER_CLASSES,
   SPLIT_METHODS,
+  TOOL_ROLES,
 } from '../contract/batch.ts';
 import { BATCH_PATTERNS, CONNECTION_KINDS, MAX_TIME_MS } from '../contract/batch-schema.ts';
-
-/** The first member that is wrong. `field` is its path, such as `batches.0.body.toMs`. */
-export class BadField extends Error {
-  readonly field: string;
-  constructor(field: string, message: string) {
-    super(message);
-    this.name = 'BadField';
-    this.field = field;
-  }
-}
-
-type Members = Readonly<Record<string, unknown>>;
-
-const isMembers = (value: unknown): value is Members =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
+import {
+  BadField,
+  checkIntegers,
+  checkText,
+  count,
+  flag,
+  inside,
+  integer,
+  integers,
+  isMembers,
+  list,
+  type Members,
+  members,
+  name,
+  oneOf,
+  pattern,
+  seenFromTo,
+  text,
+  time,
+  wholeText,
+} from './check-members.ts';
 
 /** Throws `BadField` unless `value` is a batch request. Says nothing of hashes: ingest recomputes those. */
 export function checkBatchRequest(value: unknown): asserts value is BatchRequest {
@@ -52,7 +60,7 @@ function checkBatch(value: unknown): void {
 }
 
 function checkBody(value: unknown): void {
-  const body = members(value, 19, '');
+  const body = members(value, 25, '');
   if (body['schema'] !== BATCH_SCHEMA) throw new BadField('schema', `must be ${BATCH_SCHEMA}`);
   name(body, 'cluster');
   name(body, 'node');
@@ -81,27 +89,46 @@ function checkBody(value: unknown): void {
   list(body, 'tenancies', BATCH_LIMITS.tenanciesPerBatch, (one) => checkTenancy(one, fromMs, toMs));
   list(body, 'gaps', BATCH_LIMITS.gaps, (one) => checkGap(one, fromMs, toMs));
   list(body, 'connections', BATCH_LIMITS.connections, checkConnection);
+  list(body, 'accounted', BATCH_LIMITS.accounted, checkAccounted);
+  list(body, 'holders', BATCH_LIMITS.holders, checkHolder);
+  list(body, 'dials', BATCH_LIMITS.dials, checkDial);
+  list(body, 'integrity', BATCH_LIMITS.integrity, checkIntegrity);
+  if (body['tools'] !== null) list(body, 'tools', BATCH_LIMITS.tools, checkTool);
+  if (body['host'] !== null) inside('host', () => checkHost(body['host']));
   list(body, 'clockSteps', BATCH_LIMITS.problems, checkClockStep);
   list(body, 'problems', BATCH_LIMITS.problems, checkProblem);
 }
 
 function checkDevice(value: unknown): void {
-  const device = members(value, 7, '');
+  const device = members(value, 10, '');
   name(device, 'uuid');
   integer(device, 'index', 0, 65_535);
   if (device['minor'] !== null) integer(device, 'minor', 0, 65_535);
   name(device, 'busId');
   name(device, 'model');
-  if (device['memoryBytes'] !== null) integer(device, 'memoryBytes', 0, Number.MAX_SAFE_INTEGER);
+  count(device, 'memoryBytes');
+  count(device, 'powerLimitMilliwatts');
   flag(device, 'migEnabled');
+  if (device['slices'] !== null) integer(device, 'slices', 1, BATCH_LIMITS.instances);
+  list(device, 'instances', BATCH_LIMITS.instances, checkInstance);
+}
+
+function checkInstance(value: unknown): void {
+  const instance = members(value, 5, '');
+  if (instance['uuid'] !== null) name(instance, 'uuid');
+  integer(instance, 'gpuInstance', 0, 65_535);
+  integer(instance, 'computeInstance', 0, 65_535);
+  if (instance['profile'] !== null) name(instance, 'profile');
+  if (instance['slices'] !== null) integer(instance, 'slices', 1, BATCH_LIMITS.instances);
 }
 
 function checkExecutable(value: unknown): void {
-  const executable = members(value, 4, '');
+  const executable = members(value, 5, '');
   text(executable, 'path', BATCH_LIMITS.pathChars);
   if (executable['device'] !== null) text(executable, 'device', BATCH_LIMITS.nameChars);
   if (executable['inode'] !== null) text(executable, 'inode', BATCH_LIMITS.nameChars);
   flag(executable, 'deleted');
+  if (executable['fileSystem'] !== null) name(executable, 'fileSystem');
 }
 
 function checkClaim(value: unknown): void {
@@ -111,7 +138,7 @@ function checkClaim(value: unknown): void {
 }
 
 function checkProcess(value: unknown): void {
-  const process = members(value, 17, '');
+  const process = members(value, 20, '');
   const key = pattern(process, 'key', BATCH_PATTERNS.processKey);
   const pid = integer(process, 'pid', 0, 2 ** 32);
   if (!key.startsWith(`${pid}/`)) throw new BadField('key', 'must start with the pid');
@@ -120,27 +147,42 @@ function checkProcess(value: unknown): void {
   if (process['parent'] !== null) pattern(process, 'parent', BATCH_PATTERNS.processKey);
   if (process['uid'] !== null) integer(process, 'uid', 0, 2 ** 32);
   if (process['loginUid'] !== null) integer(process, 'loginUid', 0, 2 ** 32);
+  if (process['sessionId'] !== null) integer(process, 'sessionId', 0, 2 ** 32);
+  if (process['namespaces'] !== null) inside('namespaces', () => checkNamespaces(process['namespaces']));
   text(process, 'comm', BATCH_LIMITS.nameChars);
   if (process['executable'] !== null) inside('executable', () => checkExecutable(process['executable']));
   text(process, 'cgroup', BATCH_LIMITS.cgroupChars);
   list(process, 'earlierCgroups', BATCH_LIMITS.claims, (one) => checkText(one, BATCH_LIMITS.cgroupChars));
   list(process, 'earlierExecutables', BATCH_LIMITS.claims, checkExecutable);
   list(process, 'claims', BATCH_LIMITS.claims, checkClaim);
+  if (process['argumentsDigest'] !== null) pattern(process, 'argumentsDigest', BATCH_PATTERNS.hash);
   list(process, 'unreadable', BATCH_LIMITS.claims, (one) => checkText(one, BATCH_LIMITS.detailChars));
   time(process, 'firstSeenMs');
   if (process['exitedMs'] !== null) time(process, 'exitedMs');
   if (process['personal'] !== null) pattern(process, 'personal', BATCH_PATTERNS.hash);
 }
 
+function checkNamespaces(value: unknown): void {
+  const namespaces = members(value, 4, '');
+  for (const kind of ['pid', 'net', 'mnt', 'user']) integer(namespaces, kind, 0, Number.MAX_SAFE_INTEGER);
+}
+
 function checkTenant(value: unknown): void {
-  const tenant = members(value, 3, '');
+  const tenant = members(value, 4, '');
   pattern(tenant, 'process', BATCH_PATTERNS.processKey);
   text(tenant, 'type', 16);
-  if (tenant['memoryBytes'] !== null) integer(tenant, 'memoryBytes', 0, Number.MAX_SAFE_INTEGER);
+  count(tenant, 'memoryBytes');
+  if (tenant['gpuInstance'] !== null) integer(tenant, 'gpuInstance', 0, 65_535);
+}
+
+function checkPart(value: unknown): void {
+  const part = members(value, 2, '');
+  integer(part, 'gpuInstance', 0, 65_535);
+  integer(part, 'slices', 1, BATCH_LIMITS.instances);
 }
 
 function checkTenancy(value: unknown, fromMs: number, toMs: number): void {
-  const tenancy = members(value, 7, '');
+  const tenancy = members(value, 9, '');
   name(tenancy, 'device');
   const tenants = list(tenancy, 'tenants', BATCH_LIMITS.tenantsPerTenancy, checkTenant);
   const startMs = integer(tenancy, 'startMs', fromMs, toMs, 'must lie within the batch');
@@ -150,15 +192,24 @@ function checkTenancy(value: unknown, fromMs: number, toMs: number): void {
   for (const lengthMs of lengths) endMs += lengthMs;
   if (endMs > toMs) throw new BadField('lengthMs', 'must not reach beyond the batch');
   oneOf(tenancy, 'method', SPLIT_METHODS);
+  const parts = list(tenancy, 'partition', BATCH_LIMITS.instances, checkPart);
+  if (new Set(parts.map((part) => (isMembers(part) ? part['gpuInstance'] : null))).size !== parts.length)
+    throw new BadField('partition', 'names an instance twice');
+  const conflicts = integers(tenancy, 'conflictMs', BATCH_LIMITS.spansPerTenancy, 0, HOUR_MS);
   if (tenancy['activeMs'] === null) {
-    if (list(tenancy, 'shareMs', 0, () => undefined).length > 0)
-      throw new BadField('shareMs', 'must be empty where activeMs is null');
+    for (const field of ['shareMs', 'conflictMs'])
+      if (list(tenancy, field, BATCH_LIMITS.spansPerTenancy, () => undefined).length > 0)
+        throw new BadField(field, 'must be empty where activeMs is null');
     return;
   }
   const active = integers(tenancy, 'activeMs', BATCH_LIMITS.spansPerTenancy, 0, HOUR_MS);
   if (active.length !== lengths.length) throw new BadField('activeMs', 'must be as long as lengthMs');
   if (active.some((ms, index) => ms > (lengths[index] ?? 0)))
     throw new BadField('activeMs', 'must not exceed the length of its span');
+  if (conflicts.length > 0 && conflicts.length !== lengths.length)
+    throw new BadField('conflictMs', 'must be empty or as long as lengthMs');
+  if (conflicts.some((ms, index) => ms + (active[index] ?? 0) > (lengths[index] ?? 0)))
+    throw new BadField('conflictMs', 'must not exceed what is not active');
   checkShares(tenancy, tenants.length, active);
 }
 
@@ -189,10 +240,65 @@ function checkConnection(value: unknown): void {
   oneOf(connection, 'kind', CONNECTION_KINDS);
   oneOf(connection, 'peerClass', PEER_CLASSES);
   integer(connection, 'localPort', 0, 65_535);
-  const firstMs = time(connection, 'firstMs');
-  integer(connection, 'lastMs', firstMs, MAX_TIME_MS, 'must not lie before firstMs');
+  seenFromTo(connection);
   integer(connection, 'peers', 0, Number.MAX_SAFE_INTEGER);
   if (connection['personal'] !== null) pattern(connection, 'personal', BATCH_PATTERNS.hash);
+}
+
+function checkAccounted(value: unknown): void {
+  const accounted = members(value, 7, '');
+  name(accounted, 'device');
+  pattern(accounted, 'process', BATCH_PATTERNS.processKey);
+  time(accounted, 'openMs');
+  if (accounted['busyPercent'] !== null) integer(accounted, 'busyPercent', 0, 100);
+  count(accounted, 'maxMemoryBytes');
+  const afterMs = time(accounted, 'afterMs');
+  integer(accounted, 'seenMs', afterMs, MAX_TIME_MS, 'must not lie before afterMs');
+}
+
+function checkHolder(value: unknown): void {
+  const holder = members(value, 4, '');
+  name(holder, 'device');
+  pattern(holder, 'process', BATCH_PATTERNS.processKey);
+  seenFromTo(holder);
+}
+
+function checkDial(value: unknown): void {
+  const dial = members(value, 6, '');
+  pattern(dial, 'process', BATCH_PATTERNS.processKey);
+  for (const field of ['netNamespace', 'attempts', 'failed'])
+    integer(dial, field, 0, Number.MAX_SAFE_INTEGER);
+  const fromMs = time(dial, 'fromMs');
+  integer(dial, 'toMs', fromMs, MAX_TIME_MS, 'must not lie before fromMs');
+}
+
+function checkIntegrity(value: unknown): void {
+  const fact = members(value, 6, '');
+  oneOf(fact, 'kind', INTEGRITY_KINDS);
+  if (fact['device'] !== null) name(fact, 'device');
+  if (fact['process'] !== null) pattern(fact, 'process', BATCH_PATTERNS.processKey);
+  text(fact, 'detail', BATCH_LIMITS.detailChars);
+  seenFromTo(fact);
+}
+
+function checkTool(value: unknown): void {
+  const tool = members(value, 8, '');
+  oneOf(tool, 'role', TOOL_ROLES);
+  text(tool, 'path', BATCH_LIMITS.pathChars);
+  if (tool['device'] !== null) text(tool, 'device', BATCH_LIMITS.nameChars);
+  if (tool['inode'] !== null) text(tool, 'inode', BATCH_LIMITS.nameChars);
+  if (tool['ownerUid'] !== null) integer(tool, 'ownerUid', 0, 2 ** 32);
+  count(tool, 'sizeBytes');
+  if (tool['sha256'] !== null) pattern(tool, 'sha256', BATCH_PATTERNS.hash);
+  if (tool['version'] !== null) name(tool, 'version');
+}
+
+function checkHost(value: unknown): void {
+  const host = members(value, 6, '');
+  for (const field of ['operatingSystem', 'kernel', 'processor', 'virtualisation'])
+    if (host[field] !== null) name(host, field);
+  count(host, 'cores');
+  count(host, 'memoryBytes');
 }
 
 function checkClockStep(value: unknown): void {
@@ -229,107 +335,4 @@ function checkPersonalValue(value: unknown): void {
   if (person['user'] !== null) wholeText(person, 'user', BATCH_LIMITS.nameChars);
   if (person['commandLine'] !== null) wholeText(person, 'commandLine', BATCH_LIMITS.commandLineChars);
   flag(person, 'commandLineCut');
-}
-
-// The checks of single members. They throw with the member's own name; `inside` and `list` put the way to it before.
-
-function inside(field: string, check: () => void): void {
-  try {
-    check();
-  } catch (error) {
-    if (!(error instanceof BadField)) throw error;
-    throw new BadField(error.field === '' ? field : `${field}.${error.field}`, error.message);
-  }
-}
-
-/** An object with exactly `count` members; that each known one is there is what the other checks find. */
-function members(value: unknown, count: number, field: string): Members {
-  if (!isMembers(value)) throw new BadField(field, 'must be an object');
-  if (Object.keys(value).length > count) throw new BadField(field, 'has members that are not known');
-  return value;
-}
-
-function list(from: Members, field: string, max: number, check: (one: unknown) => void): readonly unknown[] {
-  const value = from[field];
-  if (!Array.isArray(value)) throw new BadField(field, 'must be a list');
-  if (value.length > max) throw new BadField(field, `must hold at most ${max}`);
-  for (let index = 0; index < value.length; index += 1) {
-    try {
-      check(value[index]);
-    } catch (error) {
-      if (!(error instanceof BadField)) throw error;
-      throw new BadField(`${field}.${index}${error.field === '' ? '' : `.${error.field}`}`, error.message);
-    }
-  }
-  return value;
-}
-
-const isInteger = (value: unknown): value is number => Number.isSafeInteger(value);
-
-function integer(from: Members, field: string, min: number, max: number, message?: string): number {
-  const value = from[field];
-  if (!isInteger(value)) throw new BadField(field, 'must be an integer');
-  if (value < min || value > max) throw new BadField(field, message ?? `must lie between ${min} and ${max}`);
-  return value;
-}
-
-function checkIntegers(value: unknown, count: number, min: number, max: number): readonly number[] {
-  if (!Array.isArray(value)) throw new BadField('', 'must be a list');
-  if (value.length > count) throw new BadField('', `must hold at most ${count}`);
-  for (const one of value) {
-    if (!isInteger(one) || one < min || one > max)
-      throw new BadField('', `must hold integers between ${min} and ${max}`);
-  }
-  return value;
-}
-
-function integers(from: Members, field: string, count: number, min: number, max: number): readonly number[] {
-  let checked: readonly number[] = [];
-  inside(field, () => {
-    checked = checkIntegers(from[field], count, min, max);
-  });
-  return checked;
-}
-
-const time = (from: Members, field: string): number => integer(from, field, 0, MAX_TIME_MS);
-
-function checkText(value: unknown, maxChars: number): string {
-  if (typeof value !== 'string') throw new BadField('', 'must be text');
-  if (value.length > maxChars) throw new BadField('', `must have at most ${maxChars} characters`);
-  return value;
-}
-
-function text(from: Members, field: string, maxChars: number): void {
-  const value = from[field];
-  if (typeof value !== 'string') throw new BadField(field, 'must be text');
-  if (value.length > maxChars) throw new BadField(field, `must have at most ${maxChars} characters`);
-}
-
-function wholeText(from: Members, field: string, maxChars: number): void {
-  text(from, field, maxChars);
-  const value = from[field];
-  if (typeof value === 'string' && (!value.isWellFormed() || value.includes('\0')))
-    throw new BadField(field, 'must be whole Unicode without NUL');
-}
-
-function pattern(from: Members, field: string, form: RegExp): string {
-  const value = from[field];
-  if (typeof value !== 'string' || !form.test(value)) throw new BadField(field, `must match ${form.source}`);
-  return value;
-}
-
-function name(from: Members, field: string): void {
-  const value = from[field];
-  if (typeof value !== 'string' || value.length > BATCH_LIMITS.nameChars || !BATCH_PATTERNS.name.test(value))
-    throw new BadField(field, `must be 1 to ${BATCH_LIMITS.nameChars} characters without control characters`);
-}
-
-function flag(from: Members, field: string): void {
-  if (typeof from[field] !== 'boolean') throw new BadField(field, 'must be true or false');
-}
-
-function oneOf(from: Members, field: string, values: readonly string[]): void {
-  const value = from[field];
-  if (typeof value !== 'string' || !values.includes(value))
-    throw new BadField(field, `must be one of ${values.join(', ')}`);
 }

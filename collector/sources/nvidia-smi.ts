@@ -141,7 +141,10 @@ function factsOf(output: XmlOutput, problems: ReadingProblem[]): DeviceFact[] {
       busId: typeof device.busId === 'string' ? device.busId : '',
       model: typeof device.model === 'string' ? quote(device.model) : 'unknown',
       memoryBytes: typeof device.memoryTotalBytes === 'number' ? device.memoryTotalBytes : null,
+      powerLimitMilliwatts: null,
       migEnabled: device.migEnabled === true,
+      slices: null,
+      instances: [],
     });
   }
   return [...facts.values()];

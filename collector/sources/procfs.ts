@@ -266,6 +266,7 @@ export function createProcfs(files: Files, root: string): Procfs {
           ...parseExecutablePath(link.value),
           device: identity.ok ? identity.value.device : null,
           inode: identity.ok ? identity.value.inode : null,
+          fileSystem: null,
         },
       };
     },

@@ -16,7 +16,7 @@ const JOB = {
 const process = (id: string, parentId: string | null, role: 'source' | 'ancestor') => ({
   ...{ id, parentId, role, bootId: 'b', pid: Number(id), startTicks: 1, startedAt: AT, exitedAt: null },
   ...{ user: EVIL, uid: 1000, comm: EVIL, commandLine: `${EVIL} --go`, commandLineCut: false },
-  executable: { path: EVIL, device: '8:1', inode: '1', deleted: true },
+  executable: { path: EVIL, device: '8:1', inode: '1', deleted: true, fileSystem: null },
   ...{
     cgroup: '',
     boundary: null,

@@ -34,6 +34,7 @@ describe('inventory', () => {
           model: 'T',
           memoryBytes: 100 * 1024 ** 2,
           migEnabled: false,
+          ...{ powerLimitMilliwatts: null, slices: null, instances: [] },
         },
         {
           uuid: uuidOf(1),
@@ -43,6 +44,7 @@ describe('inventory', () => {
           model: 'T',
           memoryBytes: 100 * 1024 ** 2,
           migEnabled: true,
+          ...{ powerLimitMilliwatts: null, slices: null, instances: [] },
         },
       ],
       driverVersion: '570.1',

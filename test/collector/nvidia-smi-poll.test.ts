@@ -15,6 +15,7 @@ const fact = (index: number, migEnabled = false): DeviceFact => ({
   model: 'T',
   memoryBytes: 100,
   migEnabled,
+  ...{ powerLimitMilliwatts: null, slices: null, instances: [] },
 });
 const done = (stdout: string, exitCode = 0, failure: Executed['failure'] = null): Executed => ({
   stdout: Buffer.from(stdout),

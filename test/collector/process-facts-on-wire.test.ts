@@ -52,6 +52,7 @@ it('fits, whatever a process calls itself', () => {
     tenancies: [],
     gaps: [],
     connections: [],
+    ...{ accounted: [], holders: [], dials: [], integrity: [], tools: null, host: null },
     clockSteps: [],
     problems: table.takeProblems(),
   };

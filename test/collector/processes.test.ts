@@ -99,7 +99,11 @@ describe('the process table', () => {
     const { facts, personal } = table.changedFacts();
     expect(facts).toHaveLength(1);
     expect(facts[0]?.earlierExecutables).toEqual([before?.executable]);
-    expect(facts[0]?.executable).toMatchObject({ path: join(proc.root, 'miner'), deleted: false });
+    expect(facts[0]?.executable).toMatchObject({
+      path: join(proc.root, 'miner'),
+      deleted: false,
+      fileSystem: null,
+    });
     expect(facts[0]?.executable?.inode).not.toBe(before?.executable?.inode);
     expect(facts[0]?.claims.map((claim) => claim.value)).toEqual(['7', '8']);
     expect(personal[0]?.value).toMatchObject({ commandLine: './miner' });

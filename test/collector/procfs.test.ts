@@ -110,7 +110,10 @@ describe('parsers of /proc', () => {
   });
 
   it('tells deleted executables and memory files', () => {
-    expect(parseExecutablePath(Buffer.from('/tmp/x (deleted)'))).toEqual({ path: '/tmp/x', deleted: true });
+    expect(parseExecutablePath(Buffer.from('/tmp/x (deleted)'))).toEqual({
+      path: '/tmp/x',
+      deleted: true,
+    });
     expect(parseExecutablePath(Buffer.from('/memfd:torch_shm (deleted)'))).toEqual({
       path: '/memfd:torch_shm',
       deleted: true,

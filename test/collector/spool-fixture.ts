@@ -80,6 +80,7 @@ export function batchAt({ stream, nextSeq, lastHash }: Head, number: number): Ba
       ...{ stream, seq: nextSeq, previousHash: lastHash, pollIntervalMs: 5000 },
       ...{ fromMs, toMs: fromMs + 10_000, inventory: null },
       ...{ processes: [], tenancies: [], gaps: [], connections: [], clockSteps: [] },
+      ...{ accounted: [], holders: [], dials: [], integrity: [], tools: null, host: null },
       problems: [{ atMs: fromMs, source: 'test', message: String(number) }],
     },
     [],

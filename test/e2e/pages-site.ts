@@ -43,7 +43,13 @@ const [trained, idle] = [device('n1', 0), device('n1', 1)];
 const BOOKED_TO = START + 2 * HOUR + 20 * MINUTE;
 const CGROUP = '0::/system.slice/slurmstepd.scope/job_7/step_0/user/task_0';
 const time = (ms: number): string => new Date(ms).toISOString();
-const exe = (path: string) => ({ path, device: '8:1', inode: String(path.length), deleted: false });
+const exe = (path: string) => ({
+  path,
+  device: '8:1',
+  inode: String(path.length),
+  deleted: false,
+  fileSystem: null,
+});
 
 export interface PagesSite {
   readonly url: string;

@@ -91,7 +91,10 @@ describe('declared, undeclared, unobserved', () => {
     // The finding names the process as /proc does: executable, user, lineage.
     const detail = await site.finding(finding.id);
     const source = detail.processes.find((process) => process.pid === foreignPid);
-    expect(source).toMatchObject({ role: 'source', executable: { path: foreign, deleted: false } });
+    expect(source).toMatchObject({
+      role: 'source',
+      executable: { path: foreign, deleted: false, fileSystem: null },
+    });
     expect(source?.startTicks).toBe(startTicks(foreignPid));
     expect(source?.bootId).toBe(readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim());
     expect(source?.user).toBe(process.env['USER'] ?? 'root');

@@ -92,7 +92,7 @@ test('a device that needs a reset, and one that is lost, have no data; the other
     const listed = await readInventory({ execute }, config);
     const inventory = UUIDS.map((uuid, index) => ({
       ...{ uuid, index, minor: index, busId: `00000000:1${index}:00.0`, model: 'X' },
-      ...{ memoryBytes: null, migEnabled: false },
+      ...{ memoryBytes: null, migEnabled: false, powerLimitMilliwatts: null, slices: null, instances: [] },
     }));
     expect(listed.devices?.length).toBe(fault === 'lost' ? 1 : 2);
     const reading = await createDevicePoller({ execute, clock }, config).poll(inventory);

@@ -125,7 +125,7 @@ beforeAll(async () => {
 afterAll(() => service.stop());
 
 function exe(path: string) {
-  return { path, device: '8:1', inode: String(path.length), deleted: false };
+  return { path, device: '8:1', inode: String(path.length), deleted: false, fileSystem: null };
 }
 
 const RANGE = `from=${time(START)}&to=${time(START + 2 * HOUR)}`;

@@ -38,7 +38,7 @@ beforeAll(async () => {
   }
   const foreign = processFact(7, {
     cgroup: '0::/system.slice/slurmstepd.scope/job_7/step_0/user/task_0',
-    executable: { path: '/tmp/other', device: '8:1', inode: '9', deleted: false },
+    executable: { path: '/tmp/other', device: '8:1', inode: '9', deleted: false, fileSystem: null },
     startedMs: START,
   });
   const batch = new Stream('n1').batch(START, START + HOUR, {

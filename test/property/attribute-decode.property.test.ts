@@ -52,12 +52,15 @@ const aBatch = (seq: number, stream: string): fc.Arbitrary<BatchBody> =>
               process: `${pid}/${pid * 10}`,
               type: 'C',
               memoryBytes: null,
+              gpuInstance: null,
             })),
             startMs: from.startMs,
             lengthMs: from.lengths,
             activeMs: active,
             shareMs: from.pids.map((_, row) => columns.map((column) => column[row] ?? 0)),
             method: 'equal',
+            conflictMs: [],
+            partition: [],
           },
         ],
         gaps:
@@ -73,6 +76,7 @@ const aBatch = (seq: number, stream: string): fc.Arbitrary<BatchBody> =>
                 },
               ],
         connections: [],
+        ...{ accounted: [], holders: [], dials: [], integrity: [], tools: null, host: null },
         clockSteps: [],
         problems: [],
       };

@@ -53,7 +53,7 @@ const aLife = (pid: number): fc.Arbitrary<Life> =>
         startedMs: fromMs,
         firstSeenMs: fromMs,
         parent: parent === null ? null : processFact(parent).key,
-        executable: { path, device: '8:1', inode: path, deleted: false },
+        executable: { path, device: '8:1', inode: path, deleted: false, fileSystem: null },
         claims: claim === null ? [] : [{ name: 'SLURM_JOB_ID', value: claim }],
         personal: personalOf('alice', path).digest,
       }),
@@ -128,12 +128,19 @@ function tenancyOf(
   );
   return {
     device: uuid,
-    tenants: here.map((life) => ({ process: life.fact.key, type: 'C', memoryBytes: null })),
+    tenants: here.map((life) => ({
+      process: life.fact.key,
+      type: 'C',
+      memoryBytes: null,
+      gpuInstance: null,
+    })),
     startMs: fromMs,
     lengthMs: [ms],
     activeMs: known ? [activeMs] : null,
     shareMs: known ? shares.map((share) => [share]) : [],
     method: here.length === 0 ? 'none' : 'sm_share',
+    conflictMs: [],
+    partition: [],
   };
 }
 

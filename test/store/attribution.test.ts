@@ -111,7 +111,7 @@ describe('a node-hour', () => {
   test('one source process is one finding over hours, although its ancestors are gone', async () => {
     const parent = processFact(5, {
       comm: 'bash',
-      executable: { path: '/usr/bin/bash', device: '8:1', inode: '1', deleted: false },
+      executable: { path: '/usr/bin/bash', device: '8:1', inode: '1', deleted: false, fileSystem: null },
     });
     const child = processFact(10, { parent: parent.key });
     const stream = new Stream('n1');
@@ -135,7 +135,7 @@ describe('a node-hour', () => {
 describe('what one hour tells of a process, another may need', () => {
   const bash = processFact(5, {
     comm: 'bash',
-    executable: { path: '/usr/bin/bash', device: '8:1', inode: '1', deleted: false },
+    executable: { path: '/usr/bin/bash', device: '8:1', inode: '1', deleted: false, fileSystem: null },
   });
   const child = processFact(10, { parent: bash.key });
   const roots = () =>

@@ -48,7 +48,10 @@ export const device = (node: string, index: number): DeviceFact => ({
   busId: `00000000:0${index}:00.0`,
   model: 'NVIDIA H100 80GB HBM3',
   memoryBytes: 80 * 1024 ** 3,
+  powerLimitMilliwatts: 700_000,
   migEnabled: false,
+  slices: null,
+  instances: [],
 });
 
 export function processFact(pid: number, more: Partial<ProcessFact> = {}): ProcessFact {
@@ -61,12 +64,21 @@ export function processFact(pid: number, more: Partial<ProcessFact> = {}): Proce
     parent: null,
     uid: 1000,
     loginUid: 1000,
+    sessionId: null,
+    namespaces: null,
     comm: 'python3',
-    executable: { path: '/usr/bin/python3.11', device: '8:1', inode: '4711', deleted: false },
+    executable: {
+      path: '/usr/bin/python3.11',
+      device: '8:1',
+      inode: '4711',
+      deleted: false,
+      fileSystem: null,
+    },
     cgroup: '0::/user.slice',
     earlierCgroups: [],
     earlierExecutables: [],
     claims: [],
+    argumentsDigest: null,
     unreadable: [],
     firstSeenMs: START,
     exitedMs: null,
@@ -86,12 +98,19 @@ export function tenancy(
   const part = Math.floor(active / Math.max(1, processes.length));
   return {
     device,
-    tenants: processes.map((process) => ({ process: process.key, type: 'C', memoryBytes: 1024 })),
+    tenants: processes.map((process) => ({
+      process: process.key,
+      type: 'C',
+      memoryBytes: 1024,
+      gpuInstance: null,
+    })),
     startMs,
     lengthMs: [lengthMs],
     activeMs: [active],
     shareMs: processes.map((_, index) => [index === 0 ? active - part * (processes.length - 1) : part]),
     method: processes.length === 0 ? 'none' : processes.length === 1 ? 'sole' : 'equal',
+    conflictMs: [],
+    partition: [],
   };
 }
 
@@ -132,6 +151,12 @@ export class Stream {
       tenancies: [],
       gaps: [],
       connections: [],
+      accounted: [],
+      holders: [],
+      dials: [],
+      integrity: [],
+      tools: null,
+      host: null,
       clockSteps: [],
       problems: [],
       ...more,

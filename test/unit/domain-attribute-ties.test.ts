@@ -165,7 +165,9 @@ describe('declared executables and the baseline', () => {
     const declared = job('8101', { declares: { executables: ['/usr/bin/python*'], root: null } });
     const process = processFact(100, {
       path: '/memfd:x',
-      earlierExecutables: [{ path: '/usr/bin/python3', device: '8:1', inode: '1', deleted: false }],
+      earlierExecutables: [
+        { path: '/usr/bin/python3', device: '8:1', inode: '1', deleted: false, fileSystem: null },
+      ],
     });
     expect(
       reasons(cell({ processes: [process], jobs: [declared], holdings: [holds(declared)], spans: busy() })),

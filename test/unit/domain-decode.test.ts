@@ -23,6 +23,7 @@ const batch = (seq: number, change: Partial<BatchBody> = {}): BatchBody => ({
   tenancies: [],
   gaps: [],
   connections: [],
+  ...{ accounted: [], holders: [], dials: [], integrity: [], tools: null, host: null },
   clockSteps: [],
   problems: [],
   ...change,
@@ -30,12 +31,14 @@ const batch = (seq: number, change: Partial<BatchBody> = {}): BatchBody => ({
 
 const tenancy = (startMs: number, lengthMs: number[], activeMs: number[], share = activeMs) => ({
   device: GPU,
-  tenants: [{ process: '7/70', type: 'C', memoryBytes: null }],
+  tenants: [{ process: '7/70', type: 'C', memoryBytes: null, gpuInstance: null }],
   startMs,
   lengthMs,
   activeMs,
   shareMs: [share],
   method: 'sole' as const,
+  conflictMs: [],
+  partition: [],
 });
 
 const decode = (batches: BatchBody[], personal = new Map()) =>
@@ -83,7 +86,7 @@ describe('spans', () => {
 
   test('a process that is listed twice is one tenant', () => {
     const one = { ...tenancy(0, [1000], [900]), shareMs: [[500], [400]] };
-    one.tenants = [...one.tenants, { process: '7/70', type: 'G', memoryBytes: null }];
+    one.tenants = [...one.tenants, { process: '7/70', type: 'G', memoryBytes: null, gpuInstance: null }];
     expect(spansOf(decode([batch(1, { tenancies: [one] })]), GPU)[0]?.tenants).toEqual([
       { process: pidOf(7), type: 'C', activeMs: 900 },
     ]);
@@ -142,6 +145,7 @@ describe('the rest', () => {
       model: 'A',
       memoryBytes: 1,
       migEnabled: false,
+      ...{ powerLimitMilliwatts: null, slices: null, instances: [] },
     };
     const decoded = decode([
       batch(2, { fromMs: 1000, inventory: [{ ...device, index: 1 }] }),

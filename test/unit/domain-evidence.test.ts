@@ -128,7 +128,7 @@ describe('fit', () => {
   });
 
   test('launchers are passed over to find the baseline, also those that the same process was before', () => {
-    const shell = { path: '/usr/bin/bash', device: '8:1', inode: '1', deleted: false };
+    const shell = { path: '/usr/bin/bash', device: '8:1', inode: '1', deleted: false, fileSystem: null };
     const root = processFact(1, { path: '/usr/bin/tini' });
     const main = processFact(2, { path: '/opt/train', parentPid: 1, earlierExecutables: [shell] });
     const worker = processFact(3, { path: '/opt/train', parentPid: 2 });
@@ -145,7 +145,13 @@ describe('fit', () => {
   });
 
   test('a process that became another executable after the job’s own is not the baseline', () => {
-    const train = { path: '/opt/train', device: '8:1', inode: 'i/opt/train', deleted: false };
+    const train = {
+      path: '/opt/train',
+      device: '8:1',
+      inode: 'i/opt/train',
+      deleted: false,
+      fileSystem: null,
+    };
     const changed = processFact(2, { path: '/memfd:x', earlierExecutables: [train] });
     expect(fitOf(changed, mapOf(changed), job('8101'), DEFAULT_POLICY)).toBe('other');
   });
@@ -157,12 +163,15 @@ describe('fit', () => {
   });
 
   test('one file is one executable, by device and inode, else by path', () => {
-    const file = { path: '/a', device: '8:1', inode: '1', deleted: false };
+    const file = { path: '/a', device: '8:1', inode: '1', deleted: false, fileSystem: null };
     expect(sameExecutable(file, { ...file, path: '/b' })).toBe(true);
     expect(sameExecutable(file, { ...file, inode: '2' })).toBe(false);
-    expect(sameExecutable({ ...file, inode: null }, { ...file, path: '/a (deleted)', deleted: true })).toBe(
-      true,
-    );
+    expect(
+      sameExecutable(
+        { ...file, inode: null },
+        { ...file, path: '/a (deleted)', deleted: true, fileSystem: null },
+      ),
+    ).toBe(true);
   });
 });
 

@@ -2,13 +2,23 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { BatchRequest } from '../../api/contract/batch.ts';
 import { BatchRequestSchema } from '../../api/contract/batch-schema.ts';
-import { BadField, checkBatchRequest } from '../../api/services/validate-batch.ts';
+import { BadField } from '../../api/services/check-members.ts';
+import { checkBatchRequest } from '../../api/services/validate-batch.ts';
 import { device, MINUTE, personalOf, post, processFact, START, Stream, tenancy } from '../store/site.ts';
 
 function sample(): BatchRequest {
   const stream = new Stream('n1');
-  const gpu = device('n1', 0);
-  const [a, b] = [processFact(10, { claims: [{ name: 'SLURM_JOB_ID', value: '7' }] }), processFact(11)];
+  const instance = { uuid: 'MIG-1', gpuInstance: 1, computeInstance: 0, profile: '3g.40gb', slices: 3 };
+  const gpu = { ...device('n1', 0), slices: 7, instances: [instance] };
+  const [a, b] = [
+    processFact(10, {
+      claims: [{ name: 'SLURM_JOB_ID', value: '7' }],
+      sessionId: 9,
+      namespaces: { pid: 1, net: 2, mnt: 3, user: 4 },
+      argumentsDigest: '0'.repeat(64),
+    }),
+    processFact(11),
+  ];
   const personal = personalOf('alice', 'python train.py');
   const first = stream.batch(
     START,
@@ -17,7 +27,11 @@ function sample(): BatchRequest {
       inventory: [gpu],
       processes: [{ ...a, personal: personal.digest }, b],
       tenancies: [
-        tenancy(gpu.uuid, START, 30_000, a, b),
+        {
+          ...tenancy(gpu.uuid, START, 20_000, a, b),
+          partition: [{ gpuInstance: 1, slices: 3 }],
+        },
+        { ...tenancy(gpu.uuid, START + 20_000, 10_000), conflictMs: [10_000] },
         { ...tenancy(gpu.uuid, START + 30_000, 30_000, a), activeMs: null, shareMs: [] },
       ],
       gaps: [{ device: null, fromMs: START, toMs: START + 1, reason: 'poll_late', detail: '' }],
@@ -33,6 +47,32 @@ function sample(): BatchRequest {
           personal: null,
         },
       ],
+      accounted: [
+        {
+          ...{ device: gpu.uuid, process: '12/?5', openMs: 900, busyPercent: 90, maxMemoryBytes: 1 },
+          ...{ afterMs: START, seenMs: START + 5_000 },
+        },
+      ],
+      holders: [{ device: gpu.uuid, process: b.key, firstMs: START, lastMs: START + 1 }],
+      dials: [
+        { process: a.key, netNamespace: 2, attempts: 9, failed: 8, fromMs: START, toMs: START + 60_000 },
+      ],
+      integrity: [
+        {
+          ...{ kind: 'process_hidden', device: gpu.uuid, process: '12/?5', detail: 'not in /proc' },
+          ...{ firstMs: START, lastMs: START },
+        },
+      ],
+      tools: [
+        {
+          ...{ role: 'libnvidia_ml', path: '/usr/lib/libnvidia-ml.so.570.10', device: '8:1', inode: '5' },
+          ...{ ownerUid: 0, sizeBytes: 1, sha256: '0'.repeat(64), version: '570.10' },
+        },
+      ],
+      host: {
+        ...{ operatingSystem: 'Debian 12', kernel: '6.1', processor: 'x', cores: 2, memoryBytes: 1 },
+        virtualisation: 'kvm',
+      },
       clockSteps: [{ atMs: START, stepMs: -5 }],
       problems: [{ atMs: START, source: 'nvidia-smi', message: 'slow' }],
     },
@@ -155,7 +195,7 @@ describe('the field that is named', () => {
     ['a batch that ends before it begins', 'batches.0.body.toMs', START - 1],
     ['shares that do not sum', 'batches.0.body.tenancies.0.shareMs', [[1], [1]]],
     ['more active than long', 'batches.0.body.tenancies.0.activeMs', [30_001]],
-    ['a span beyond the batch', 'batches.0.body.tenancies.1.lengthMs', [30_001]],
+    ['a span beyond the batch', 'batches.0.body.tenancies.2.lengthMs', [30_001]],
     ['a gap of no length', 'batches.0.body.gaps.0.toMs', START],
     ['a key that is not of the pid', 'batches.0.body.processes.0.key', '99/1'],
     ['a float', 'batches.0.body.tenancies.0.lengthMs', [1.5]],
