@@ -73,7 +73,7 @@ export class Devices {
 
   #without(devices: readonly DeviceReading[]): Reading {
     const { clock } = this.#ports;
-    return { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs(), devices, problems: [] };
+    return { wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs(), devices, ended: [], problems: [] };
   }
 
   async #refresh(): Promise<void> {

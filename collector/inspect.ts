@@ -39,7 +39,7 @@ export const INSPECT_MAX_BYTES = MAX_CHARS;
  * The answer. A value that the text does not give is `{"unknown": "<reason>"}`, never 0, null or absent.
  *
  * - `devices`: uuid, index, minor, busId, model, utilisationPercent, memoryUtilisationPercent, memoryUsedBytes,
- *   memoryTotalBytes, powerMilliwatts, migEnabled, accountingEnabled and `migInstances` (index, uuid, profile,
+ *   memoryTotalBytes, powerMilliwatts, powerLimitMilliwatts, migEnabled, accountingEnabled and `migInstances` (index, uuid, profile,
  *   gpuInstance, computeInstance, memoryUsedBytes, memoryTotalBytes). query-gpu: one for each row. pmon: one for each
  *   index that has a row.
  * - `processes`: device (UUID, else bus id, else index as text), pid, type, name, smPercent, memoryBytes, gpuInstance,

@@ -45,14 +45,33 @@ export type DeviceReading =
       readonly utilisationPercent: Value<number>;
       readonly memoryUsedBytes: Value<number>;
       readonly powerMilliwatts: Value<number>;
+      /** What the device may draw at most, as it is enforced now. */
+      readonly powerLimitMilliwatts: Value<number>;
+      /** MIG: the GPU instances that the device is divided into, each once, ascending; empty where it is not divided. */
+      readonly partition: readonly { readonly gpuInstance: number; readonly slices: number }[];
       readonly processes: readonly DeviceProcess[];
     }
   | { readonly ok: false; readonly uuid: string; readonly reason: GapReason; readonly detail: string };
+
+/**
+ * A process that the driver's accounting lists as ended since the reading before. A pid only: the driver keeps neither
+ * a name nor a start. `busyPercent` is a sampled average over `openMs`; of short processes it is often 0.
+ */
+export interface EndedProcess {
+  readonly device: string;
+  readonly pid: number;
+  /** How long it had a context on the device. */
+  readonly openMs: number;
+  readonly busyPercent: number | null;
+  readonly maxMemoryBytes: number | null;
+}
 
 /** One poll: exactly one `DeviceReading` for every device of the inventory, with the clocks at its end. */
 export interface Reading {
   readonly wallMs: number;
   readonly monotonicMs: number;
   readonly devices: readonly DeviceReading[];
+  /** Empty too where accounting mode is off, or was not on all the time since the reading before. */
+  readonly ended: readonly EndedProcess[];
   readonly problems: readonly ReadingProblem[];
 }

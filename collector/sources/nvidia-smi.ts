@@ -41,6 +41,7 @@ const GPU_FIELDS = [
   'memory.used',
   'memory.total',
   'power.draw',
+  'enforced.power.limit',
   'mig.mode.current',
 ] as const;
 // Without the process name, a workload has no text of its own in the answer and cannot forge rows.
@@ -141,7 +142,8 @@ function factsOf(output: XmlOutput, problems: ReadingProblem[]): DeviceFact[] {
       busId: typeof device.busId === 'string' ? device.busId : '',
       model: typeof device.model === 'string' ? quote(device.model) : 'unknown',
       memoryBytes: typeof device.memoryTotalBytes === 'number' ? device.memoryTotalBytes : null,
-      powerLimitMilliwatts: null,
+      powerLimitMilliwatts:
+        typeof device.powerLimitMilliwatts === 'number' ? device.powerLimitMilliwatts : null,
       migEnabled: device.migEnabled === true,
       slices: null,
       instances: [],
@@ -243,7 +245,12 @@ export function createDevicePoller(
     const gpus = gpuAnswer(executed);
     if (!gpus.ok || inventory.length === 0) {
       const skipped = { ok: false, reason: 'tool_failed', detail: 'not asked' } as const;
-      return { wallMs, monotonicMs, ...assemble(inventory, { gpus, apps: skipped, pmon: skipped }) };
+      return {
+        wallMs,
+        monotonicMs,
+        ended: [],
+        ...assemble(inventory, { gpus, apps: skipped, pmon: skipped }),
+      };
     }
     const apps = appsAnswer(await query('--query-compute-apps', APP_FIELDS));
     const indexes = gpus.output.devices.flatMap(({ index, utilisationPercent }) =>
@@ -251,7 +258,7 @@ export function createDevicePoller(
     );
     const nothing: PmonOutput = { processes: [], indexes: [], hasHeader: true, problems: [] };
     const shares = indexes.length > 0 ? await pmon(indexes) : { ok: true as const, output: nothing };
-    return { wallMs, monotonicMs, ...assemble(inventory, { gpus, apps, pmon: shares }) };
+    return { wallMs, monotonicMs, ended: [], ...assemble(inventory, { gpus, apps, pmon: shares }) };
   }
 
   return {

@@ -57,6 +57,7 @@ const Shape = z.strictObject({
       memoryUsedBytes: whole,
       memoryTotalBytes: whole,
       powerMilliwatts: whole,
+      powerLimitMilliwatts: whole,
       migEnabled: bool,
       migInstances: z.array(instance),
       accountingEnabled: bool,

@@ -35,6 +35,7 @@ const GPU: Record<string, string> = {
   'memory.used': '10 MiB',
   'memory.total': '100 MiB',
   'power.draw': '30.00 W',
+  'enforced.power.limit': '400.00 W',
   'mig.mode.current': 'Disabled',
 };
 /** A row for each index; `changes` by index and field. */
@@ -105,6 +106,8 @@ describe('a good poll', () => {
       utilisationPercent: 50,
       memoryUsedBytes: 10 * 1024 ** 2,
       powerMilliwatts: 30_000,
+      powerLimitMilliwatts: 400_000,
+      partition: [],
       processes: [
         {
           pid: 11,

@@ -29,6 +29,8 @@ const device = (uuid: string): fc.Arbitrary<DeviceReading | null> =>
         ),
         memoryUsedBytes: fc.constant(0),
         powerMilliwatts: fc.constant(0),
+        powerLimitMilliwatts: fc.constant(0),
+        partition: fc.constant([]),
         processes: fc.uniqueArray(
           fc.record({
             pid: fc.integer({ min: 1, max: 4 }),
@@ -94,7 +96,7 @@ function run(fromMs: number, steps: readonly Step[], takes: boolean): Run {
     monotonicMs += afterMs;
     wallMs += afterMs + clockStepMs;
     const present = devices.flatMap((one) => one ?? []);
-    const reading: Reading = { wallMs, monotonicMs, devices: present, problems: [] };
+    const reading: Reading = { wallMs, monotonicMs, devices: present, ended: [], problems: [] };
     const pids = present.flatMap((one) => (one.ok ? one.processes.map(({ pid }) => pid) : []));
     // Each process started two seconds before it was first seen at the latest; pid 1 is older than all.
     builder.add(reading, new Map(pids.map((pid) => [pid, `${pid}/${pid}`])), (key) =>
@@ -237,7 +239,7 @@ describe('spans', () => {
           }));
           const one: DeviceReading = {
             ...{ ok: true, uuid: 'GPU-a', utilisationPercent: percent, processes },
-            ...{ memoryUsedBytes: 0, powerMilliwatts: 0 },
+            ...{ memoryUsedBytes: 0, powerMilliwatts: 0, powerLimitMilliwatts: 0, partition: [] },
           };
           return { afterMs, clockStepMs: 0, devices: [one], takeUntilMs: -10_000 };
         });

@@ -87,6 +87,8 @@ export function assemble(
       utilisationPercent: mig ? unknown('not measured under MIG') : row.utilisationPercent,
       memoryUsedBytes: row.memoryUsedBytes,
       powerMilliwatts: row.powerMilliwatts,
+      powerLimitMilliwatts: row.powerLimitMilliwatts,
+      partition: [],
       processes,
     };
   });

@@ -26,6 +26,8 @@ export interface ParsedDevice {
   readonly memoryUsedBytes: Value<number>;
   readonly memoryTotalBytes: Value<number>;
   readonly powerMilliwatts: Value<number>;
+  /** As it is enforced now. */
+  readonly powerLimitMilliwatts: Value<number>;
   readonly migEnabled: Value<boolean>;
   readonly migInstances: readonly MigInstance[];
   readonly accountingEnabled: Value<boolean>;
@@ -85,6 +87,7 @@ export const UNKNOWN_DEVICE: ParsedDevice = {
   memoryUsedBytes: NOT_IN_OUTPUT,
   memoryTotalBytes: NOT_IN_OUTPUT,
   powerMilliwatts: NOT_IN_OUTPUT,
+  powerLimitMilliwatts: NOT_IN_OUTPUT,
   migEnabled: NOT_IN_OUTPUT,
   migInstances: [],
   accountingEnabled: NOT_IN_OUTPUT,

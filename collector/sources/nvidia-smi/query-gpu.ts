@@ -35,6 +35,7 @@ const KNOWN: ReadonlySet<string> = new Set([
   'power.draw.instant',
   'power.draw.average',
   'power.limit',
+  'enforced.power.limit',
   'mig.mode.current',
   'accounting.mode',
   'persistence_mode',
@@ -66,6 +67,7 @@ export function parseQueryGpu(text: string): QueryGpuOutput {
         power('power.draw.instant'),
         power('power.draw.average'),
       ),
+      powerLimitMilliwatts: firstKnown(power('enforced.power.limit'), power('power.limit')),
       migEnabled: enabled(row.cell('mig.mode.current')),
       accountingEnabled: enabled(row.cell('accounting.mode')),
     };
@@ -86,6 +88,7 @@ export function parseQueryGpu(text: string): QueryGpuOutput {
       memoryUsedBytes: none,
       memoryTotalBytes: none,
       powerMilliwatts: none,
+      powerLimitMilliwatts: none,
       migEnabled: none,
       migInstances: [],
       accountingEnabled: none,

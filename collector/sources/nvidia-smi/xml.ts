@@ -143,6 +143,7 @@ function deviceOf(gpu: unknown, index: number, problems: Problems): ParsedDevice
   const at = (...path: string[]): string | undefined => textOf(gpu, ...path);
   const readings = ['gpu_power_readings', 'power_readings'];
   const draws = ['power_draw', 'instant_power_draw', 'average_power_draw'];
+  const limits = ['enforced_power_limit', 'current_power_limit', 'power_limit'];
   const device: ParsedDevice = {
     uuid: uuid(at('uuid')),
     index,
@@ -155,6 +156,9 @@ function deviceOf(gpu: unknown, index: number, problems: Problems): ParsedDevice
     memoryTotalBytes: firstKnown(bytes(at('fb_memory_usage', 'total')), bytes(at('memory_usage', 'total'))),
     powerMilliwatts: firstKnown(
       ...readings.flatMap((group) => draws.map((draw) => milliwatts(at(group, draw)))),
+    ),
+    powerLimitMilliwatts: firstKnown(
+      ...readings.flatMap((group) => limits.map((limit) => milliwatts(at(group, limit)))),
     ),
     migEnabled: enabled(at('mig_mode', 'current_mig')),
     migInstances: elements(child(child(gpu, 'mig_devices'), 'mig_device')).map(instanceOf),
