@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { Batch, BatchBody } from '../../api/contract/batch.ts';
 import { type Agent, type AgentConfig, createAgent } from '../../collector/agent.ts';
-import type { AgentClock, Execute, Executed, Files } from '../../collector/ports.ts';
+import type { AgentClock, Execute, Executed, Files, Ports } from '../../collector/ports.ts';
 import { ProcFixture } from './proc-fixture.ts';
 import { StandInService } from './spool-fixture.ts';
 
@@ -43,11 +43,19 @@ export class Node {
   readonly #files: Files;
   readonly #spool: string;
   readonly #config: Partial<AgentConfig>;
+  readonly #through: (ports: Ports) => Ports;
 
-  constructor(spool: string, files: Files, config: Partial<AgentConfig> = {}) {
+  /** `through` stands between the agent and its ports. */
+  constructor(
+    spool: string,
+    files: Files,
+    config: Partial<AgentConfig> = {},
+    through: (ports: Ports) => Ports = (ports) => ports,
+  ) {
     this.#files = files;
     this.#spool = spool;
     this.#config = config;
+    this.#through = through;
     this.agent = this.start();
   }
 
@@ -65,7 +73,9 @@ export class Node {
         ...{ nvidiaSmi: 'nvidia-smi', procRoot: this.proc.root, passwdPath: this.proc.passwd },
         ...this.#config,
       },
-      { execute: this.#execute, files: this.#files, clock: this.#clock, network: this.service },
+      this.#through({
+        ...{ execute: this.#execute, files: this.#files, clock: this.#clock, network: this.service },
+      }),
       (_level, message) => this.logged.push(message),
     );
     return this.agent;
