@@ -149,7 +149,10 @@ export interface ProcessFact {
   personal: string | null;
 }
 
-/** One process on one device. `type` is nvidia-smi's letter code (C, G, C+G, M+C, …), "?" where unknown. */
+/** `type` of a tenant that no reading saw: a process that only the driver's accounting lists, once it has ended. */
+export const ACCOUNTED_TYPE = 'A';
+
+/** One process on one device. `type` is nvidia-smi's letter code (C, G, C+G, M+C, …), "?" where unknown, or `ACCOUNTED_TYPE`. */
 interface Tenant {
   process: string;
   type: string;
