@@ -17,6 +17,7 @@ import {
   type ProcessId,
   processId,
 } from './cell.ts';
+import type { ObservedHolder, ObservedIntegrity } from './integrity.ts';
 import { fill, type Interval, intersect } from './interval.ts';
 import { mergeProcess } from './process.ts';
 
@@ -39,6 +40,8 @@ export interface DecodedHour {
   readonly nodeGaps: readonly ObservedGap[];
   readonly processes: ReadonlyMap<ProcessId, ObservedProcess>;
   readonly connections: readonly ObservedConnection[];
+  readonly holders: readonly ObservedHolder[];
+  readonly integrity: readonly ObservedIntegrity[];
   readonly clockSteps: readonly ClockStep[];
   readonly problems: readonly AgentProblem[];
   /** The latest moment that a batch covers; the start of the hour when there is none. */
@@ -75,8 +78,17 @@ export function decodeNodeHour(hour: NodeHour, personal: ReadonlyMap<string, Pro
     gapsByDevice,
     nodeGaps: placeGaps(batches, hour.hour, null, []),
     processes: mergeProcesses(batches, personal),
-    connections: batches.flatMap((batch) =>
-      batch.connections.map((fact) => connectionWithin(fact, batch.bootId, hour.hour)),
+    connections: batches.flatMap(({ connections, bootId }) =>
+      connections.map((fact) => ({ ...within(fact, hour.hour), process: processId(bootId, fact.process) })),
+    ),
+    holders: batches.flatMap(({ holders, bootId }) =>
+      holders.map((fact) => ({ ...within(fact, hour.hour), process: processId(bootId, fact.process) })),
+    ),
+    integrity: batches.flatMap(({ integrity, bootId }) =>
+      integrity.map((fact) => ({
+        ...within(fact, hour.hour),
+        process: fact.process === null ? null : processId(bootId, fact.process),
+      })),
     ),
     clockSteps: batches.flatMap((batch) => batch.clockSteps),
     problems: batches.flatMap((batch) => batch.problems),
@@ -88,14 +100,9 @@ export function decodeNodeHour(hour: NodeHour, personal: ReadonlyMap<string, Pro
 }
 
 /** Nothing is seen after the hour that reports it: a time to come would keep a finding running for ever. */
-function connectionWithin(fact: ConnectionFact, bootId: string, hour: Interval): ObservedConnection {
+function within<T extends { firstMs: number; lastMs: number }>(fact: T, hour: Interval): T {
   const lastMs = Math.min(fact.lastMs, hour.toMs);
-  return {
-    ...fact,
-    process: processId(bootId, fact.process),
-    firstMs: Math.min(fact.firstMs, lastMs),
-    lastMs,
-  };
+  return { ...fact, firstMs: Math.min(fact.firstMs, lastMs), lastMs };
 }
 
 function inOrder(batches: readonly BatchBody[]): BatchBody[] {

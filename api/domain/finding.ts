@@ -11,9 +11,16 @@ export type Strength = (typeof STRENGTHS)[number];
 
 /**
  * A finding is still running while its node's newest report, or one at most this much older, shows it. Agents repeat a
- * lasting connection once a minute and send it up to half a minute later.
+ * lasting connection once a minute and send it up to half a minute later; what they compare of a node they repeat with
+ * each of their slow sweeps.
  */
-export const runningSlackMs = (kind: FindingKind): number => (kind === 'network' ? 150_000 : 60_000);
+const RUNNING_SLACK_MS: Readonly<Record<FindingKind, number>> = {
+  compute: 60_000,
+  network: 150_000,
+  integrity: 660_000,
+  agent: 60_000,
+};
+export const runningSlackMs = (kind: FindingKind): number => RUNNING_SLACK_MS[kind];
 
 /** Time of one process (null: none shows) on one device for one reason. Rows of one finding add up over hours. */
 export interface FindingRow {

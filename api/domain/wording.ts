@@ -1,10 +1,11 @@
 // What is said about each reason. Neutral: of declarations and processes, never of people's intentions.
+import { INTEGRITY_KINDS, type IntegrityKind } from '../contract/batch.ts';
 import { REASONS, type Reason } from './bucket.ts';
 import { NETWORK_REASONS, type NetworkReason } from './network.ts';
 
-/** What a finding can be about: unaccounted time, or what was seen on the network. */
-export type FindingReason = Reason | NetworkReason;
-export const FINDING_REASONS: readonly FindingReason[] = [...REASONS, ...NETWORK_REASONS];
+/** What a finding can be about: unaccounted time, what was seen on the network, or how the node is read. */
+export type FindingReason = Reason | NetworkReason | IntegrityKind;
+export const FINDING_REASONS: readonly FindingReason[] = [...REASONS, ...NETWORK_REASONS, ...INTEGRITY_KINDS];
 
 /** What the reason means, in one sentence. */
 export const SENTENCES: Readonly<Record<FindingReason, string>> = {
@@ -22,6 +23,15 @@ export const SENTENCES: Readonly<Record<FindingReason, string>> = {
   reverse_tunnel:
     'A process inside a job held an external connection and was told to forward a port of the other side to this one.',
   network_scan: 'A process inside a job tried to reach many addresses or ports.',
+  process_hidden: 'The driver names a process on a device, and /proc does not show it.',
+  process_covered:
+    'Something is mounted over the folder of a process in /proc: who reads there sees something else.',
+  member_hidden: 'A control group lists a process that /proc does not show.',
+  tool_changed:
+    'A file through which the GPUs are read is another than before, while the driver is of the same version.',
+  tool_exposed: 'Accounts other than root can write a file through which the GPUs are read.',
+  preload_set: 'A library is set to be loaded into every program of the node.',
+  version_mismatch: 'The driver, its library and nvidia-smi are not of one version.',
 };
 
 /** What may explain it without anything being wrong. */
@@ -69,7 +79,29 @@ export const CAUSES: Readonly<Record<FindingReason, readonly string[]>> = {
     'A large job was finding its own members at its start.',
     'A service was looked for in a range of ports.',
   ],
+  process_hidden: [
+    "The agent does not run in the host's pid namespace, or may not see the processes of others.",
+    'The process ended between the two readings.',
+    'The driver still lists a process whose end it has not noticed.',
+  ],
+  process_covered: ['A sandbox or a container runtime mounted it there to keep its processes from others.'],
+  member_hidden: [
+    'The process ended between the two readings.',
+    "The agent does not run in the host's pid namespace, or may not see the processes of others.",
+  ],
+  tool_changed: [
+    "The driver's package was installed again or repaired in the same version.",
+    'The site put a wrapper in the place of nvidia-smi.',
+  ],
+  tool_exposed: ['It was installed by hand, or from an image that keeps loose rights.'],
+  preload_set: ['A profiler, a memory allocator or a tool of the site is loaded in this way.'],
+  version_mismatch: [
+    'The driver was upgraded, and the node has not been restarted since.',
+    'A container brings a library of its own.',
+  ],
 };
+
+const BESIDE = 'Nothing in the ledger: this is an observation beside it and carries no GPU time.';
 
 /** What would give another verdict. */
 export const CHANGES: Readonly<Record<FindingReason, readonly string[]>> = {
@@ -89,6 +121,22 @@ export const CHANGES: Readonly<Record<FindingReason, readonly string[]>> = {
   ],
   no_process: ['A reading that names the process, such as one with access to its namespace.'],
   telemetry_conflict: ['Readings of power and utilisation that agree.'],
-  reverse_tunnel: ['Nothing in the ledger: this is an observation beside it and carries no GPU time.'],
-  network_scan: ['Nothing in the ledger: this is an observation beside it and carries no GPU time.'],
+  reverse_tunnel: [BESIDE],
+  network_scan: [BESIDE],
+  process_hidden: [
+    BESIDE,
+    'A reading of /proc that shows the process; `gpuledger-agent doctor` on the node says what it may see.',
+  ],
+  process_covered: [BESIDE, 'A reading in which nothing is mounted over it.'],
+  member_hidden: [
+    BESIDE,
+    'A reading of /proc that shows the process; `gpuledger-agent doctor` on the node says what it may see.',
+  ],
+  tool_changed: [
+    BESIDE,
+    'Whether other nodes with this driver version have the same file: the page of nodes and `gpuledger fleet integrity` compare them.',
+  ],
+  tool_exposed: [BESIDE, 'Rights on the file and its folder that let nobody but root write.'],
+  preload_set: [BESIDE, 'A node on which nothing is loaded into every program.'],
+  version_mismatch: [BESIDE, 'A driver, a library and a tool of one version, usually after a restart.'],
 };

@@ -132,7 +132,7 @@ function createWorker(store: Store, clock: Clock, live: Live): Worker {
         ...loaded,
         sources: watermarksOf(facts.sources, facts.policy, nowMs),
       });
-      const ids = [...result.findings, ...result.network].map((finding) => finding.id);
+      const ids = [...result.findings, ...result.observations].map((finding) => finding.id);
       const known = await store.ledger.readFindings(hour, ids);
       const findings = findingWrites(result, known);
       await store.ledger.apply({

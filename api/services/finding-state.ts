@@ -1,7 +1,7 @@
 /** A finding as a whole after a node-hour was attributed again, and what of that is worth remembering. */
+import { SEVERITIES } from '../contract/findings.ts';
 import type { Reason } from '../domain/bucket.ts';
-import { type FindingRow, mergeRows, summarise } from '../domain/finding.ts';
-import type { NetworkFinding } from '../domain/network.ts';
+import { type FindingRow, mergeRows, type Severity, summarise } from '../domain/finding.ts';
 import { DEFAULT_POLICY } from '../domain/policy.ts';
 import { duration } from '../domain/story.ts';
 import type { FindingState, FindingWrite, KnownFinding } from '../store/ledger.ts';
@@ -24,10 +24,10 @@ export function findingWrites(
     const parts = result.partsOf.get(part.id) ?? [];
     writes.set(part.id, { id: part.id, state, parts, seen: null, history: remember(part.id, before, state) });
   }
-  for (const one of result.network) {
+  for (const one of result.observations) {
     const before = known.get(one.id) ?? null;
     const { id, firstMs: fromMs, lastMs: toMs, process, job, evidence } = one;
-    const state = networkState(one, before);
+    const state = observationState(one, before);
     const seen = { fromMs, toMs, process, job, evidence };
     writes.set(id, { id, state, parts: [], seen, history: remember(id, before, state) });
   }
@@ -58,19 +58,39 @@ function computeState(
   return { ...rest, kind: 'compute', root, device: root === null ? (devices[0] ?? null) : null, job };
 }
 
+type Observation = NodeHourResult['observations'][number];
+
+const graver = (one: Severity, other: Severity | undefined): Severity =>
+  SEVERITIES.indexOf(one) < SEVERITIES.indexOf(other ?? one) ? (other ?? one) : one;
+
 /** The hour that saw it first says which job it was inside. */
-function networkState(one: NetworkFinding, before: KnownFinding | null): FindingState {
-  const { severity, reason, process } = one;
+function observationState(one: Observation, before: KnownFinding | null): FindingState {
+  const { kind, reason, process } = one;
   const other = before?.otherSeen ?? null;
+  const severity = other === null ? one.severity : graver(one.severity, before?.state.severity);
   const { job, evidence } = other !== null && other.fromMs < one.firstMs ? other : one;
   return {
-    ...{ kind: 'network', strength: 'suspicion', state: 'settled', severity, reason, evidence, job },
-    ...{ root: process, device: null, activeMs: 0, residentMs: 0, provisionalMs: 0 },
+    ...{ kind, strength: 'suspicion', state: 'settled', severity, reason, evidence, job },
+    ...{
+      root: process,
+      device: one.kind === 'integrity' ? one.device : null,
+      activeMs: 0,
+      residentMs: 0,
+      provisionalMs: 0,
+    },
     firstMs: Math.min(one.firstMs, other?.fromMs ?? one.firstMs),
     lastMs: Math.max(one.lastMs, other?.toMs ?? one.lastMs),
   };
 }
 
+const NETWORK_WORDS = {
+  gone: 'By later records it was not inside a job.',
+  back: 'By corrected records it was inside a job.',
+};
+const INTEGRITY_WORDS = {
+  gone: 'By what is known now nothing reports it.',
+  back: 'By what is known now it is reported again.',
+};
 const REASON_WORDS: Readonly<Record<Reason, string>> = {
   unverified_claim: 'only its own environment named a job',
   unknown_job: 'inside a job that nobody had declared',
@@ -102,13 +122,10 @@ function historyOf(
 ): string[] {
   if (before === null) return [];
   const was = before.state;
-  if (was.kind === 'network') {
+  if (was.kind !== 'compute') {
     if ((after === null) === before.resolved) return [];
-    return [
-      after === null
-        ? 'By later records it was not inside a job.'
-        : 'By corrected records it was inside a job.',
-    ];
+    const words = was.kind === 'network' ? NETWORK_WORDS : INTEGRITY_WORDS;
+    return [after === null ? words.gone : words.back];
   }
   const wasMs = was.activeMs + was.residentMs;
   if (after === null) {

@@ -15,6 +15,7 @@ import {
 } from '../domain/decode.ts';
 import { isJobBoundary, ownersOf } from '../domain/evidence.ts';
 import { type FindingPart, type FindingRow, groupFindings } from '../domain/finding.ts';
+import { type IntegrityFinding, integrityFindings } from '../domain/integrity.ts';
 import { type Interval, intersect } from '../domain/interval.ts';
 import type { Holding, Job } from '../domain/job.ts';
 import { type NetworkFinding, networkFindings } from '../domain/network.ts';
@@ -42,7 +43,7 @@ export function decodeHour(
   return decodeNodeHour({ cluster, node: nodeName, hour, batches }, personal);
 }
 
-/** Processes that the hour names and does not describe: tenants, parents, owners of connections. */
+/** Processes that the hour names and does not describe: tenants, parents, owners of connections, holders. */
 export function missingProcesses(decoded: DecodedHour): Set<ProcessId> {
   const missing = new Set<ProcessId>();
   const want = (id: ProcessId | null): void => {
@@ -51,7 +52,7 @@ export function missingProcesses(decoded: DecodedHour): Set<ProcessId> {
   for (const process of decoded.processes.values()) want(process.parentId);
   for (const spans of decoded.spansByDevice.values())
     for (const span of spans) for (const tenant of span.tenants) want(tenant.process);
-  for (const connection of decoded.connections) want(connection.process);
+  for (const fact of [...decoded.connections, ...decoded.holders, ...decoded.integrity]) want(fact.process);
   return missing;
 }
 
@@ -129,7 +130,8 @@ export interface NodeHourResult {
   readonly findings: readonly FindingPart[];
   /** The rows of each finding, divided by holder. */
   readonly partsOf: ReadonlyMap<string, readonly FindingPartWrite[]>;
-  readonly network: readonly NetworkFinding[];
+  /** What was seen beside the ledger. */
+  readonly observations: readonly (NetworkFinding | IntegrityFinding)[];
 }
 
 export interface PlacedHour {
@@ -184,8 +186,20 @@ export function computeNodeHour(inputs: NodeHourInputs): NodeHourResult {
     firstSeen,
     findings,
     partsOf: divideByHolder(findings, cells),
-    network: networkFindings(node, judge, decoded.connections),
+    observations: [
+      ...networkFindings(node, judge, decoded.connections),
+      ...integrityOf(node, judge, decoded),
+    ],
   };
+}
+
+/** The integrity findings of a decoded hour. */
+export function integrityOf(node: NodeFacts, judge: Judge, decoded: DecodedHour): IntegrityFinding[] {
+  const onDevices = new Set<ProcessId>();
+  if (decoded.integrity.length > 0)
+    for (const spans of decoded.spansByDevice.values())
+      for (const span of spans) for (const tenant of span.tenants) onDevices.add(tenant.process);
+  return integrityFindings(node, judge, decoded.integrity, onDevices);
 }
 
 function countedOnly(seen: FirstSeen, counted: readonly Job[]): FirstSeen {

@@ -116,12 +116,12 @@ function compareParts(stored: StoredHour, computed: NodeHourResult): Difference[
 
 function compareSeen(stored: StoredHour, computed: NodeHourResult): Difference[] {
   const differences: Difference[] = [];
-  const network = computed.network.map(({ id, process, job, evidence, firstMs, lastMs }) => ({
+  const due = computed.observations.map(({ id, process, job, evidence, firstMs, lastMs }) => ({
     ...{ finding: id, process, job, evidence, fromMs: firstMs, toMs: lastMs },
   }));
-  if (inOrder(stored.seen) !== inOrder(network)) {
-    const verdictsOn = [...stored.seen, ...network].map((one) => one.process);
-    differences.push({ device: 'network', text: 'the facts give other observations', verdictsOn });
+  if (inOrder(stored.seen) !== inOrder(due)) {
+    const verdictsOn = [...stored.seen, ...due].map((one) => one.process);
+    differences.push({ device: 'beside the ledger', text: 'the facts give other observations', verdictsOn });
   }
   if (inOrder(placesOf(stored.firstSeen)) !== inOrder(placesOf(computed.firstSeen)))
     differences.push(plain('all devices', 'the facts give other first sightings of jobs'));

@@ -37,7 +37,7 @@ export interface StoredHour {
   readonly pending: boolean;
   readonly cells: readonly StoredCell[];
   readonly parts: readonly (FindingPartWrite & { readonly finding: string })[];
-  /** Network observations: when a finding was seen. */
+  /** Observations beside the ledger: when a finding was seen. */
   readonly seen: readonly (Sighting & { readonly finding: string; readonly process: ProcessId | null })[];
   /** Where counted jobs ran in this hour. */
   readonly firstSeen: FirstSeen;

@@ -79,7 +79,7 @@ export interface FindingState {
   readonly lastMs: number;
 }
 
-/** When a network observation was made, and the job that it was inside. */
+/** When something was seen beside the ledger, and the job that it was inside. */
 export interface Sighting extends Interval {
   readonly job: string | null;
   readonly evidence: Evidence | null;
@@ -91,8 +91,8 @@ export interface FindingWrite {
   readonly state: FindingState | null;
   /** What this node-hour gives to it; empty where only the rest of it is left. */
   readonly parts: readonly FindingPartWrite[];
-  /** A network observation has no time and no device, only when it was seen. */
-  readonly seen: (Sighting & { readonly process: ProcessId }) | null;
+  /** What was seen beside the ledger has no GPU time, only when it was seen. */
+  readonly seen: (Sighting & { readonly process: ProcessId | null }) | null;
   /** What to add to its history. */
   readonly history: readonly string[];
 }
@@ -118,7 +118,7 @@ export interface KnownFinding {
   readonly otherRows: readonly FindingRow[];
   /** Whose time the node-hour gave to it until now. */
   readonly processesHere: readonly ProcessId[];
-  /** Of network findings: when the other node-hours saw it; the job is that of the first. */
+  /** Of what is seen beside the ledger: when the other node-hours saw it; the job is that of the first. */
   readonly otherSeen: Sighting | null;
 }
 

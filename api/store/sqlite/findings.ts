@@ -225,7 +225,7 @@ function createWriter(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): Findin
           },
           ...{ activeMs: 0, residentMs: 0, provisionalMs: 0, provisionalActiveMs: 0 },
           ...{ fromMs: seen.fromMs, toMs: seen.toMs, job: jobOf(seen.job) },
-          process: processes.number(node, seen.process, hourMs),
+          process: seen.process === null ? null : processes.number(node, seen.process, hourMs),
         });
     }
   };

@@ -15,7 +15,8 @@ export const rateOn = (card: string, model: string): string =>
 /** Whether finding f of a node in state s is still running, see `runningSlackMs`. */
 export const RUNNING = `(f.resolved_at_ms IS NULL
   AND f.last_seen_ms >= coalesce(s.complete_to_ms, 0)
-    - CASE f.kind WHEN 'network' THEN ${runningSlackMs('network')} ELSE ${runningSlackMs('compute')} END
+    - CASE f.kind WHEN 'network' THEN ${runningSlackMs('network')} WHEN 'integrity' THEN ${runningSlackMs('integrity')}
+      ELSE ${runningSlackMs('compute')} END
   AND coalesce(s.silent_to_ms, 0) <= coalesce(s.complete_to_ms, 0))`;
 
 const SEVERITY = "CASE f.severity WHEN 'critical' THEN 2 WHEN 'warn' THEN 1 ELSE 0 END";
