@@ -41,11 +41,29 @@ export interface Files {
   /** Follows links. `device` is "major:minor". */
   identify(path: string): { readonly device: string; readonly inode: string };
   sizeBytes(path: string): number;
+  /** Follows links. */
+  stat(path: string): FileStat;
+  /** The path with every link followed. */
+  realPath(path: string): string;
+  /** SHA-256 of a regular file of at most `maxBytes` (else EFBIG, EINVAL), read piece by piece. Hexadecimal. */
+  digest(path: string, maxBytes: number): string;
   makeFolder(path: string): void;
   /** Temporary file, fsync, rename, fsync of the folder: after it returns the bytes survive a power cut. */
   writeDurably(path: string, bytes: Buffer): void;
   rename(from: string, to: string): void;
   remove(path: string): void;
+}
+
+export interface FileStat {
+  /** "major:minor". */
+  readonly device: string;
+  readonly inode: string;
+  readonly ownerUid: number;
+  /** Permission bits, with those of set-id and sticky. */
+  readonly mode: number;
+  readonly sizeBytes: number;
+  readonly modifiedMs: number;
+  readonly kind: 'file' | 'folder' | 'other';
 }
 
 /** Must be closed. */

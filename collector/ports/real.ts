@@ -1,13 +1,16 @@
-/** The agent's ports on the real machine (the network: `network.ts`): its only place of child processes and the clock. */
-import { spawn } from 'node:child_process';
+/** The agent's ports on the real machine (programs: `execute.ts`, the network: `network.ts`): its only place of the clock. */
+import { createHash } from 'node:crypto';
 import {
   closeSync,
+  constants,
+  fstatSync,
   fsyncSync,
   mkdirSync,
   openSync,
   readdirSync,
   readlinkSync,
   readSync,
+  realpathSync,
   renameSync,
   rmdirSync,
   statfsSync,
@@ -16,85 +19,12 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import type { AgentClock, Execute, Executed, Files, HeldFile, Ports } from '../ports.ts';
+import type { AgentClock, Execute, Executed, FileStat, Files, HeldFile, Ports } from '../ports.ts';
 import { createNetwork, type Service } from './network.ts';
 
-/** How long a child that was killed may take to go before it is left behind: it is stuck in the driver. */
-const KILL_WAIT_MS = 2000;
 const READ_CHUNK_BYTES = 64 * 1024;
 /** PROC_SUPER_MAGIC of linux/magic.h. */
 const PROCFS_MAGIC = 0x9fa0;
-
-const FAILURES: Record<string, Executed['failure']> = {
-  ENOENT: 'missing',
-  ENOTDIR: 'missing',
-  EACCES: 'not_permitted',
-  EPERM: 'not_permitted',
-};
-
-const codeOf = (error: unknown): string =>
-  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
-
-/** Runs a program without a shell, with nothing on its standard input and an English locale. */
-export const execute: Execute = (file, args, { timeoutMs, maxOutputBytes }) =>
-  new Promise((resolve) => {
-    const startedMs = performance.now();
-    const stdout: Buffer[] = [];
-    const stderr: Buffer[] = [];
-    let bytes = 0;
-    let failure: Executed['failure'] = null;
-    let settled = false;
-    let killTimer: NodeJS.Timeout | undefined;
-    const finish = (exitCode: number | null): void => {
-      if (settled) return;
-      settled = true;
-      clearTimeout(timer);
-      clearTimeout(killTimer);
-      const durationMs = performance.now() - startedMs;
-      resolve({
-        stdout: Buffer.concat(stdout),
-        stderr: Buffer.concat(stderr),
-        exitCode,
-        failure,
-        durationMs,
-      });
-    };
-    const child = spawn(file, [...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, LC_ALL: 'C' },
-      shell: false,
-    });
-    const stop = (reason: 'timeout' | 'output_limit'): void => {
-      if (settled || failure !== null) return;
-      failure = reason;
-      child.kill('SIGKILL');
-      killTimer = setTimeout(() => {
-        // Unkillable (D state): nothing may wait for it, neither this promise nor the end of the agent.
-        failure = 'timeout';
-        child.stdout.destroy();
-        child.stderr.destroy();
-        child.unref();
-        finish(null);
-      }, KILL_WAIT_MS);
-    };
-    const timer = setTimeout(() => stop('timeout'), timeoutMs);
-    const collect = (into: Buffer[]) => (chunk: Buffer) => {
-      const room = maxOutputBytes - bytes;
-      if (chunk.length > room) stop('output_limit');
-      if (room > 0) into.push(chunk.subarray(0, room));
-      bytes += chunk.length;
-    };
-    child.stdout.on('data', collect(stdout));
-    child.stderr.on('data', collect(stderr));
-    child.on('error', (error) => {
-      failure ??= FAILURES[codeOf(error)] ?? 'failed';
-      finish(null);
-    });
-    child.on('close', (code, signal) => {
-      if (signal !== null) failure ??= 'killed';
-      finish(code);
-    });
-  });
 
 /** What is read lands here first, so that thousands of small files a minute do not each leave a large buffer behind. */
 const landing = Buffer.allocUnsafeSlow(READ_CHUNK_BYTES);
@@ -141,6 +71,38 @@ function hold(path: string): HeldFile {
     },
     close: () => closeSync(file),
   };
+}
+
+function stat(path: string): FileStat {
+  const found = statSync(path, { bigint: true });
+  return {
+    device: deviceName(found.dev),
+    inode: String(found.ino),
+    ownerUid: Number(found.uid),
+    mode: Number(found.mode & 0o7777n),
+    sizeBytes: Number(found.size),
+    modifiedMs: Number(found.mtimeMs),
+    kind: found.isFile() ? 'file' : found.isDirectory() ? 'folder' : 'other',
+  };
+}
+
+function digest(path: string, maxBytes: number): string {
+  // Opening a pipe that nobody writes to would wait for ever.
+  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const refuse = (code: string): Error => Object.assign(new Error(`${code}: ${path}`), { code });
+    if (!fstatSync(file).isFile()) throw refuse('EINVAL');
+    const hash = createHash('sha256');
+    for (let left = maxBytes; ; ) {
+      const count = readSync(file, landing, 0, landing.length, null);
+      if (count === 0) return hash.digest('hex');
+      left -= count;
+      if (left < 0) throw refuse('EFBIG');
+      hash.update(landing.subarray(0, count));
+    }
+  } finally {
+    closeSync(file);
+  }
 }
 
 function syncFolder(path: string): void {
@@ -194,6 +156,9 @@ export const files: Files = {
     return { device: deviceName(dev), inode: String(ino) };
   },
   sizeBytes: (path) => statSync(path).size,
+  stat,
+  realPath: (path) => realpathSync(path),
+  digest,
   makeFolder(path) {
     const made = mkdirSync(path, { recursive: true, mode: 0o700 });
     if (made !== undefined) syncFolder(dirname(made));

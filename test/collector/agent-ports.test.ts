@@ -1,5 +1,7 @@
 // The agent's ports on the real machine: real programs, real files, a real HTTP server.
-import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { chmodSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -32,6 +34,18 @@ describe('execute', () => {
     expect(stdout.toString()).toBe('$HOME; rm x C\n');
     expect(stderr.toString()).toBe('wrong\n');
     expect({ exitCode, failure }).toEqual({ exitCode: 14, failure: null });
+  });
+
+  it('passes on nothing that makes a program load something else', async () => {
+    const planted = { LD_LIBRARY_PATH: '/tmp/x', LD_BIND_NOW: '1', GPULEDGER_TOKEN: 'glt_secret' };
+    Object.assign(process.env, planted);
+    try {
+      const { stdout } = await execute('/usr/bin/env', [], limits);
+      const names = stdout.toString().trim().split('\n').sort();
+      expect(names).toEqual(['LC_ALL=C', `PATH=${process.env['PATH']}`]);
+    } finally {
+      for (const name of Object.keys(planted)) delete process.env[name];
+    }
   });
 
   it('says why a program did not run', async () => {
@@ -95,6 +109,38 @@ describe('files', () => {
     const root = mounts.map((line) => line.split(' ')).find((fields) => fields[4] === '/');
     expect(device).toBe(root?.[2]);
     expect(inode).toBe(String(statSync('/').ino));
+  });
+});
+
+describe('what a file is', () => {
+  it('is told through links: who owns it, who may write it, and its content by its digest', () => {
+    const path = join(folder.path, 'tool');
+    writeFileSync(path, 'abc');
+    chmodSync(path, 0o4775);
+    const link = join(folder.path, 'link');
+    symlinkSync(path, link);
+    const { ino, uid, size } = statSync(path);
+    expect(files.stat(link)).toMatchObject({
+      ...{ inode: String(ino), ownerUid: uid, mode: 0o4775, sizeBytes: size, kind: 'file' },
+    });
+    expect(files.stat(folder.path).kind).toBe('folder');
+    expect(files.realPath(link)).toBe(files.realPath(path));
+    expect(files.digest(link, 3)).toBe('ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad');
+    expect(() => files.digest(link, 2)).toThrow(/EFBIG/);
+    expect(() => files.digest(folder.path, 10)).toThrow(/EISDIR|EINVAL/);
+  });
+
+  it('hashes no pipe, and does not wait for one', () => {
+    const pipe = join(folder.path, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    expect(() => files.digest(pipe, 10)).toThrow(/EINVAL/);
+  });
+
+  it('hashes a long file piece by piece', () => {
+    const path = join(folder.path, 'long');
+    const bytes = Buffer.alloc(200_001, 'x');
+    writeFileSync(path, bytes);
+    expect(files.digest(path, bytes.length)).toBe(createHash('sha256').update(bytes).digest('hex'));
   });
 });
 

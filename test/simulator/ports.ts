@@ -2,6 +2,7 @@
  * The agent's ports on a simulated node: its tool and its /proc are rendered for the virtual moment, its spool lives in
  * memory, its clock stands where it is put. The network is the caller's.
  */
+import { createHash } from 'node:crypto';
 import type { AgentClock, Executed, Files, Network, Ports } from '../../collector/ports.ts';
 import type { SimNode } from './model.ts';
 import { renderNvidiaSmi } from './render-nvidia-smi.ts';
@@ -170,6 +171,15 @@ function createMemoryFiles(stored: Map<string, Buffer | null>): Files {
       return { device: '0:1', inode: '1' };
     },
     sizeBytes: (path) => get(path).length,
+    stat: (path) => {
+      const own = { device: '0:1', inode: '1', ownerUid: 0, mode: 0o600, modifiedMs: 0 };
+      return { ...own, sizeBytes: get(path).length, kind: 'file' };
+    },
+    realPath: (path) => {
+      get(path);
+      return path;
+    },
+    digest: (path) => createHash('sha256').update(get(path)).digest('hex'),
     makeFolder: (path) => {
       if (!stored.has(path)) stored.set(path, null);
     },
