@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Field } from '../simulator/nvidia-smi-fields.ts';
 import { ACCOUNTED_FIELDS, APP_FIELDS, GPU_FIELDS } from '../simulator/nvidia-smi-fields.ts';
-import { appRows, gpuRows, renderNvidiaSmi, renderPmon } from '../simulator/render-nvidia-smi.ts';
+import { renderPmon } from '../simulator/nvidia-smi-pmon.ts';
+import { appRows, endedRows, gpuRows, renderNvidiaSmi } from '../simulator/render-nvidia-smi.ts';
 import type { NodeState } from '../simulator/snapshot.ts';
 
 const PROGRAM = fileURLToPath(new URL('./nvidia-smi/nvidia-smi', import.meta.url));
@@ -48,7 +49,7 @@ export function createAnswerFolder(folder: string): AnswerFolder {
     write: (state) => {
       put('query-gpu.tsv', table(GPU_FIELDS, gpuRows(state)));
       put('query-compute-apps.tsv', table(APP_FIELDS, appRows(state)));
-      put('query-accounted-apps.tsv', table(ACCOUNTED_FIELDS, []));
+      put('query-accounted-apps.tsv', table(ACCOUNTED_FIELDS, endedRows(state)));
       for (const letters of PMON_SELECTIONS)
         put(`pmon-${letters}.txt`, renderPmon(state, ['pmon', '-s', letters]));
       put('q.xml', withoutLost(renderNvidiaSmi(state, ['-q', '-x']).stdout));

@@ -43,6 +43,22 @@ export interface SimDevice {
   readonly model: SimModel;
   readonly faults: DeviceFault[];
   readonly lies: readonly SensorLie[];
+  /** Its MIG instances, by their numbers; absent: MIG mode is off. */
+  readonly instances?: readonly SimInstance[];
+  /** Memory is the host's: the driver counts none for the device. */
+  readonly unifiedMemory?: true;
+  /** A virtual GPU in a guest, which sees nobody's name or memory. */
+  readonly virtual?: true;
+}
+
+/** A compute instance within a GPU instance. Compute instances of one GPU instance share its memory. */
+export interface SimInstance {
+  readonly uuid: string;
+  readonly gpuInstance: number;
+  readonly computeInstance: number;
+  /** Such as "3g.40gb" or "1c.3g.40gb". */
+  readonly profile: string;
+  readonly memoryMiB: number;
 }
 
 export interface Phase {
@@ -67,6 +83,9 @@ export interface DeviceUse {
   readonly load: Load;
   /** nvidia-smi's letters: C, G, C+G, M+C. */
   readonly type: string;
+  /** The MIG instance that it runs in. */
+  readonly gpuInstance?: number;
+  readonly computeInstance?: number;
 }
 
 /** What a process is from `fromMs` on: an exec or a re-title starts the next one. */
@@ -80,6 +99,8 @@ export interface Image {
   readonly exeDeleted: boolean;
   readonly argv: readonly string[];
   readonly environ: readonly string[];
+  /** What nvidia-smi shows as its name, byte for byte; absent: the first argument or the executable. */
+  readonly shownAs?: string;
 }
 
 export interface SimSocket {
@@ -120,6 +141,26 @@ export interface SimProcess {
   readonly cover: Cover | null;
 }
 
+/** A row of a device's accounting buffer. */
+export interface AccountedRow {
+  readonly device: number;
+  readonly pid: number;
+  readonly busyPercent: number;
+  readonly memoryPercent: number;
+  readonly maxMemoryMiB: number;
+  /** 0 while it runs. */
+  readonly timeMs: number;
+}
+
+/** Driver accounting. Rows under a mode that is off are left over from before. */
+interface SimAccounting {
+  readonly on: boolean;
+  /** Since when; what began before is never accounted. */
+  readonly fromMs: number;
+  /** Rows beside those of the node's processes, oldest first. */
+  readonly rows: readonly AccountedRow[];
+}
+
 /** A stretch in which nvidia-smi itself is sick. */
 interface ToolFault {
   readonly fromMs: number;
@@ -147,6 +188,8 @@ export interface SimNode {
   /** When its agent did not run. */
   readonly agentOff: { readonly fromMs: number; readonly toMs: number }[];
   readonly users: readonly SimUser[];
+  /** Absent: the mode is off and the buffers are empty. */
+  readonly accounting?: SimAccounting;
 }
 
 /** USER_HZ: clock ticks per second in /proc/PID/stat. */

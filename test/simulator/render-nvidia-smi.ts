@@ -1,10 +1,21 @@
 /**
- * What `nvidia-smi` would print on a simulated node at a moment, in the formats of drivers 570 to 595. Fast enough for
+ * What `nvidia-smi` would print on a simulated node at a moment, in the formats of drivers 460 to 610. Fast enough for
  * thousands of polls a second: a list of fields is parsed once, and a node's state is computed once a moment.
  */
-import { latest, within } from './model.ts';
-import type { AppRow, Field, GpuRow } from './nvidia-smi-fields.ts';
-import { ACCOUNTED_FIELDS, APP_FIELDS, GPU_FIELDS, headerOf, withUnit } from './nvidia-smi-fields.ts';
+
+import { accountedRows } from './accounting.ts';
+import { within } from './model.ts';
+import type { AppRow, EndedRow, Field, GpuRow } from './nvidia-smi-fields.ts';
+import {
+  ACCOUNTED_FIELDS,
+  APP_FIELDS,
+  driverBranch,
+  fieldsOf,
+  GPU_FIELDS,
+  headerOf,
+  withUnit,
+} from './nvidia-smi-fields.ts';
+import { renderPmon } from './nvidia-smi-pmon.ts';
 import { renderXml } from './nvidia-smi-xml.ts';
 import type { DeviceState, NodeState } from './snapshot.ts';
 
@@ -27,18 +38,18 @@ export function renderNvidiaSmi(state: NodeState, args: readonly string[]): Prin
   const [option, list] = split(first);
   switch (option) {
     case '--query-gpu':
-      return answer(state, queryGpu(list, args, gpuRows(state)));
+      return answer(state, queryGpu(list, args, gpuRows(state), state.node.driverVersion));
     case '--query-compute-apps':
-      return answer(state, queryApps(list, args, appRows(state)));
+      return answer(state, queryApps(list, args, appRows(state), state.node.driverVersion));
     case '--query-accounted-apps':
-      return answer(state, queryAccounted(list, args, []));
+      return answer(state, queryAccounted(list, args, endedRows(state), state.node.driverVersion));
     case 'pmon':
       return withLost(state, renderPmon(state, args));
     case '-L':
     case '--list-gpus':
       return withLost(state, renderList(state));
     case '--help-query-gpu':
-      return printed(renderHelp('--query-gpu', GPU_FIELDS));
+      return printed(renderHelp('--query-gpu', fieldsOf(GPU_FIELDS, state.node.driverVersion)));
     case '--help-query-compute-apps':
       return printed(renderHelp('--query-compute-apps', APP_FIELDS));
     case '--help-query-accounted-apps':
@@ -84,20 +95,21 @@ const answer = (state: NodeState, { text, valid }: Answer): Printed =>
 /** A CSV query over rows: picks the requested fields, in the order of the request. One unknown field fails it all. */
 function createQuery<Row>(
   known: readonly Field<Row>[],
-): (list: string, args: readonly string[], rows: readonly Row[]) => Answer {
+): (list: string, args: readonly string[], rows: readonly Row[], driverVersion: string) => Answer {
   const parsed = new Map<string, { fields: readonly Field<Row>[]; unknown: string | null }>();
-  const parse = (list: string): { fields: readonly Field<Row>[]; unknown: string | null } => {
+  const parse = (list: string, branch: number): { fields: readonly Field<Row>[]; unknown: string | null } => {
     const fields: Field<Row>[] = [];
     for (const name of list.split(',')) {
       const found = known.find((entry) => entry.names.includes(name.trim()));
-      if (found === undefined) return { fields: [], unknown: name.trim() };
+      if (found === undefined || (found.since ?? 0) > branch) return { fields: [], unknown: name.trim() };
       fields.push(found);
     }
     return { fields, unknown: null };
   };
-  return (list, args, rows) => {
-    const request = parsed.get(list) ?? parse(list);
-    parsed.set(list, request);
+  return (list, args, rows, driverVersion) => {
+    const key = `${driverVersion} ${list}`;
+    const request = parsed.get(key) ?? parse(list, driverBranch(driverVersion));
+    parsed.set(key, request);
     if (request.unknown !== null)
       return { text: `Field "${request.unknown}" is not a valid field to query.\n\n`, valid: false };
     const format = args.find((argument) => argument.startsWith('--format=')) ?? '';
@@ -136,63 +148,39 @@ export function appRows(node: NodeState): AppRow[] {
   return rows;
 }
 
-const PMON_COLUMNS: Readonly<Record<string, { readonly head: string; readonly units: string }>> = {
-  u: {
-    head: '     sm    mem    enc    dec    jpg    ofa',
-    units: '      %      %      %      %      %      %',
-  },
-  m: { head: '     fb   ccpm', units: '     MB     MB' },
-};
-const COMMAND_CHARS = 15;
-
-/** `pmon -c 1`: one tick, with its two header lines. `-` is "no sample": a context that ran nothing, or nobody there. */
-export function renderPmon(state: NodeState, args: readonly string[]): string {
-  const letters = [...(optionValue(args, '-s') ?? 'u')].filter((letter) => letter in PMON_COLUMNS);
-  const only = optionValue(args, '-i')?.split(',') ?? null;
-  let text = `# gpu         pid   type${letters.map((l) => PMON_COLUMNS[l]?.head ?? '').join('')}    command \n`;
-  text += `# Idx           #    C/G${letters.map((l) => PMON_COLUMNS[l]?.units ?? '').join('')}    name \n`;
-  for (const { device, fault, tenants } of state.devices) {
-    if (fault === 'lost' || (only !== null && !only.includes(String(device.index)))) continue;
-    const index = String(device.index).padStart(5);
-    if (tenants.length === 0) {
-      const nothing = letters.map((letter) => (letter === 'u' ? dashes(6) : dashes(2))).join('');
-      text += `${index}          -     -${nothing}    ${'-'.padEnd(COMMAND_CHARS)}\n`;
-    }
-    for (const { process, use, smPercent } of tenants) {
-      const values = letters.map((letter) =>
-        letter === 'u' ? shares(smPercent) : `${String(use.memoryMiB).padStart(7)}      0`,
-      );
-      const command = latest(process.images, state.atMs).comm.slice(0, COMMAND_CHARS).padEnd(COMMAND_CHARS);
-      text += `${index}${String(process.pid).padStart(11)}${use.type.padStart(6)}${values.join('')}    ${command}\n`;
-    }
-  }
-  return text;
-}
-
-const dashes = (count: number): string => '      -'.repeat(count);
-const shares = (smPercent: number): string =>
-  smPercent === 0
-    ? dashes(6)
-    : `${String(smPercent).padStart(7)}${String(Math.floor(smPercent / 3)).padStart(7)}${dashes(4)}`;
-
-function optionValue(args: readonly string[], option: string): string | undefined {
-  const at = args.indexOf(option);
-  return at === -1 ? undefined : args[at + 1];
+/** Oldest first within each device. */
+export function endedRows(node: NodeState): EndedRow[] {
+  return accountedRows(node.node, node.atMs).flatMap((ended) => {
+    const state = node.devices[ended.device];
+    return state === undefined || isLost(state) ? [] : [{ node, state, ended }];
+  });
 }
 
 function renderList(state: NodeState): string {
   return state.devices
     .filter((device) => !isLost(device))
-    .map(({ device }) => `GPU ${device.index}: ${device.model.name} (UUID: ${device.uuid})\n`)
+    .map(({ device }) => {
+      const instances = (device.instances ?? []).map(
+        ({ profile, uuid }, at) =>
+          `  MIG ${profile.padEnd(11)} Device ${String(at).padStart(2)}: (UUID: ${uuid})\n`,
+      );
+      return `GPU ${device.index}: ${device.model.name} (UUID: ${device.uuid})\n${instances.join('')}`;
+    })
     .join('');
 }
 
+/** From this driver on the words are the kernel and user mode drivers'. */
+const TWO_DRIVERS_FROM = 610;
+
 function renderVersion({ node }: NodeState): string {
   const nvml = node.driverVersion.split('.').slice(0, 2).join('.');
-  return `NVIDIA-SMI version  : ${node.driverVersion}
-NVML version        : ${nvml}
-DRIVER version      : ${node.driverVersion}
-CUDA Version        : ${node.cudaVersion}
+  const tool = `NVIDIA-SMI version  : ${node.driverVersion}\nNVML version        : ${nvml}\n`;
+  if (driverBranch(node.driverVersion) < TWO_DRIVERS_FROM)
+    return `${tool}DRIVER version      : ${node.driverVersion}\nCUDA Version        : ${node.cudaVersion}\n`;
+  return `${tool}DRIVER version      : Deprecated, see "KMD version" instead
+CUDA version        : Deprecated, see "CUDA UMD version" instead
+KMD version         : ${node.driverVersion}
+CUDA UMD version    : ${node.cudaVersion}
 `;
 }
 

@@ -98,7 +98,7 @@ describe.each(site.fleet.map((node, index) => ({ name: node.name, index })))('$n
         key: `${process.pid}/${startTicks(node, process)}`,
         uid: process.uid,
         comm: image.comm,
-        executable: { path: image.exePath, inode: image.exeInode, deleted: false, fileSystem: null },
+        executable: { path: image.exePath, inode: image.exeInode, deleted: false, fileSystem: 'ext4' },
         unreadable: [],
       });
       expect(cgroupOwner(fact?.cgroup ?? '')).toEqual(cgroupOwner(latest(process.cgroups, atMs).text));

@@ -40,7 +40,8 @@ const DRIVER_MIB = 4;
 /** Noise changes once a second. */
 const NOISE_MS = 1000;
 
-function smAt(load: Load, sinceMs: number, atMs: number): number {
+/** 0–100: what a context that began at `sinceMs` takes at `atMs`. */
+export function smAt(load: Load, sinceMs: number, atMs: number): number {
   let period = 0;
   for (const phase of load.phases) period += phase.lengthMs;
   if (period === 0) return 0;
