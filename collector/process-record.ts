@@ -9,13 +9,16 @@ import {
 } from '../api/contract/batch.ts';
 import { canonicalJson, sha256Hex } from '../api/contract/canonical.ts';
 import type { Redact } from './redaction.ts';
-import { type ProcessStat, type Procfs, startedMs } from './sources/procfs.ts';
+import type { FileSystems } from './sources/mounts.ts';
+import { type Part, type ProcessStat, type Procfs, startedMs } from './sources/procfs.ts';
 import { cutText } from './text.ts';
 
 /** Earlier cgroups and executables that a fact keeps: the first half of them for good, then the latest. */
 export const MAX_EARLIER = 8;
 /** A process that renames itself with every task it takes is reported once in this time. */
 const TITLE_INTERVAL_MS = 5 * 60_000;
+
+const NAMESPACES = ['pid', 'net', 'mnt', 'user'] as const;
 
 export interface ProcessRecord {
   fact: ProcessFact;
@@ -26,6 +29,8 @@ export interface ProcessRecord {
   dirty: boolean;
   /** nvidia-smi named it in the latest poll. */
   listed: boolean;
+  /** The text of its command line is kept, and not only a digest. */
+  worded: boolean;
   refreshedMs: number;
   titledMs: number;
 }
@@ -33,17 +38,19 @@ export interface ProcessRecord {
 /** What reading a process needs besides its stat line. */
 export interface RecordContext {
   readonly procfs: Procfs;
+  readonly fileSystems: FileSystems;
   readonly redact: Redact;
   readonly userName: (uid: number) => string | null;
   readonly newSalt: () => string;
   readonly bootTimeMs: number | null;
 }
 
-/** Reads all of a process. `parent` is the key of its parent as of now. */
+/** Reads all of a process. `parent` is the key of its parent as of now; `worded` as in `ProcessRecord`. */
 export function createRecord(
   context: RecordContext,
   stat: ProcessStat,
   parent: string | null,
+  worded: boolean,
   atMs: number,
 ): ProcessRecord {
   const { procfs } = context;
@@ -51,23 +58,26 @@ export function createRecord(
   const uid = procfs.uid(folder);
   const loginUid = procfs.loginUid(folder);
   const cgroup = procfs.cgroup(folder);
-  const executable = stat.kernelThread ? null : procfs.executable(folder);
+  const namespaces = procfs.namespaces(folder);
+  const executable = stat.kernelThread ? null : readExecutable(context, folder, readValue(namespaces));
   const claims = stat.kernelThread ? null : procfs.claims(folder);
   const fact: ProcessFact = {
     ...emptyFact(stat.pid, `${stat.pid}/${stat.startTicks}`, atMs),
     startTicks: stat.startTicks,
     startedMs: startedMs(context.bootTimeMs, stat.startTicks),
     parent,
-    uid: uid.ok ? uid.value : null,
-    loginUid: loginUid.ok ? loginUid.value : null,
+    uid: readValue(uid),
+    loginUid: readValue(loginUid),
+    sessionId: stat.sessionId,
+    namespaces: readValue(namespaces),
     comm: stat.comm,
-    executable: executable?.ok ? executable.value : null,
-    cgroup: cgroup.ok ? cgroup.value : '',
-    claims: claims?.ok ? claims.value : [],
+    executable: readValue(executable),
+    cgroup: readValue(cgroup) ?? '',
+    claims: readValue(claims) ?? [],
   };
-  for (const [part, result] of Object.entries({ uid, cgroup, executable, environ: claims }))
+  for (const [part, result] of Object.entries({ uid, cgroup, executable, environ: claims, namespaces }))
     if (result !== null && !result.ok) fact.unreadable.push(`${part}: ${result.why}`);
-  const record = newRecord(fact, context.newSalt(), atMs);
+  const record = newRecord(fact, context.newSalt(), worded, atMs);
   readPersonal(context, record, folder);
   return record;
 }
@@ -76,7 +86,7 @@ export function createRecord(
 export function createHiddenRecord(pid: number, why: string, atMs: number): ProcessRecord {
   const fact = emptyFact(pid, `${pid}/?${atMs}`, atMs);
   fact.unreadable.push(`process: ${why}`);
-  return newRecord(fact, '', atMs);
+  return newRecord(fact, '', false, atMs);
 }
 
 /** Looks again at what can change in the life of a process: its executable, its cgroup, its title. */
@@ -97,7 +107,8 @@ export function refreshRecord(
     fact.cgroup = cgroup.value;
     record.dirty = true;
   }
-  const executable = context.procfs.executable(folder);
+  takePlaces(context, record, stat, folder);
+  const executable = readExecutable(context, folder, fact.namespaces);
   const renamed = stat.comm !== fact.comm;
   if (executable.ok && !sameExecutable(executable.value, fact.executable)) {
     if (fact.executable !== null) remember(fact.earlierExecutables, fact.executable, sameExecutable);
@@ -115,6 +126,21 @@ export function refreshRecord(
   }
 }
 
+/** Whether a process runs another program than is known of it. Costs one link. */
+export function hasExecuted(context: RecordContext, record: ProcessRecord, stat: ProcessStat): boolean {
+  const known = record.fact.executable;
+  if (known === null) return false;
+  const now = context.procfs.executablePath(context.procfs.folder(stat));
+  return now.ok && (now.value.path !== known.path || now.value.deleted !== known.deleted);
+}
+
+/** From now on the text of its command line is kept. */
+export function putIntoWords(context: RecordContext, record: ProcessRecord, stat: ProcessStat): void {
+  record.worded = true;
+  record.dirty = true;
+  readPersonal(context, record, context.procfs.folder(stat));
+}
+
 export function personalRecord(record: ProcessRecord): PersonalRecord | null {
   if (record.personal === null || record.fact.personal === null) return null;
   return { digest: record.fact.personal, salt: record.salt, value: record.personal };
@@ -125,10 +151,10 @@ export function digestOf(salt: unknown, value: unknown): string {
   return sha256Hex(canonicalJson({ salt, value }));
 }
 
-function newRecord(fact: ProcessFact, salt: string, atMs: number): ProcessRecord {
+function newRecord(fact: ProcessFact, salt: string, worded: boolean, atMs: number): ProcessRecord {
   // `titledMs` lies in the past so that the first new title after start-up is taken at once.
   const titledMs = Number.NEGATIVE_INFINITY;
-  return { fact, salt, personal: null, dirty: true, listed: false, refreshedMs: atMs, titledMs };
+  return { fact, salt, personal: null, dirty: true, listed: false, worded, refreshedMs: atMs, titledMs };
 }
 
 function emptyFact(pid: number, key: string, atMs: number): ProcessFact {
@@ -154,6 +180,30 @@ function emptyFact(pid: number, key: string, atMs: number): ProcessFact {
     exitedMs: null,
     personal: null,
   };
+}
+
+const readValue = <T>(part: Part<T> | null): T | null => (part?.ok ? part.value : null);
+
+function readExecutable(
+  context: RecordContext,
+  folder: string,
+  namespaces: ProcessFact['namespaces'],
+): Part<ExecutableFact> {
+  const part = context.procfs.executable(folder);
+  if (!part.ok) return part;
+  const fileSystem = context.fileSystems.typeOf(folder, namespaces?.mnt ?? null, part.value);
+  return { ok: true, value: { ...part.value, fileSystem } };
+}
+
+/** Session and namespaces: a process leaves them without an exec. */
+function takePlaces(context: RecordContext, record: ProcessRecord, stat: ProcessStat, folder: string): void {
+  const { fact } = record;
+  const namespaces = readValue(context.procfs.namespaces(folder)) ?? fact.namespaces;
+  const moved = NAMESPACES.some((name) => namespaces?.[name] !== fact.namespaces?.[name]);
+  if (!moved && stat.sessionId === fact.sessionId) return;
+  fact.namespaces = namespaces;
+  fact.sessionId = stat.sessionId;
+  record.dirty = true;
 }
 
 function readAfterExec(context: RecordContext, record: ProcessRecord, folder: string): void {
@@ -192,11 +242,13 @@ function readPersonal(context: RecordContext, record: ProcessRecord, folder: str
   const shown = line.ok
     ? cutText(context.redact(line.value.argv).join(' '), BATCH_LIMITS.commandLineChars)
     : null;
+  if (shown !== null) fact.argumentsDigest = sha256Hex(shown.text);
+  const kept = record.worded ? shown : null;
   record.personal = {
     kind: 'process',
     user,
-    commandLine: shown === null ? null : shown.text,
-    commandLineCut: shown !== null && line.ok && (shown.cut || line.value.cut),
+    commandLine: kept === null ? null : kept.text,
+    commandLineCut: kept !== null && line.ok && (kept.cut || line.value.cut),
   };
   fact.personal = digestOf(record.salt, record.personal);
 }

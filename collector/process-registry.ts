@@ -3,7 +3,9 @@ import { type AgentProblem, HOUR_MS } from '../api/contract/batch.ts';
 import {
   createHiddenRecord,
   createRecord,
+  hasExecuted,
   type ProcessRecord,
+  putIntoWords,
   type RecordContext,
   refreshRecord,
 } from './process-record.ts';
@@ -59,10 +61,13 @@ export class ProcessRegistry {
     return keys;
   }
 
-  /** Takes in a process that nvidia-smi does not name; null when /proc does not show it. */
-  adopt(pid: number, atMs: number): ProcessRecord | null {
+  /**
+   * Takes in a process that nvidia-smi does not name; null when /proc does not show it. `worded`: the text of its command
+   * line is kept too.
+   */
+  adopt(pid: number, atMs: number, worded = false): ProcessRecord | null {
     const stat = this.#context.procfs.stat(pid);
-    return stat.ok ? this.#identify(stat.value, atMs, 0) : null;
+    return stat.ok ? this.#identify(stat.value, atMs, 0, worded) : null;
   }
 
   /** Living processes that nvidia-smi named in the latest poll and /proc shows. */
@@ -105,25 +110,30 @@ export class ProcessRegistry {
   /** The record of a pid that nvidia-smi names. */
   #see(pid: number, atMs: number): ProcessRecord {
     const held = this.#held.read(pid);
-    if (held !== null) return this.#identify(held, atMs, 0);
+    if (held !== null) return this.#identify(held, atMs, 0, true);
     const stat = this.#context.procfs.stat(pid);
     if (!stat.ok) return this.#identifyHidden(pid, stat, atMs);
     this.#held.hold(stat.value);
-    return this.#identify(stat.value, atMs, 0);
+    return this.#identify(stat.value, atMs, 0, true);
   }
 
   /** The record of a process that /proc shows, made if it is new. */
-  #identify(stat: ProcessStat, atMs: number, depth: number): ProcessRecord {
+  #identify(stat: ProcessStat, atMs: number, depth: number, worded: boolean): ProcessRecord {
     const known = this.#records.get(`${stat.pid}/${stat.startTicks}`);
-    if (known === undefined)
-      return this.#add(createRecord(this.#context, stat, this.#parentOf(stat, atMs, depth), atMs), atMs);
+    if (known === undefined) {
+      const parent = this.#parentOf(stat, atMs, depth);
+      return this.#add(createRecord(this.#context, stat, parent, worded, atMs), atMs);
+    }
     if (known.fact.exitedMs !== null) {
       known.fact.exitedMs = null;
       known.dirty = true;
       this.#add(known, atMs);
     }
-    if (passed(known.refreshedMs, atMs, REFRESH_MS) || stat.comm !== known.fact.comm)
+    // Of a process that uses a device an exec is noticed by the next poll, whatever it calls itself.
+    const due = passed(known.refreshedMs, atMs, REFRESH_MS) || stat.comm !== known.fact.comm;
+    if (due || (worded && hasExecuted(this.#context, known, stat)))
       refreshRecord(this.#context, known, stat, atMs);
+    if (worded && !known.worded) putIntoWords(this.#context, known, stat);
     return known;
   }
 
@@ -148,7 +158,7 @@ export class ProcessRegistry {
     const parent = this.#context.procfs.stat(stat.parentPid);
     // A parent that started later took over the pid of one that has ended since.
     if (!parent.ok || parent.value.startTicks > stat.startTicks) return null;
-    return this.#identify(parent.value, atMs, depth + 1).fact.key;
+    return this.#identify(parent.value, atMs, depth + 1, false).fact.key;
   }
 
   #add(record: ProcessRecord, atMs: number): ProcessRecord {

@@ -13,6 +13,7 @@ import { type ProcessState, restoreRecords, saveRecords } from './process-state.
 import { createRedactor } from './redaction.ts';
 import { type OwnedSocket, SocketOwners } from './socket-owners.ts';
 import { HeldStats } from './sources/held-stats.ts';
+import { FileSystems } from './sources/mounts.ts';
 import { createUserNames } from './sources/passwd.ts';
 import { createProcfs } from './sources/procfs.ts';
 import {
@@ -72,6 +73,7 @@ export function createProcessTable(
   const registry = new ProcessRegistry(
     {
       procfs,
+      fileSystems: new FileSystems(ports.files, config.procRoot),
       redact: createRedactor(config.secretOptions ?? []),
       userName: createUserNames(ports.files, config.passwdPath),
       newSalt,
@@ -133,7 +135,7 @@ function ofInterest(
   return [...byPid].flatMap(([pid, own]) => {
     const interesting = own.some((one) => one.kind !== 'established' || one.peerClass === 'external');
     const listed = registry.living(pid)?.listed === true;
-    const record = listed || interesting ? registry.adopt(pid, atMs) : null;
+    const record = listed || interesting ? registry.adopt(pid, atMs, true) : null;
     return record === null ? [] : own.map((one) => ({ ...one, process: record.fact.key }));
   });
 }

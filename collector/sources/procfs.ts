@@ -1,9 +1,9 @@
 /**
  * /proc of one process, read as bytes. Of PID it reads `stat`, `status`, `loginuid`, `cgroup`, `cmdline`, `environ`,
- * `exe` (link and identity) and, for a process whose first thread has ended, `task`; of the machine
+ * `exe` (link and identity), `ns` (links) and, for a process whose first thread has ended, `task`; of the machine
  * `sys/kernel/random/boot_id`, `stat` and `uptime`. Nothing here throws: what cannot be read has a reason in words.
  */
-import { BATCH_LIMITS, type ExecutableFact } from '../../api/contract/batch.ts';
+import { BATCH_LIMITS, type ExecutableFact, type ProcessFact } from '../../api/contract/batch.ts';
 import type { Files } from '../ports.ts';
 import { bytesToText, cutText } from '../text.ts';
 
@@ -30,6 +30,7 @@ const MAX_TICKS = 1e12;
 const MAX_BOOT_SECONDS = 1e11;
 const KERNEL_THREAD_FLAG = 0x0020_0000;
 const DELETED = ' (deleted)';
+const NAMESPACE = /^[a-z_]{1,32}:\[(\d{1,10})\]$/;
 
 /** Environment variables by which schedulers name the job of a process. Anybody can write them. */
 const CLAIM_NAMES = new Set([
@@ -45,6 +46,8 @@ const CLAIM_NAMES = new Set([
   'FLUX_JOB_ID',
   'RAY_JOB_ID',
 ]);
+
+export type Namespaces = NonNullable<ProcessFact['namespaces']>;
 
 export type Claim = { name: string; value: string };
 
@@ -203,6 +206,9 @@ export interface Procfs {
   commandLine(folder: string): Part<CommandLine>;
   claims(folder: string): Part<Claim[]>;
   executable(folder: string): Part<ExecutableFact>;
+  /** What `exe` points to and nothing else: the cheap way to notice an exec. */
+  executablePath(folder: string): Part<{ path: string; deleted: boolean }>;
+  namespaces(folder: string): Part<Namespaces>;
 }
 
 export function createProcfs(files: Files, root: string): Procfs {
@@ -212,6 +218,8 @@ export function createProcfs(files: Files, root: string): Procfs {
     const part = read(rest, maxBytes);
     return part.ok ? { ok: true, value: parse(part.value.bytes) } : part;
   };
+  const executablePath = (folder: string): Part<{ path: string; deleted: boolean }> =>
+    attempt(() => parseExecutablePath(files.readLink(path(`${folder}/exe`))));
   return {
     pids() {
       const part = attempt(() => files.list(root));
@@ -257,18 +265,33 @@ export function createProcfs(files: Files, root: string): Procfs {
       return part.ok ? { ok: true, value: parseCommandLine(part.value.bytes, part.value.cut) } : part;
     },
     executable(folder) {
-      const link = attempt(() => files.readLink(path(`${folder}/exe`)));
+      const link = executablePath(folder);
       if (!link.ok) return link;
       const identity = attempt(() => files.identify(path(`${folder}/exe`)));
       return {
         ok: true,
         value: {
-          ...parseExecutablePath(link.value),
+          ...link.value,
           device: identity.ok ? identity.value.device : null,
           inode: identity.ok ? identity.value.inode : null,
           fileSystem: null,
         },
       };
+    },
+    executablePath,
+    namespaces(folder) {
+      const inode = (name: string): number => {
+        const link = files.readLink(path(`${folder}/ns/${name}`)).toString('latin1');
+        const number = wholeNumber(NAMESPACE.exec(link)?.[1], MAX_UINT32);
+        if (number === null) throw new Error('not the name of a namespace');
+        return number;
+      };
+      return attempt(() => ({
+        pid: inode('pid'),
+        net: inode('net'),
+        mnt: inode('mnt'),
+        user: inode('user'),
+      }));
     },
   };
 }

@@ -6,6 +6,13 @@ import { dirname, join } from 'node:path';
 export const BOOT_ID = '11111111-2222-3333-4444-555555555555';
 export const BOOT_SECONDS = 1_700_000_000;
 
+export const HOST_NAMESPACES = {
+  ...{ pid: 4_026_531_836, net: 4_026_531_840, mnt: 4_026_531_841, user: 4_026_531_837 },
+};
+const MOUNTS =
+  '22 1 259:2 / / rw,relatime shared:1 - ext4 /dev/nvme0n1p2 rw\n' +
+  '26 22 0:24 / /dev/shm rw,nosuid shared:4 - tmpfs tmpfs rw\n';
+
 export interface FixtureProcess {
   readonly pid: number;
   readonly parent?: number;
@@ -70,7 +77,9 @@ export class ProcFixture {
     this.write(`${pid}/cmdline`, cmdline);
     this.write(`${pid}/environ`, environ);
     this.write(`${pid}/cgroup`, cgroup);
-    this.link(`${pid}/ns/net`, 'net:[4026531840]');
+    for (const [name, inode] of Object.entries(HOST_NAMESPACES))
+      this.link(`${pid}/ns/${name}`, `${name}:[${inode}]`);
+    this.write(`${pid}/mountinfo`, MOUNTS);
     if (exe !== null) this.link(`${pid}/exe`, exe);
   }
 

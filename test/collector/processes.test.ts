@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { canonicalJson, sha256Hex } from '../../api/contract/canonical.ts';
 import { clock, files } from '../../collector/ports/real.ts';
 import { createProcessTable, type ProcessTable } from '../../collector/processes.ts';
-import { BOOT_ID, BOOT_SECONDS, ProcFixture } from './proc-fixture.ts';
+import { BOOT_ID, BOOT_SECONDS, HOST_NAMESPACES, ProcFixture } from './proc-fixture.ts';
 
 const T = 1_700_001_000_000;
 /** After this the executable and the cgroup are read again. */
@@ -49,9 +49,12 @@ describe('the process table', () => {
       startedMs: BOOT_SECONDS * 1000 + 3000,
       uid: 2001,
       loginUid: null,
+      sessionId: 30,
+      namespaces: HOST_NAMESPACES,
       comm: 'python',
       cgroup: '0::/',
       claims: [{ name: 'SLURM_JOB_ID', value: '7' }],
+      argumentsDigest: sha256Hex('python --token [redacted]'),
       unreadable: [],
       firstSeenMs: T,
       exitedMs: null,
@@ -102,7 +105,7 @@ describe('the process table', () => {
     expect(facts[0]?.executable).toMatchObject({
       path: join(proc.root, 'miner'),
       deleted: false,
-      fileSystem: null,
+      fileSystem: 'ext4',
     });
     expect(facts[0]?.executable?.inode).not.toBe(before?.executable?.inode);
     expect(facts[0]?.claims.map((claim) => claim.value)).toEqual(['7', '8']);

@@ -4,7 +4,7 @@
  */
 import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { createProcRenderer, HOST_FILES, PROCESS_FILES } from './render-proc.ts';
+import { createProcRenderer, HOST_FILES, NAMESPACES, PROCESS_FILES } from './render-proc.ts';
 import type { NodeState } from './snapshot.ts';
 
 export interface ProcFolder {
@@ -59,7 +59,7 @@ export function createProcFolder(folder: string): ProcFolder {
         put(state, `${pid}/net/tcp`);
         put(state, `${pid}/net/tcp6`);
         link(state, `${pid}/exe`);
-        link(state, `${pid}/ns/net`);
+        for (const name of NAMESPACES) link(state, `${pid}/ns/${name}`);
         if (process.sockets.length === 0) continue;
         const open = proc.list(state, [String(pid), 'fd']) ?? [];
         for (const fd of open) link(state, `${pid}/fd/${fd}`);

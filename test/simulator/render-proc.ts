@@ -15,7 +15,16 @@ export interface ProcRenderer {
 }
 
 /** Everything below /proc/PID that is rendered, for listings and for the writer of folders. */
-export const PROCESS_FILES = ['stat', 'status', 'cmdline', 'environ', 'cgroup', 'comm', 'loginuid'] as const;
+export const PROCESS_FILES = [
+  ...['stat', 'status', 'cmdline', 'environ', 'cgroup', 'comm', 'loginuid', 'mountinfo'],
+] as const;
+export const NAMESPACES = ['pid', 'net', 'mnt', 'user'] as const;
+/** Of the host; those of a container are numbered by its network namespace. */
+const HOST_NAMESPACES = { pid: 4_026_531_836, mnt: 4_026_531_841, user: 4_026_531_837 } as const;
+const CONTAINER_OFFSETS = { pid: 1_000_000, mnt: 2_000_000 } as const;
+const MOUNTS =
+  '22 1 259:2 / / rw,relatime shared:1 - ext4 /dev/nvme0n1p2 rw\n' +
+  '26 22 0:24 / /dev/shm rw,nosuid,nodev shared:4 - tmpfs tmpfs rw,inode64\n';
 export const HOST_FILES = ['stat', 'uptime', 'meminfo', 'sys/kernel/random/boot_id'] as const;
 const NO_LOGIN = 4_294_967_295;
 /** Descriptors 0 to 2 are no sockets. */
@@ -153,6 +162,8 @@ function renderProcessFile(
       return `${image.comm}\n`;
     case 'loginuid':
       return String(process.loginUid ?? NO_LOGIN);
+    case 'mountinfo':
+      return MOUNTS;
     default:
       return null;
   }
@@ -194,7 +205,7 @@ function linkTarget(state: NodeState, process: SimProcess, parts: readonly strin
       return image.exeDeleted ? `${image.exePath} (deleted)` : image.exePath;
     }
     case 'ns':
-      return parts[2] === 'net' ? `net:[${process.netNamespace}]` : null;
+      return namespaceLink(process, parts[2] ?? '');
     case 'fd': {
       const fd = Number(parts[2]);
       if (fd >= 0 && fd < FIRST_SOCKET_FD) return '/dev/null';
@@ -204,6 +215,13 @@ function linkTarget(state: NodeState, process: SimProcess, parts: readonly strin
     default:
       return null;
   }
+}
+
+function namespaceLink({ netNamespace, innerPid }: SimProcess, name: string): string | null {
+  if (name === 'net') return `net:[${netNamespace}]`;
+  if (name !== 'pid' && name !== 'mnt' && name !== 'user') return null;
+  const own = innerPid !== null && name !== 'user';
+  return `${name}:[${own ? netNamespace + CONTAINER_OFFSETS[name] : HOST_NAMESPACES[name]}]`;
 }
 
 const openSockets = (state: NodeState, process: SimProcess): readonly SimSocket[] =>
