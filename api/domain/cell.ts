@@ -1,11 +1,11 @@
-import type { BatchBody, GapReason, ProcessFact, SplitMethod } from '../contract/batch.ts';
+import type { GapReason, ProcessFact, SplitMethod } from '../contract/batch.ts';
 import type { Bucket, Evidence, Reason } from './bucket.ts';
 import type { Interval } from './interval.ts';
 import type { Holding, Job } from './job.ts';
 import type { Policy } from './policy.ts';
 
 /** Version of the attribution rules. A cell stores it; raise it when a verdict can change. */
-export const RULES_VERSION = 1;
+export const RULES_VERSION = 2;
 
 /** A process within its node: boot id, pid and start. Also the key of maps. */
 export type ProcessId = string & { readonly __process: unique symbol };
@@ -20,29 +20,40 @@ export interface ObservedProcess extends ProcessFact {
   readonly commandLine: string | null;
 }
 
+/** One process on one device, or on one MIG instance of it. */
+export interface ObservedTenant {
+  readonly process: ProcessId;
+  /** The driver's letters for it, such as "C", "C+G" or "M+C"; or `ACCOUNTED_TYPE`. */
+  readonly type: string;
+  /** null: the device is not partitioned, or nobody says. */
+  readonly gpuInstance: number | null;
+  /** null where the span's is. */
+  readonly activeMs: number | null;
+}
+
+/** How a device was divided (MIG). */
+export interface Partition {
+  /** What the whole device counts; at least what its instances have. */
+  readonly slices: number;
+  /** Ascending by instance. */
+  readonly instances: readonly { readonly gpuInstance: number; readonly slices: number }[];
+}
+
 /** A span of a tenancy, decoded and placed. */
 export interface ObservedSpan extends Interval {
   /** null: the device does not tell. */
   readonly activeMs: number | null;
+  /** Of what is not active: working power was drawn. 0 where `activeMs` is null. */
+  readonly conflictMs: number;
   readonly method: SplitMethod;
-  /** `activeMs` of all tenants sums to the span's; null where the span's is. */
-  readonly tenants: readonly {
-    readonly process: ProcessId;
-    readonly type: string;
-    readonly activeMs: number | null;
-  }[];
+  /** `activeMs` of all tenants sums to the span's. A process is there once, under MIG once an instance. */
+  readonly tenants: readonly ObservedTenant[];
+  /** null: not partitioned, or into what is not known. */
+  readonly partition: Partition | null;
 }
 
 export interface ObservedGap extends Interval {
   readonly reason: GapReason | 'agent_silent' | 'not_enrolled';
-}
-
-/** All batches of one node and hour, decoded: the input that every device cell of the hour shares. */
-export interface NodeHour {
-  readonly cluster: string;
-  readonly node: string;
-  readonly hour: Interval;
-  readonly batches: readonly BatchBody[];
 }
 
 /** How far a source of declarations is known to be complete. */

@@ -1,52 +1,65 @@
-// Cuts measured spans into the pieces of a cell without gaining or losing a millisecond.
+// Cuts measured spans into pieces without gaining or losing a millisecond.
 import { apportion, partBetween } from './apportion.ts';
-import type { ObservedSpan, ProcessId } from './cell.ts';
+import type { ObservedSpan, ObservedTenant } from './cell.ts';
 import type { Interval } from './interval.ts';
 
-/** Active time of a piece of a span, per tenant in the order of process ids. */
-export interface PieceActivity {
-  readonly activeMs: number | null;
-  readonly tenants: readonly { readonly process: ProcessId; readonly activeMs: number }[];
+/** Active and contradicted time of a piece of a span, per tenant in the order of process ids. */
+export interface PieceActivity extends Pick<ObservedSpan, 'activeMs' | 'conflictMs' | 'partition'> {
+  readonly tenants: readonly (ObservedTenant & { readonly activeMs: number })[];
 }
 
 /**
- * Cuts spans into consecutive pieces: active time in proportion to length, and every tenant's parts sum to what it had.
- * Pieces of one span are asked for in ascending order; what is skipped is cut off and dropped.
+ * Cuts spans into consecutive pieces: active time in proportion to length, contradicted time in proportion to what is not
+ * active (so that both together always fit), and every tenant's parts sum to what it had. Pieces of one span are asked
+ * for in ascending order; what is skipped is cut off and dropped.
  */
 export function createSpanCutter(): (span: ObservedSpan, piece: Interval) => PieceActivity {
   let current: ObservedSpan | null = null;
-  let order: ObservedSpan['tenants'] = [];
+  let order: readonly ObservedTenant[] = [];
   let left: number[] = [];
   let doneToMs = 0;
-  const advance = (span: ObservedSpan, activeMs: number, toMs: number): number[] => {
+  /** Of the time up to `doneToMs`: not active. */
+  let stillMs = 0;
+  const advance = (span: ObservedSpan, activeMs: number, toMs: number) => {
     const length = span.toMs - span.fromMs;
     const ms = partBetween(activeMs, length, doneToMs - span.fromMs, toMs - span.fromMs);
+    const stillToMs = stillMs + (toMs - doneToMs) - ms;
+    const conflictMs =
+      span.conflictMs === 0 ? 0 : partBetween(span.conflictMs, length - activeMs, stillMs, stillToMs);
     doneToMs = toMs;
-    if (left.length === 0) return [ms];
-    const parts = apportion(ms, left);
-    left = left.map((have, index) => have - (parts[index] ?? 0));
-    return parts;
+    stillMs = stillToMs;
+    const parts = left.length === 0 ? [] : apportion(ms, left);
+    if (left.length > 0) left = left.map((have, index) => have - (parts[index] ?? 0));
+    return { activeMs: ms, conflictMs, parts };
   };
   return (span, piece) => {
     if (span !== current) {
       current = span;
       doneToMs = span.fromMs;
-      order =
-        span.tenants.length < 2
-          ? span.tenants
-          : [...span.tenants].sort((a, b) => (a.process < b.process ? -1 : 1));
+      stillMs = 0;
+      order = span.tenants.length < 2 ? span.tenants : [...span.tenants].sort(inOrder);
       left = order.map((tenant) => tenant.activeMs ?? 0);
     }
-    const { activeMs } = span;
-    if (activeMs === null)
-      return { activeMs, tenants: order.map(({ process }) => ({ process, activeMs: 0 })) };
+    const { activeMs, partition } = span;
+    const tenants = (parts: readonly number[]): PieceActivity['tenants'] =>
+      order.map(({ process, type, gpuInstance }, index) => {
+        return { process, type, gpuInstance, activeMs: parts[index] ?? 0 };
+      });
+    if (activeMs === null) return { activeMs, conflictMs: 0, partition, tenants: tenants([]) };
     if (piece.fromMs > doneToMs) advance(span, activeMs, piece.fromMs);
-    const whole = piece.fromMs === span.fromMs && piece.toMs === span.toMs;
-    const parts = whole ? left : advance(span, activeMs, piece.toMs);
-    const pieceActiveMs = whole ? activeMs : parts.reduce((sum, part) => sum + part, 0);
-    return {
-      activeMs: pieceActiveMs,
-      tenants: order.map(({ process }, index) => ({ process, activeMs: parts[index] ?? 0 })),
-    };
+    if (piece.fromMs === span.fromMs && piece.toMs === span.toMs)
+      return { activeMs, conflictMs: span.conflictMs, partition, tenants: tenants(left) };
+    const { parts, ...sums } = advance(span, activeMs, piece.toMs);
+    return { ...sums, partition, tenants: tenants(parts) };
   };
+}
+
+const inOrder = (a: ObservedTenant, b: ObservedTenant): number =>
+  a.process === b.process ? (a.gpuInstance ?? -1) - (b.gpuInstance ?? -1) : a.process < b.process ? -1 : 1;
+
+/** The part of a span inside `part`, as a cutter gives it. */
+export function cutSpan(span: ObservedSpan, part: Interval): ObservedSpan {
+  if (part.fromMs === span.fromMs && part.toMs === span.toMs) return span;
+  if (span.activeMs === null) return { ...span, ...part };
+  return { ...span, ...part, ...createSpanCutter()(span, part) };
 }

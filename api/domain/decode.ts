@@ -1,22 +1,21 @@
 // The batches of one node and hour, as the absolute, disjoint spans and gaps of each device.
 import type {
-  AgentProblem,
+  AccountedFact,
   BatchBody,
-  ClockStep,
   ConnectionFact,
-  DeviceFact,
   ProcessPersonal,
   Tenancy,
 } from '../contract/batch.ts';
-import { apportion, partBetween } from './apportion.ts';
 import {
-  type NodeHour,
   type ObservedGap,
   type ObservedProcess,
   type ObservedSpan,
+  type ObservedTenant,
+  type Partition,
   type ProcessId,
   processId,
 } from './cell.ts';
+import { cutSpan } from './cutter.ts';
 import type { ObservedHolder, ObservedIntegrity } from './integrity.ts';
 import { fill, type Interval, intersect } from './interval.ts';
 import { mergeProcess } from './process.ts';
@@ -26,12 +25,12 @@ export interface ObservedConnection extends Omit<ConnectionFact, 'process'> {
   readonly process: ProcessId;
 }
 
+/** What the driver's accounting says of an ended process, known across boots. */
+export interface ObservedAccounted extends Readonly<Omit<AccountedFact, 'process'>> {
+  readonly process: ProcessId;
+}
+
 export interface DecodedHour {
-  readonly cluster: string;
-  readonly node: string;
-  readonly hour: Interval;
-  /** The newest fact of every device that an inventory of this hour names, by UUID. */
-  readonly devices: readonly DeviceFact[];
   /** Per device: ascending, disjoint, inside the hour. */
   readonly spansByDevice: ReadonlyMap<string, readonly ObservedSpan[]>;
   /** Per device that this hour names: ascending, disjoint, and disjoint from its spans. See `gapsOf`. */
@@ -42,10 +41,7 @@ export interface DecodedHour {
   readonly connections: readonly ObservedConnection[];
   readonly holders: readonly ObservedHolder[];
   readonly integrity: readonly ObservedIntegrity[];
-  readonly clockSteps: readonly ClockStep[];
-  readonly problems: readonly AgentProblem[];
-  /** The latest moment that a batch covers; the start of the hour when there is none. */
-  readonly completeToMs: number;
+  readonly accounted: readonly ObservedAccounted[];
 }
 
 export const spansOf = (decoded: DecodedHour, device: string): readonly ObservedSpan[] =>
@@ -60,41 +56,40 @@ export const gapsOf = (decoded: DecodedHour, device: string): readonly ObservedG
  * are taken by (fromMs, stream, seq), once each. Where two streams cover the same time, the first in that order wins and
  * the later is clipped. A measured span beats a gap.
  */
-export function decodeNodeHour(hour: NodeHour, personal: ReadonlyMap<string, ProcessPersonal>): DecodedHour {
-  const batches = inOrder(hour.batches);
-  const spansByDevice = placeSpans(batches, hour.hour);
-  const devices = newestDevices(batches);
-  const named = new Set([...devices.map((device) => device.uuid), ...spansByDevice.keys()]);
-  for (const batch of batches) for (const gap of batch.gaps) if (gap.device !== null) named.add(gap.device);
+export function decodeNodeHour(
+  hour: Interval,
+  reported: readonly BatchBody[],
+  personal: ReadonlyMap<string, ProcessPersonal>,
+): DecodedHour {
+  const batches = inOrder(reported);
+  const spansByDevice = placeSpans(batches, hour);
+  const named = new Set(spansByDevice.keys());
+  for (const batch of batches) {
+    for (const device of batch.inventory ?? []) named.add(device.uuid);
+    for (const gap of batch.gaps) if (gap.device !== null) named.add(gap.device);
+  }
   const gapsByDevice = new Map<string, readonly ObservedGap[]>();
   for (const device of [...named].sort())
-    gapsByDevice.set(device, placeGaps(batches, hour.hour, device, spansByDevice.get(device) ?? []));
+    gapsByDevice.set(device, placeGaps(batches, hour, device, spansByDevice.get(device) ?? []));
   return {
-    cluster: hour.cluster,
-    node: hour.node,
-    hour: hour.hour,
-    devices,
     spansByDevice,
     gapsByDevice,
-    nodeGaps: placeGaps(batches, hour.hour, null, []),
+    nodeGaps: placeGaps(batches, hour, null, []),
     processes: mergeProcesses(batches, personal),
     connections: batches.flatMap(({ connections, bootId }) =>
-      connections.map((fact) => ({ ...within(fact, hour.hour), process: processId(bootId, fact.process) })),
+      connections.map((fact) => ({ ...within(fact, hour), process: processId(bootId, fact.process) })),
     ),
     holders: batches.flatMap(({ holders, bootId }) =>
-      holders.map((fact) => ({ ...within(fact, hour.hour), process: processId(bootId, fact.process) })),
+      holders.map((fact) => ({ ...within(fact, hour), process: processId(bootId, fact.process) })),
     ),
     integrity: batches.flatMap(({ integrity, bootId }) =>
       integrity.map((fact) => ({
-        ...within(fact, hour.hour),
+        ...within(fact, hour),
         process: fact.process === null ? null : processId(bootId, fact.process),
       })),
     ),
-    clockSteps: batches.flatMap((batch) => batch.clockSteps),
-    problems: batches.flatMap((batch) => batch.problems),
-    completeToMs: batches.reduce(
-      (latest, batch) => Math.max(latest, Math.min(batch.toMs, hour.hour.toMs)),
-      hour.hour.fromMs,
+    accounted: batches.flatMap(({ accounted, bootId }) =>
+      accounted.map((fact) => ({ ...fact, process: processId(bootId, fact.process) })),
     ),
   };
 }
@@ -115,10 +110,13 @@ function inOrder(batches: readonly BatchBody[]): BatchBody[] {
 
 const compareText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
-function newestDevices(batches: readonly BatchBody[]): DeviceFact[] {
-  const devices = new Map<string, DeviceFact>();
-  for (const batch of batches) for (const device of batch.inventory ?? []) devices.set(device.uuid, device);
-  return [...devices.values()].sort((a, b) => compareText(a.uuid, b.uuid));
+/** What each partitioned device counts, as the newest inventory of the hour that says it. */
+function slicesOf(batches: readonly BatchBody[]): Map<string, number> {
+  const slices = new Map<string, number>();
+  for (const batch of batches)
+    for (const device of batch.inventory ?? [])
+      if (device.slices !== null) slices.set(device.uuid, device.slices);
+  return slices;
 }
 
 function mergeProcesses(
@@ -147,6 +145,7 @@ function mergeProcesses(
 
 function placeSpans(batches: readonly BatchBody[], hour: Interval): Map<string, ObservedSpan[]> {
   const placed = new Map<string, ObservedSpan[]>();
+  const slices = slicesOf(batches);
   for (const batch of batches) {
     const tenancies = [...batch.tenancies].sort(
       (a, b) => a.startMs - b.startMs || compareText(a.device, b.device),
@@ -154,7 +153,7 @@ function placeSpans(batches: readonly BatchBody[], hour: Interval): Map<string, 
     for (const tenancy of tenancies) {
       const spans = placed.get(tenancy.device) ?? [];
       placed.set(tenancy.device, spans);
-      for (const span of decodeTenancy(tenancy, batch.bootId)) {
+      for (const span of decodeTenancy(tenancy, batch.bootId, slices.get(tenancy.device) ?? null)) {
         const inside = intersect(span, hour);
         if (inside !== null) fill(spans, inside, (free) => cutSpan(span, free));
       }
@@ -163,43 +162,56 @@ function placeSpans(batches: readonly BatchBody[], hour: Interval): Map<string, 
   return placed;
 }
 
-function* decodeTenancy(tenancy: Tenancy, bootId: string): Generator<ObservedSpan> {
-  const rows = tenancy.tenants
-    .map((tenant, row) => ({ process: processId(bootId, tenant.process), type: tenant.type, row }))
-    .sort((a, b) => compareText(a.process, b.process) || a.row - b.row);
+/** One process on one instance of a device; more than one row where the driver lists it twice (as C and as G). */
+interface Listed extends Omit<ObservedTenant, 'activeMs'> {
+  readonly rows: readonly number[];
+}
+
+function* decodeTenancy(tenancy: Tenancy, bootId: string, slices: number | null): Generator<ObservedSpan> {
+  const { activeMs: allActiveMs, shareMs, conflictMs, method } = tenancy;
+  const listed = listedOf(tenancy, bootId);
+  const partition = partitionOf(tenancy, slices);
   let fromMs = tenancy.startMs;
   for (const [column, lengthMs] of tenancy.lengthMs.entries()) {
     const toMs = fromMs + lengthMs;
-    const activeMs = tenancy.activeMs === null ? null : (tenancy.activeMs[column] ?? 0);
-    const tenants: { process: ProcessId; type: string; activeMs: number | null }[] = [];
-    for (const { process, type, row } of rows) {
-      const share = activeMs === null ? null : (tenancy.shareMs[row]?.[column] ?? 0);
-      const last = tenants.at(-1);
-      // One process listed twice (as C and as G) is one tenant.
-      if (last?.process === process) last.activeMs = share === null ? null : (last.activeMs ?? 0) + share;
-      else tenants.push({ process, type, activeMs: share });
-    }
-    if (lengthMs > 0) yield { fromMs, toMs, activeMs, method: tenancy.method, tenants };
+    const activeMs = allActiveMs === null ? null : (allActiveMs[column] ?? 0);
+    const tenants = listed.map(({ rows, ...tenant }) => {
+      if (activeMs === null) return { ...tenant, activeMs };
+      return { ...tenant, activeMs: rows.reduce((sum, row) => sum + (shareMs[row]?.[column] ?? 0), 0) };
+    });
+    const span = { fromMs, toMs, activeMs, conflictMs: conflictMs[column] ?? 0, method, tenants, partition };
+    if (lengthMs > 0) yield span;
     fromMs = toMs;
   }
 }
 
-/** The part of a span inside `part`: active time in proportion to length, and the tenants' parts sum to it. */
-function cutSpan(span: ObservedSpan, part: Interval): ObservedSpan {
-  if (part.fromMs === span.fromMs && part.toMs === span.toMs) return span;
-  if (span.activeMs === null) return { ...span, ...part };
-  const lengthMs = span.toMs - span.fromMs;
-  const activeMs = partBetween(span.activeMs, lengthMs, part.fromMs - span.fromMs, part.toMs - span.fromMs);
-  const shares = apportion(
-    activeMs,
-    span.tenants.map((tenant) => tenant.activeMs ?? 0),
+/** In the order of process ids, then of instances. */
+function listedOf({ tenants }: Tenancy, bootId: string): Listed[] {
+  const listed = new Map<string, Listed>();
+  for (const [row, { process, type, gpuInstance }] of tenants.entries()) {
+    const key = `${process} ${gpuInstance ?? ''}`;
+    const other = listed.get(key);
+    const letters = other === undefined ? type : joinTypes(other.type, type);
+    const rows = [...(other?.rows ?? []), row];
+    listed.set(key, { process: processId(bootId, process), type: letters, gpuInstance, rows });
+  }
+  return [...listed.values()].sort(
+    (a, b) => compareText(a.process, b.process) || (a.gpuInstance ?? -1) - (b.gpuInstance ?? -1),
   );
-  return {
-    ...span,
-    ...part,
-    activeMs,
-    tenants: span.tenants.map((tenant, index) => ({ ...tenant, activeMs: shares[index] ?? 0 })),
-  };
+}
+
+const joinTypes = (a: string, b: string): string =>
+  [...new Set([...a.split('+'), ...b.split('+')])].sort(byRank).join('+');
+
+/** The order in which the driver writes its letters. */
+const LETTERS = ['M', 'C', 'G'];
+const byRank = (a: string, b: string): number => LETTERS.indexOf(a) - LETTERS.indexOf(b) || compareText(a, b);
+
+function partitionOf({ partition }: Tenancy, slices: number | null): Partition | null {
+  if (partition.length === 0 || slices === null) return null;
+  const sum = partition.reduce((total, one) => total + one.slices, 0);
+  const instances = partition.toSorted((a, b) => a.gpuInstance - b.gpuInstance);
+  return { slices: Math.max(slices, sum), instances };
 }
 
 /** The gaps of `device` (null: of the whole node only). A gap of the device itself beats one of the node. */

@@ -35,12 +35,11 @@ export interface HourOfNode {
 }
 
 export function decodeHour(
-  { cluster, nodeName, hourMs }: HourOfNode,
+  { hourMs }: HourOfNode,
   batches: readonly BatchBody[],
   personal: ReadonlyMap<string, ProcessPersonal>,
 ): DecodedHour {
-  const hour = { fromMs: hourMs, toMs: hourMs + HOUR_MS };
-  return decodeNodeHour({ cluster, node: nodeName, hour, batches }, personal);
+  return decodeNodeHour({ fromMs: hourMs, toMs: hourMs + HOUR_MS }, batches, personal);
 }
 
 /** Processes that the hour names and does not describe: tenants, parents, owners of connections, holders. */

@@ -84,8 +84,7 @@ const aBatch = (seq: number, stream: string): fc.Arbitrary<BatchBody> =>
 
 const someBatches = fc.tuple(aBatch(1, 'a'), aBatch(2, 'a'), aBatch(3, 'a'), aBatch(1, 'b'), aBatch(2, 'b'));
 const hour = { fromMs: 0, toMs: HOUR_MS };
-const decode = (batches: readonly BatchBody[]) =>
-  decodeNodeHour({ cluster: 'c1', node: NODE, hour, batches }, new Map());
+const decode = (batches: readonly BatchBody[]) => decodeNodeHour(hour, batches, new Map());
 
 describe('decoding a node-hour', () => {
   test('spans and gaps of a device are ascending, disjoint and inside the hour', () => {

@@ -120,7 +120,7 @@ describe('shared devices', () => {
   });
 
   test('activity unknown and nothing there: held or idle as ever', () => {
-    const empty = { fromMs: 0, toMs: HOUR_MS, activeMs: null, method: 'none', tenants: [] } as const;
+    const empty = { ...span(0, HOUR_MS, {}), activeMs: null };
     expect(sumEntries(entriesOf(cell({ spans: [empty] }))).idleMs).toBe(HOUR_MS);
   });
 

@@ -42,7 +42,7 @@ const tenancy = (startMs: number, lengthMs: number[], activeMs: number[], share 
 });
 
 const decode = (batches: BatchBody[], personal = new Map()) =>
-  decodeNodeHour({ cluster: 'c1', node: NODE, hour: { fromMs: 0, toMs: HOUR_MS }, batches }, personal);
+  decodeNodeHour({ fromMs: 0, toMs: HOUR_MS }, batches, personal);
 
 describe('spans', () => {
   test('lie end to end from the start of their tenancy', () => {
@@ -52,15 +52,19 @@ describe('spans', () => {
         fromMs: 1000,
         toMs: 1500,
         activeMs: 100,
+        conflictMs: 0,
         method: 'sole',
-        tenants: [{ process: pidOf(7), type: 'C', activeMs: 100 }],
+        tenants: [{ process: pidOf(7), type: 'C', gpuInstance: null, activeMs: 100 }],
+        partition: null,
       },
       {
         fromMs: 1500,
         toMs: 2200,
         activeMs: 200,
+        conflictMs: 0,
         method: 'sole',
-        tenants: [{ process: pidOf(7), type: 'C', activeMs: 200 }],
+        tenants: [{ process: pidOf(7), type: 'C', gpuInstance: null, activeMs: 200 }],
+        partition: null,
       },
     ]);
   });
@@ -88,7 +92,7 @@ describe('spans', () => {
     const one = { ...tenancy(0, [1000], [900]), shareMs: [[500], [400]] };
     one.tenants = [...one.tenants, { process: '7/70', type: 'G', memoryBytes: null, gpuInstance: null }];
     expect(spansOf(decode([batch(1, { tenancies: [one] })]), GPU)[0]?.tenants).toEqual([
-      { process: pidOf(7), type: 'C', activeMs: 900 },
+      { process: pidOf(7), type: 'C+G', gpuInstance: null, activeMs: 900 },
     ]);
   });
 
@@ -136,27 +140,6 @@ describe('gaps', () => {
 });
 
 describe('the rest', () => {
-  test('devices are the newest facts of every inventory', () => {
-    const device = {
-      uuid: GPU,
-      index: 0,
-      minor: 0,
-      busId: 'x',
-      model: 'A',
-      memoryBytes: 1,
-      migEnabled: false,
-      ...{ powerLimitMilliwatts: null, slices: null, instances: [] },
-    };
-    const decoded = decode([
-      batch(2, { fromMs: 1000, inventory: [{ ...device, index: 1 }] }),
-      batch(1, { inventory: [device, { ...device, uuid: 'GPU-2' }] }),
-    ]);
-    expect(decoded.devices.map(({ uuid, index }) => [uuid, index])).toEqual([
-      [GPU, 1],
-      ['GPU-2', 0],
-    ]);
-  });
-
   test('processes know their boot, parent and, where it is not erased, their account', () => {
     const { id, bootId, parentId, user, commandLine, ...fact } = processFact(7, { parentPid: 6 });
     const text = { kind: 'process', user: 'alice', commandLine: 'x', commandLineCut: false } as const;
@@ -170,11 +153,6 @@ describe('the rest', () => {
     const { id, bootId, parentId, user, commandLine, ...fact } = processFact(7);
     const decoded = decode([batch(1, { processes: [fact] }), batch(2, { bootId: 'b2', processes: [fact] })]);
     expect([...decoded.processes.keys()]).toEqual([pidOf(7), processId('b2', '7/70')]);
-  });
-
-  test('an hour is complete to its last batch', () => {
-    expect(decode([batch(2, { fromMs: 60_000, toMs: 90_000 }), batch(1)]).completeToMs).toBe(90_000);
-    expect(decode([]).completeToMs).toBe(0);
   });
 
   test('connections name their process across boots', () => {

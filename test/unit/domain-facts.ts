@@ -96,11 +96,13 @@ export function span(
   const tenants = Object.entries(active).map(([pid, activeMs]) => ({
     process: pidOf(Number(pid)),
     type: 'C',
+    gpuInstance: null,
     activeMs,
   }));
   const unknown = tenants.some((tenant) => tenant.activeMs === null);
   const sum = tenants.reduce((total, tenant) => total + (tenant.activeMs ?? 0), alone);
-  return { fromMs, toMs, activeMs: unknown ? null : sum, method: 'sm_share', tenants };
+  const activeMs = unknown ? null : sum;
+  return { fromMs, toMs, activeMs, conflictMs: 0, method: 'sm_share', tenants, partition: null };
 }
 
 export interface CellParts extends Partial<Omit<CellFacts, 'processes' | 'jobs'>> {

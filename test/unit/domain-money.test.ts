@@ -11,7 +11,7 @@ import {
   roundTotals,
   sumDecimals,
 } from '../../api/domain/money.ts';
-import { periodInterval, periodOf } from '../../api/domain/period.ts';
+import { periodInterval } from '../../api/domain/period.ts';
 import { type ChargeLine, makeStatement } from '../../api/domain/statement.ts';
 import { NO_SUMS } from '../../api/domain/sums.ts';
 
@@ -100,17 +100,6 @@ describe('rounding', () => {
 describe('periods', () => {
   test('a month in UTC', () => {
     expect(periodInterval('2026-10')).toEqual({ fromMs: Date.UTC(2026, 9, 1), toMs: Date.UTC(2026, 10, 1) });
-  });
-
-  test('a month in another zone is longer by the hour that autumn repeats', () => {
-    const { fromMs, toMs } = periodInterval('2026-10', 'Europe/Berlin');
-    expect(fromMs).toBe(Date.UTC(2026, 8, 30, 22));
-    expect(toMs - fromMs).toBe((31 * 24 + 1) * 3_600_000);
-  });
-
-  test('a moment belongs to the month of its zone', () => {
-    expect(periodOf(Date.UTC(2026, 9, 31, 23, 30))).toBe('2026-10');
-    expect(periodOf(Date.UTC(2026, 9, 31, 23, 30), 'Europe/Berlin')).toBe('2026-11');
   });
 
   test('what is no month is refused', () => {
