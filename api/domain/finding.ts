@@ -1,5 +1,5 @@
 // Findings: unaccounted time, grouped by the source that it comes from, and what may be said about it.
-import type { FINDING_KINDS, SEVERITIES, STRENGTHS } from '../contract/findings.ts';
+import { type FINDING_KINDS, SEVERITIES, type STRENGTHS } from '../contract/findings.ts';
 import { type Evidence, REASONS, type Reason } from './bucket.ts';
 import type { Entry, ProcessId } from './cell.ts';
 import { findingId, rootOf } from './source.ts';
@@ -141,6 +141,9 @@ export function mergeRows(rows: Iterable<FindingRow>): FindingRow[] {
   }
   return inOrder(merged);
 }
+
+export const graver = (a: Severity, b: Severity): Severity =>
+  SEVERITIES.indexOf(a) < SEVERITIES.indexOf(b) ? b : a;
 
 /** A finding as a whole, from all of its rows. */
 export interface FindingSummary {

@@ -1,7 +1,6 @@
 /** A finding as a whole after a node-hour was attributed again, and what of that is worth remembering. */
-import { SEVERITIES } from '../contract/findings.ts';
 import type { Reason } from '../domain/bucket.ts';
-import { type FindingRow, mergeRows, type Severity, summarise } from '../domain/finding.ts';
+import { type FindingRow, graver, mergeRows, summarise } from '../domain/finding.ts';
 import { DEFAULT_POLICY } from '../domain/policy.ts';
 import { duration } from '../domain/story.ts';
 import type { FindingState, FindingWrite, KnownFinding } from '../store/ledger.ts';
@@ -26,9 +25,9 @@ export function findingWrites(
   }
   for (const one of result.observations) {
     const before = known.get(one.id) ?? null;
-    const { id, firstMs: fromMs, lastMs: toMs, process, job, evidence } = one;
+    const { id, firstMs: fromMs, lastMs: toMs, process, job, evidence, reason, severity } = one;
     const state = observationState(one, before);
-    const seen = { fromMs, toMs, process, job, evidence };
+    const seen = { fromMs, toMs, process, job, evidence, reason, severity };
     writes.set(id, { id, state, parts: [], seen, history: remember(id, before, state) });
   }
   for (const [id, before] of known) {
@@ -43,8 +42,8 @@ export function findingWrites(
 export function wholeOf(before: KnownFinding): FindingState | null {
   if (before.state.kind === 'compute') return computeState([], before, before.state.root);
   if (before.otherSeen === null) return null;
-  const { fromMs: firstMs, toMs: lastMs, job, evidence } = before.otherSeen;
-  return { ...before.state, firstMs, lastMs, job, evidence };
+  const { fromMs: firstMs, toMs: lastMs, ...seen } = before.otherSeen;
+  return { ...before.state, ...seen, firstMs, lastMs };
 }
 
 function computeState(
@@ -60,14 +59,11 @@ function computeState(
 
 type Observation = NodeHourResult['observations'][number];
 
-const graver = (one: Severity, other: Severity | undefined): Severity =>
-  SEVERITIES.indexOf(one) < SEVERITIES.indexOf(other ?? one) ? (other ?? one) : one;
-
 /** The hour that saw it first says which job it was inside. */
 function observationState(one: Observation, before: KnownFinding | null): FindingState {
   const { kind, reason, process } = one;
   const other = before?.otherSeen ?? null;
-  const severity = other === null ? one.severity : graver(one.severity, before?.state.severity);
+  const severity = other === null ? one.severity : graver(one.severity, other.severity);
   const { job, evidence } = other !== null && other.fromMs < one.firstMs ? other : one;
   return {
     ...{ kind, strength: 'suspicion', state: 'settled', severity, reason, evidence, job },

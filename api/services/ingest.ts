@@ -281,6 +281,9 @@ function writeFor(
       toMs: batch.body.toMs,
       body,
       inventory: batch.body.inventory,
+      driverVersion: batch.body.driverVersion,
+      tools: batch.body.tools,
+      host: batch.body.host,
       personal: batch.personal,
       // A time to come would stand above all that follows.
       problems: batch.body.problems.map((one) => ({ ...one, atMs: Math.min(one.atMs, nowMs) })),

@@ -116,8 +116,8 @@ function compareParts(stored: StoredHour, computed: NodeHourResult): Difference[
 
 function compareSeen(stored: StoredHour, computed: NodeHourResult): Difference[] {
   const differences: Difference[] = [];
-  const due = computed.observations.map(({ id, process, job, evidence, firstMs, lastMs }) => ({
-    ...{ finding: id, process, job, evidence, fromMs: firstMs, toMs: lastMs },
+  const due = computed.observations.map(({ id, process, job, evidence, reason, severity, ...seen }) => ({
+    ...{ finding: id, process, job, evidence, reason, severity, fromMs: seen.firstMs, toMs: seen.lastMs },
   }));
   if (inOrder(stored.seen) !== inOrder(due)) {
     const verdictsOn = [...stored.seen, ...due].map((one) => one.process);

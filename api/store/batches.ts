@@ -1,5 +1,5 @@
 /** What the services need of a store to take batches in, read them back by node-hour, and seal finished hours. */
-import type { AgentProblem, DeviceFact, PersonalRecord } from '../contract/batch.ts';
+import type { AgentProblem, DeviceFact, HostFact, PersonalRecord, ToolFact } from '../contract/batch.ts';
 
 export interface StreamKey {
   readonly cluster: string;
@@ -25,6 +25,9 @@ export interface BatchWrite {
   /** Canonical JSON. */
   readonly body: string;
   readonly inventory: readonly DeviceFact[] | null;
+  readonly driverVersion: string | null;
+  readonly tools: readonly ToolFact[] | null;
+  readonly host: HostFact | null;
   readonly personal: readonly PersonalRecord[];
   readonly problems: readonly AgentProblem[];
 }

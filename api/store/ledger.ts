@@ -79,8 +79,10 @@ export interface FindingState {
   readonly lastMs: number;
 }
 
-/** When something was seen beside the ledger, and the job that it was inside. */
+/** When something was seen beside the ledger, what, and the job that it was inside. */
 export interface Sighting extends Interval {
+  readonly reason: string;
+  readonly severity: Severity;
   readonly job: string | null;
   readonly evidence: Evidence | null;
 }
@@ -118,7 +120,7 @@ export interface KnownFinding {
   readonly otherRows: readonly FindingRow[];
   /** Whose time the node-hour gave to it until now. */
   readonly processesHere: readonly ProcessId[];
-  /** Of what is seen beside the ledger: when the other node-hours saw it; the job is that of the first. */
+  /** Of what is seen beside the ledger: when the other node-hours saw it; the job is that of the first, the severity that of the gravest. */
   readonly otherSeen: Sighting | null;
 }
 

@@ -193,7 +193,39 @@ CREATE TABLE node_state (
   -- The end of what is booked as not measured since nobody reported.
   silent_to_ms INTEGER,
   -- Digest of the set of processes on each device in the newest batch.
-  tenants_digest TEXT
+  tenants_digest TEXT,
+  -- The start of the batch that listed its tools last, and the driver version then; null: none ever did.
+  tools_from_ms INTEGER,
+  tools_driver_version TEXT
+) STRICT;
+
+-- The files through which a node's GPUs are read, as it listed them last.
+CREATE TABLE node_tools (
+  node INTEGER NOT NULL REFERENCES nodes,
+  ordinal INTEGER NOT NULL,
+  role TEXT NOT NULL CHECK (role IN ('nvidia_smi', 'libnvidia_ml', 'preload')),
+  path TEXT NOT NULL,
+  -- `major:minor` and inode of the file; null where they could not be read.
+  file_device TEXT,
+  file_inode TEXT,
+  owner_uid INTEGER,
+  size_bytes INTEGER,
+  sha256 TEXT CHECK (length(sha256) = 64),
+  version TEXT,
+  PRIMARY KEY (node, ordinal)
+) STRICT, WITHOUT ROWID;
+
+-- The machine behind a node, as it described itself last.
+CREATE TABLE node_hosts (
+  node INTEGER PRIMARY KEY REFERENCES nodes,
+  operating_system TEXT,
+  kernel TEXT,
+  processor TEXT,
+  cores INTEGER,
+  memory_bytes INTEGER,
+  virtualisation TEXT,
+  -- The start of the batch that said so.
+  described_ms INTEGER NOT NULL
 ) STRICT;
 
 -- That nobody reported: facts, so that a rebuild books the same. Late batches win over them.
@@ -682,8 +714,8 @@ CREATE INDEX findings_by_last_seen ON findings (last_seen_ms, finding);
 CREATE INDEX findings_by_node ON findings (node, last_seen_ms);
 CREATE INDEX findings_by_process ON findings (process) WHERE process IS NOT NULL;
 
--- What one cell gives to a finding, by reason, process and holder. device 0: of the node (network observations, which
--- carry no time).
+-- What one cell gives to a finding, by reason, process and holder. device 0: of the node (what was seen beside the
+-- ledger, which carries no time).
 CREATE TABLE finding_parts (
   hour_ms INTEGER NOT NULL,
   node INTEGER NOT NULL,
@@ -703,6 +735,8 @@ CREATE TABLE finding_parts (
   provisional_active_ms INTEGER NOT NULL,
   first_ms INTEGER NOT NULL,
   last_ms INTEGER NOT NULL,
+  -- Of what was seen beside the ledger; null for time, whose severity is that of its sum.
+  severity TEXT CHECK ((severity IS NOT NULL) = (device = 0) AND severity IN ('notice', 'warn', 'critical')),
   PRIMARY KEY (hour_ms, node, device, ordinal)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX finding_parts_by_finding ON finding_parts (finding, hour_ms);

@@ -183,6 +183,8 @@ CREATE TABLE finding_parts (
   provisional_active_ms INTEGER NOT NULL,
   first_ms INTEGER NOT NULL,
   last_ms INTEGER NOT NULL,
+  -- Of what was seen beside the ledger; null for time, whose severity is that of its sum.
+  severity TEXT CHECK ((severity IS NOT NULL) = (device = 0) AND severity IN ('notice', 'warn', 'critical')),
   PRIMARY KEY (hour_ms, node, device, ordinal)
 ) STRICT, WITHOUT ROWID;
 
@@ -401,6 +403,18 @@ CREATE TABLE node_groups (
   UNIQUE (cluster, name)
 ) STRICT;
 
+CREATE TABLE node_hosts (
+  node INTEGER PRIMARY KEY REFERENCES nodes,
+  operating_system TEXT,
+  kernel TEXT,
+  processor TEXT,
+  cores INTEGER,
+  memory_bytes INTEGER,
+  virtualisation TEXT,
+  -- The start of the batch that said so.
+  described_ms INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE node_problems (
   problem INTEGER PRIMARY KEY,
   node INTEGER NOT NULL REFERENCES nodes,
@@ -427,8 +441,26 @@ CREATE TABLE node_state (
   -- The end of what is booked as not measured since nobody reported.
   silent_to_ms INTEGER,
   -- Digest of the set of processes on each device in the newest batch.
-  tenants_digest TEXT
+  tenants_digest TEXT,
+  -- The start of the batch that listed its tools last, and the driver version then; null: none ever did.
+  tools_from_ms INTEGER,
+  tools_driver_version TEXT
 ) STRICT;
+
+CREATE TABLE node_tools (
+  node INTEGER NOT NULL REFERENCES nodes,
+  ordinal INTEGER NOT NULL,
+  role TEXT NOT NULL CHECK (role IN ('nvidia_smi', 'libnvidia_ml', 'preload')),
+  path TEXT NOT NULL,
+  -- `major:minor` and inode of the file; null where they could not be read.
+  file_device TEXT,
+  file_inode TEXT,
+  owner_uid INTEGER,
+  size_bytes INTEGER,
+  sha256 TEXT CHECK (length(sha256) = 64),
+  version TEXT,
+  PRIMARY KEY (node, ordinal)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE nodes (
   node INTEGER PRIMARY KEY,

@@ -10,7 +10,7 @@ import { createSumChecks } from './audit-sums.ts';
 import type { Capacity } from './capacity.ts';
 import type { Sqlite } from './connection.ts';
 import type { DirtyMarks } from './dirty.ts';
-import { createPartReader, type PartRow } from './findings.ts';
+import { createPartReader, createSightingReader, type PartRow } from './findings.ts';
 import type { Ids } from './ids.ts';
 import { type JournalRow, journalHash } from './journal.ts';
 import type { ProcessIndex } from './process-index.ts';
@@ -70,13 +70,12 @@ interface ProcessHoursRow {
 
 type StoredPartRow = PartRow & { readonly finding: string; readonly holder: number | null };
 
-const Evidence = z.enum(EVIDENCE).nullable();
 const Kind = z.object({
   bucket: z.enum(BUCKETS),
   reason: z.enum(REASONS).nullable(),
   cause: z.enum([...GAP_REASONS, 'agent_silent', 'not_enrolled']).nullable(),
   activity: z.enum(['active', 'resident', 'none', 'unknown']),
-  evidence: Evidence,
+  evidence: z.enum(EVIDENCE).nullable(),
 });
 
 export interface AuditParts {
@@ -195,6 +194,7 @@ function createStoredReader(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): 
   const jobOf = (job: number | null): string | null => (job === null ? null : ids.jobId(job));
   const processOf = (process: number | null) => (process === null ? null : processes.id(process));
   const toPart = createPartReader(ids, processes);
+  const toSighting = createSightingReader(ids);
   const toEntry = (row: EntryRow): Entry => ({
     ...Kind.parse(row),
     ...{ fromMs: row.from_ms, toMs: row.to_ms, holder: jobOf(row.holder), job: jobOf(row.job), ms: row.ms },
@@ -224,10 +224,9 @@ function createStoredReader(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): 
     parts: parts
       .all(hourMs, node)
       .map((row) => ({ ...toPart(row), finding: row.finding, holder: jobOf(row.holder) })),
-    seen: seen.all(hourMs, node).map((row) => ({
-      ...{ finding: row.finding, process: processOf(row.process), job: jobOf(row.job) },
-      ...{ evidence: Evidence.parse(row.evidence), fromMs: row.first_ms, toMs: row.last_ms },
-    })),
+    seen: seen
+      .all(hourMs, node)
+      .map((row) => ({ ...toSighting(row), finding: row.finding, process: processOf(row.process) })),
     firstSeen: new Map(
       [...Map.groupBy(bindings.all(hourMs, node), (row) => row.job)].map(([job, rows]) => [
         ids.jobId(job),

@@ -13,6 +13,7 @@ import type { Devices } from './devices.ts';
 import type { DirtyMarks } from './dirty.ts';
 import { createHours } from './hours.ts';
 import type { Ids, NodeRow } from './ids.ts';
+import { createNodeFiles } from './node-files.ts';
 
 const PROBLEMS_PER_NODE = 100;
 const QUARANTINED_PER_STREAM = 100;
@@ -106,6 +107,7 @@ function createWriter(
        (SELECT problem FROM node_problems WHERE node = :node ORDER BY at_ms DESC, problem DESC LIMIT ${PROBLEMS_PER_NODE})`,
   );
   const addPersonal = createPersonalWriter(sqlite);
+  const files = createNodeFiles(sqlite);
 
   function writeProblems(node: number, problems: readonly AgentProblem[]): void {
     if (problems.length === 0) return;
@@ -140,6 +142,7 @@ function createWriter(
       const reportsFromMs = Math.min(...post.batches.map((batch) => batch.fromMs));
       const beforeMs = selectReportsFrom.get(node.node) ?? Number.MAX_SAFE_INTEGER;
       hear.run({ node: node.node, stream, number: newest.number, nowMs, reportsFromMs, ...post.agent });
+      for (const batch of post.batches) files.take(node.node, batch);
       // Time that was booked as not enrolled is silence now.
       dirty.markRange(node.node, reportsFromMs, beforeMs, sqlite.lastSeq(), nowMs);
     }

@@ -1,7 +1,8 @@
 /** Findings in SQLite: their parts by node-hour, the whole of each, and what was said of it before. */
 import { z } from 'zod';
+import { SEVERITIES } from '../../contract/findings.ts';
 import { EVIDENCE, REASONS } from '../../domain/bucket.ts';
-import type { FindingRow } from '../../domain/finding.ts';
+import { type FindingRow, graver } from '../../domain/finding.ts';
 import type { NodeHourKey } from '../batches.ts';
 import type { FindingState, FindingWrite, KnownFinding, Sighting } from '../ledger.ts';
 import { required, type Sqlite } from './connection.ts';
@@ -12,6 +13,7 @@ const HISTORY_PER_FINDING = 200;
 
 const Reason = z.enum(REASONS);
 const Evidence = z.enum(EVIDENCE).nullable();
+const GivenSeverity = z.enum(SEVERITIES);
 
 /** A part of a finding, or several added up. */
 export interface PartRow {
@@ -26,6 +28,7 @@ export interface PartRow {
   readonly provisional_active_ms: number;
   readonly first_ms: number;
   readonly last_ms: number;
+  readonly severity: string | null;
 }
 
 interface FindingTableRow {
@@ -70,11 +73,11 @@ export function createFindings(sqlite: Sqlite, ids: Ids, processes: ProcessIndex
   const selectFinding = database.prepare<[string], FindingTableRow>('SELECT * FROM findings WHERE id = ?');
   // Added up here rather than in the service: a finding may have lasted for months.
   const selectOthers = database.prepare<[number, number, number], PartRow>(
-    `SELECT device, process, job, reason, evidence, sum(active_ms) AS active_ms, sum(resident_ms) AS resident_ms,
+    `SELECT device, process, job, reason, evidence, severity, sum(active_ms) AS active_ms, sum(resident_ms) AS resident_ms,
        sum(provisional_ms) AS provisional_ms, sum(provisional_active_ms) AS provisional_active_ms,
        min(first_ms) AS first_ms, max(last_ms) AS last_ms
      FROM finding_parts WHERE finding = ? AND NOT (hour_ms = ? AND node = ?)
-     GROUP BY device, process, job, reason, evidence`,
+     GROUP BY device, process, job, reason, evidence, severity`,
   );
   const selectProcesses = database
     .prepare<[number, number, number], number>(
@@ -104,12 +107,11 @@ export function createFindings(sqlite: Sqlite, ids: Ids, processes: ProcessIndex
       .map(toSeen)
       .sort((a, b) => a.fromMs - b.fromMs || ((a.job ?? '') < (b.job ?? '') ? -1 : 1));
     const [first] = parts;
-    return first === undefined ? null : { ...first, toMs: Math.max(...parts.map((part) => part.toMs)) };
+    if (first === undefined) return null;
+    const severity = parts.map((part) => part.severity).reduce(graver);
+    return { ...first, severity, toMs: Math.max(...parts.map((part) => part.toMs)) };
   };
-  const toSeen = (row: PartRow): Sighting => ({
-    ...{ fromMs: row.first_ms, toMs: row.last_ms, evidence: Evidence.parse(row.evidence) },
-    job: row.job === null ? null : ids.jobId(row.job),
-  });
+  const toSeen = createSightingReader(ids);
   const replace = createWriter(sqlite, ids, processes);
 
   return {
@@ -132,6 +134,15 @@ export function createFindings(sqlite: Sqlite, ids: Ids, processes: ProcessIndex
     },
     replace,
   };
+}
+
+/** The function that reads a row of what was seen beside the ledger. */
+export function createSightingReader(ids: Ids): (row: PartRow) => Sighting {
+  return (row) => ({
+    ...{ fromMs: row.first_ms, toMs: row.last_ms, evidence: Evidence.parse(row.evidence) },
+    ...{ reason: row.reason, severity: GivenSeverity.parse(row.severity) },
+    job: row.job === null ? null : ids.jobId(row.job),
+  });
 }
 
 /** The function that names what a part's row has by number. */
@@ -175,9 +186,9 @@ function createWriter(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): Findin
     .pluck();
   const insertPart = database.prepare(
     `INSERT INTO finding_parts (hour_ms, node, device, ordinal, finding, reason, process, evidence, job, holder, active_ms,
-       resident_ms, provisional_ms, provisional_active_ms, first_ms, last_ms)
+       resident_ms, provisional_ms, provisional_active_ms, first_ms, last_ms, severity)
      VALUES (:hourMs, :node, :device, :ordinal, :finding, :reason, :process, :evidence, :job, :holder, :activeMs,
-       :residentMs, :provisionalMs, :provisionalActiveMs, :fromMs, :toMs)`,
+       :residentMs, :provisionalMs, :provisionalActiveMs, :fromMs, :toMs, :severity)`,
   );
   const insertHistory = database.prepare(
     `INSERT INTO finding_history (finding, ordinal, at_ms, seq, text)
@@ -209,6 +220,7 @@ function createWriter(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): Findin
           device: required(ids.findDevice(nodeRow.cluster, device) ?? undefined),
           process: part.process === null ? null : processes.number(node, part.process, hourMs),
           provisionalMs: part.provisionalActiveMs + provisionalResidentMs,
+          severity: null,
         });
       }
       if (seen !== null && state !== null)
@@ -219,7 +231,8 @@ function createWriter(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): Findin
             device: 0,
             ordinal: ordinal++,
             finding,
-            reason: state.reason,
+            reason: seen.reason,
+            severity: seen.severity,
             evidence: seen.evidence,
             holder: null,
           },
