@@ -1,15 +1,19 @@
 /** Puts one device of a reading into the form that spans are made from: a sorted set of processes, or why there is none. */
 import { BATCH_LIMITS, type GapReason } from '../api/contract/batch.ts';
-import { type Occupant, sameOccupants } from './pieces.ts';
+import { type Occupant, type Partition, sameOccupants } from './pieces.ts';
 import { type DeviceProcess, type DeviceReading, isUnknown } from './reading.ts';
+import { drawsWorkingPower } from './working-power.ts';
 
-/** What one good reading says about one device. The arrays run in parallel, ascending by process key. */
+/** What one good reading says about one device. The arrays of occupants run in parallel, ascending by process key. */
 export interface Occupancy {
   /** 0–100; null where the device does not tell. */
   readonly percent: number | null;
   readonly occupants: readonly Occupant[];
   readonly smPercent: readonly (number | null)[];
   readonly memoryBytes: readonly (number | null)[];
+  readonly partition: Partition;
+  /** It claims to be still, and draws what it would draw at work. */
+  readonly strained: boolean;
 }
 
 export interface Failure {
@@ -27,27 +31,31 @@ interface Row extends Occupant {
 const larger = (a: number | null, b: number | null): number | null =>
   a === null ? b : b === null ? a : Math.max(a, b);
 
+/** In the order in which occupants stand. */
+export const byOccupant = (a: Occupant, b: Occupant): number =>
+  a.process === b.process ? (a.gpuInstance ?? -1) - (b.gpuInstance ?? -1) : a.process < b.process ? -1 : 1;
+
 function rowsOf(processes: readonly DeviceProcess[], keys: ReadonlyMap<number, string>): Row[] {
   const rows = new Map<string, Row>();
-  for (const { pid, type, smPercent, memoryBytes } of processes) {
+  for (const { pid, type, smPercent, memoryBytes, gpuInstance } of processes) {
     const process = keys.get(pid) ?? `${pid}/?0`;
-    const other = rows.get(process);
-    if (other === undefined) rows.set(process, { process, type, smPercent, memoryBytes });
-    // One process can have several contexts on a device (MIG instances, or compute and graphics): one tenant.
+    const place = gpuInstance === null ? process : `${process} ${gpuInstance}`;
+    const other = rows.get(place);
+    if (other === undefined) rows.set(place, { process, type, smPercent, memoryBytes, gpuInstance });
+    // One process can have several contexts in one place (compute instances, or compute and graphics): one tenant.
     else
-      rows.set(process, {
-        process,
-        type: other.type,
+      rows.set(place, {
+        ...other,
         smPercent: larger(other.smPercent, smPercent),
         memoryBytes: larger(other.memoryBytes, memoryBytes),
       });
   }
   const all = [...rows.values()];
   if (all.length > BATCH_LIMITS.tenantsPerTenancy) {
-    all.sort((a, b) => (b.smPercent ?? 0) - (a.smPercent ?? 0) || (a.process < b.process ? -1 : 1));
+    all.sort((a, b) => (b.smPercent ?? 0) - (a.smPercent ?? 0) || byOccupant(a, b));
     all.length = BATCH_LIMITS.tenantsPerTenancy;
   }
-  return all.length < 2 ? all : all.sort((a, b) => (a.process < b.process ? -1 : 1));
+  return all.length < 2 ? all : all.sort(byOccupant);
 }
 
 /** `before` lets an unchanged set share its array. */
@@ -61,15 +69,21 @@ export function occupancyOf(
   const percent = isUnknown(value) ? null : Math.round(value);
   if (percent !== null && !(percent >= 0 && percent <= 100))
     return { reason: 'value_unknown', detail: `utilisation of ${percent} %` };
+  const { partition } = reading;
+  const strained = percent === 0 && drawsWorkingPower(reading.powerMilliwatts, reading.powerLimitMilliwatts);
   if (reading.processes.length === 0)
-    return { percent, occupants: EMPTY, smPercent: EMPTY, memoryBytes: EMPTY };
+    return { percent, occupants: EMPTY, smPercent: EMPTY, memoryBytes: EMPTY, partition, strained };
   const rows = rowsOf(reading.processes, keys);
   const same = before !== null && sameOccupants(before.occupants, rows);
   return {
     percent,
-    occupants: same ? before.occupants : rows.map(({ process, type }) => ({ process, type })),
+    occupants: same
+      ? before.occupants
+      : rows.map(({ process, type, gpuInstance }) => ({ process, type, gpuInstance })),
     smPercent: rows.map((row) => row.smPercent),
     memoryBytes: rows.map((row) => row.memoryBytes),
+    partition,
+    strained,
   };
 }
 
@@ -79,7 +93,7 @@ export const isFailure = (value: Occupancy | Failure): value is Failure => 'reas
 export function occupancyWhere(occupancy: Occupancy, keep: (process: string) => boolean): Occupancy {
   const kept = occupancy.occupants.flatMap((occupant, i) => (keep(occupant.process) ? [i] : []));
   return {
-    percent: occupancy.percent,
+    ...occupancy,
     occupants: kept.flatMap((i) => occupancy.occupants[i] ?? []),
     smPercent: kept.map((i) => occupancy.smPercent[i] ?? null),
     memoryBytes: kept.map((i) => occupancy.memoryBytes[i] ?? null),

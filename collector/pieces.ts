@@ -8,7 +8,12 @@ import { type Gap, type GapReason, HOUR_MS, type SplitMethod, type Tenancy } fro
 export interface Occupant {
   readonly process: string;
   readonly type: string;
+  /** MIG: where its contexts are. One process can be in several, as several occupants. */
+  readonly gpuInstance: number | null;
 }
+
+/** MIG: the GPU instances of a device; empty where it is not divided. */
+export type Partition = readonly { readonly gpuInstance: number; readonly slices: number }[];
 
 /** A stretch with one set of occupants, inside one window and one hour. */
 export interface Piece {
@@ -21,6 +26,9 @@ export interface Piece {
   /** One per occupant; empty when `activeMs` is null. */
   readonly shares: readonly number[];
   readonly method: SplitMethod | null;
+  /** How much of the rest the device drew working power, while it claimed to be still. */
+  readonly conflictMs: number;
+  readonly partition: Partition;
 }
 
 /** A stretch that was not measured. */
@@ -38,7 +46,18 @@ export function sameOccupants(a: readonly Occupant[], b: readonly Occupant[]): b
   if (a === b) return true;
   return (
     a.length === b.length &&
-    a.every((occupant, i) => occupant.process === b[i]?.process && occupant.type === b[i]?.type)
+    a.every(
+      ({ process, type, gpuInstance }, i) =>
+        process === b[i]?.process && type === b[i].type && gpuInstance === b[i].gpuInstance,
+    )
+  );
+}
+
+export function samePartition(a: Partition, b: Partition): boolean {
+  if (a === b) return true;
+  return (
+    a.length === b.length &&
+    a.every(({ gpuInstance, slices }, i) => gpuInstance === b[i]?.gpuInstance && slices === b[i].slices)
   );
 }
 
@@ -65,6 +84,7 @@ interface Open {
   readonly lengthMs: number[];
   readonly activeMs: number[];
   readonly shareMs: number[][];
+  readonly conflictMs: number[];
 }
 
 function open(piece: Piece): Open {
@@ -77,6 +97,7 @@ function open(piece: Piece): Open {
     lengthMs: [piece.toMs - piece.fromMs],
     activeMs: piece.activeMs === null ? [] : [piece.activeMs],
     shareMs: piece.activeMs === null ? [] : piece.shares.map((share) => [share]),
+    conflictMs: [piece.conflictMs],
   };
 }
 
@@ -86,14 +107,19 @@ function joins(current: Open, piece: Piece): boolean {
     Math.floor(current.first.fromMs / HOUR_MS) === Math.floor(piece.fromMs / HOUR_MS) &&
     (current.first.activeMs === null) === (piece.activeMs === null) &&
     (current.method === null || piece.method === null || current.method === piece.method) &&
-    sameOccupants(current.first.occupants, piece.occupants)
+    sameOccupants(current.first.occupants, piece.occupants) &&
+    samePartition(current.first.partition, piece.partition)
   );
 }
 
 function append(current: Open, piece: Piece, windowMs: number): void {
   const last = current.lengthMs.length - 1;
   const sameWindow = nextCut(current.spanMs, windowMs) === nextCut(piece.fromMs, windowMs);
-  const bothStill = current.activeMs[last] === 0 && piece.activeMs === 0;
+  const bothStill =
+    current.activeMs[last] === 0 &&
+    piece.activeMs === 0 &&
+    current.conflictMs[last] === 0 &&
+    piece.conflictMs === 0;
   const length = piece.toMs - piece.fromMs;
   current.endMs = piece.toMs;
   current.method ??= piece.method;
@@ -106,32 +132,33 @@ function append(current: Open, piece: Piece, windowMs: number): void {
   } else if (sameWindow || bothStill) {
     current.lengthMs[last] = (current.lengthMs[last] ?? 0) + length;
     current.activeMs[last] = (current.activeMs[last] ?? 0) + piece.activeMs;
+    current.conflictMs[last] = (current.conflictMs[last] ?? 0) + piece.conflictMs;
     for (const [i, row] of current.shareMs.entries()) row[last] = (row[last] ?? 0) + (piece.shares[i] ?? 0);
   } else {
     current.spanMs = piece.fromMs;
     current.lengthMs.push(length);
     current.activeMs.push(piece.activeMs);
+    current.conflictMs.push(piece.conflictMs);
     for (const [i, row] of current.shareMs.entries()) row.push(piece.shares[i] ?? 0);
   }
 }
 
 function close(device: string, current: Open): Tenancy {
-  const { occupants, fromMs, activeMs } = current.first;
+  const { occupants, fromMs, activeMs, partition } = current.first;
   const otherwise = occupants.length === 0 ? 'none' : occupants.length === 1 ? 'sole' : 'equal';
   return {
     device,
     tenants: occupants.map((occupant, i) => ({
       ...occupant,
       memoryBytes: current.memoryBytes[i] ?? null,
-      gpuInstance: null,
     })),
     startMs: fromMs,
     lengthMs: current.lengthMs,
     activeMs: activeMs === null ? null : current.activeMs,
     shareMs: current.shareMs,
     method: current.method ?? otherwise,
-    conflictMs: [],
-    partition: [],
+    conflictMs: current.conflictMs.some((ms) => ms > 0) ? current.conflictMs : [],
+    partition: partition.map(({ gpuInstance, slices }) => ({ gpuInstance, slices })),
   };
 }
 

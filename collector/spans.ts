@@ -12,9 +12,10 @@
 import { type ClockStep, type Gap, HOUR_MS, type Tenancy } from '../api/contract/batch.ts';
 import { createClockLine, type Placement } from './clock-line.ts';
 import { type Failure, isFailure, occupancyOf } from './occupancy.ts';
+import type { EndedTenant, StartOf, Stretched } from './parts.ts';
 import { lastCut, sameOccupants } from './pieces.ts';
 import type { Reading } from './reading.ts';
-import { type Stretched, Track } from './track.ts';
+import { Track } from './track.ts';
 
 /** A reading that comes later than this many poll intervals says nothing about the time before it. */
 const LATE_POLLS = 3;
@@ -45,16 +46,14 @@ interface Added {
   readonly atMs: number;
 }
 
+export type EndedTenants = ReadonlyMap<string, readonly EndedTenant[]>;
+
 export interface SpanBuilder {
   /**
    * Takes the next reading. `keys`: process key by pid. `startedMs`: when a process started by the wall clock, where it
-   * is known.
+   * is known. `ended`: by device, who came and went since the reading before without being seen.
    */
-  add(
-    reading: Reading,
-    keys: ReadonlyMap<number, string>,
-    startedMs?: (process: string) => number | null,
-  ): Added;
+  add(reading: Reading, keys: ReadonlyMap<number, string>, startedMs?: StartOf, ended?: EndedTenants): Added;
   /** What is complete but not taken; `closed`: no more will come to it. null before the first reading. */
   pending(): (Stretched & { readonly closed: boolean }) | null;
   /** Takes what is complete up to a moment at or before `untilMs`, at most to the end of its hour; null: nothing is. */
@@ -64,6 +63,15 @@ export interface SpanBuilder {
 const CLOCK_STEPPED: Failure = { reason: 'clock_step', detail: 'the wall clock was set' };
 const MISSING: Failure = { reason: 'device_missing', detail: 'not in the reading' };
 const unknownStart = (): null => null;
+const NOBODY: readonly EndedTenant[] = [];
+const NONE_ENDED: EndedTenants = new Map();
+
+interface Read {
+  readonly reading: Reading;
+  readonly keys: ReadonlyMap<number, string>;
+  readonly startedMs: StartOf;
+  readonly ended: EndedTenants;
+}
 
 class Builder implements SpanBuilder {
   readonly #options: SpanOptions;
@@ -87,13 +95,14 @@ class Builder implements SpanBuilder {
   add(
     reading: Reading,
     keys: ReadonlyMap<number, string>,
-    startedMs: (process: string) => number | null = unknownStart,
+    startedMs: StartOf = unknownStart,
+    ended: EndedTenants = NONE_ENDED,
   ): Added {
     const placement = this.#line.place(reading.wallMs, reading.monotonicMs);
     if (this.#segmentMs === null) this.#begin(Math.max(placement.nextMs, this.#options.notBeforeMs ?? 0));
     const interval = this.#uncovered(Math.max(placement.fromMs, this.#coveredMs), placement.toMs);
     this.#coveredMs = Math.max(this.#coveredMs, placement.toMs);
-    const changed = this.#read(reading, keys, startedMs, interval, placement);
+    const changed = this.#read({ reading, keys, startedMs, ended }, interval, placement);
     this.#cut(interval.toMs);
     this.#cut(this.#coveredMs);
     if (placement.stepMs !== 0) this.#step(placement);
@@ -176,13 +185,7 @@ class Builder implements SpanBuilder {
     return decidedMs;
   }
 
-  #read(
-    reading: Reading,
-    keys: ReadonlyMap<number, string>,
-    startedMs: (process: string) => number | null,
-    interval: Stretched,
-    placement: Placement,
-  ): boolean {
+  #read({ reading, keys, startedMs, ended }: Read, interval: Stretched, placement: Placement): boolean {
     const late = this.#late(placement);
     // A start is placed by its distance from the reading; across a step that distance means nothing.
     const startOf = (process: string): number | null => {
@@ -200,7 +203,7 @@ class Builder implements SpanBuilder {
         continue;
       }
       if (!sameOccupants(track.lastGood?.occupants ?? [], now.occupants)) changed = true;
-      track.good(interval, now, late, startOf);
+      track.good(interval, now, late, startOf, ended.get(device.uuid) ?? NOBODY);
     }
     for (const track of this.#tracks.values()) if (!seen.has(track.device)) track.failed(interval, MISSING);
     return changed;

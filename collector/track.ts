@@ -1,19 +1,22 @@
 /** One device's time as the span builder keeps it: what was read last, what is undecided, what is ready to be taken. */
 import { BATCH_LIMITS, type Gap, type Tenancy } from '../api/contract/batch.ts';
-import { type Failure, isFailure, type Occupancy, occupancyWhere } from './occupancy.ts';
-import { gapOf, isBlank, joinPieces, nextCut, type Piece, type Stretch } from './pieces.ts';
+import { type Failure, isFailure, type Occupancy } from './occupancy.ts';
+import { type EndedTenant, type Part, partsOf, type StartOf, type Stretched } from './parts.ts';
+import {
+  gapOf,
+  isBlank,
+  joinPieces,
+  nextCut,
+  type Partition,
+  type Piece,
+  type Stretch,
+  samePartition,
+} from './pieces.ts';
 import { splitActive } from './shares.ts';
 
-interface Held {
-  readonly fromMs: number;
-  readonly toMs: number;
-  readonly occupancy: Occupancy;
-}
-
-/** The stretch of time since the reading before, already clipped to what is not covered yet. */
-export interface Stretched {
-  readonly fromMs: number;
-  readonly toMs: number;
+/** What waits for another reading: work that nobody shows, or power that no utilisation explains. */
+interface Held extends Stretched {
+  readonly parts: readonly Part[];
 }
 
 export class Track {
@@ -25,7 +28,7 @@ export class Track {
   /** The last good set, also across failures: to tell whether it changed. */
   #lastGood: Occupancy | null = null;
   #held: Held | null = null;
-  /** Work without a process has been seen by two readings in a row, and goes on. */
+  /** Something doubtful has been seen by two readings in a row, and goes on. */
   #confirmed = false;
   /** Hundredths of a millisecond of activity that did not make a whole one yet. */
   #carry = 0;
@@ -44,20 +47,24 @@ export class Track {
     return this.#held?.fromMs ?? null;
   }
 
-  /** Takes a good reading. `late`: the interval before it is too long to be judged by it. */
+  /**
+   * Takes a good reading. `interval`: the time since the reading before, clipped to what is not covered yet. `late`: it is
+   * too long to be judged by this reading. `ended`: who came and went in it, by the driver's accounting.
+   */
   good(
     interval: Stretched,
     now: Occupancy,
     late: Failure | null,
-    startOf: (process: string) => number | null,
+    startOf: StartOf,
+    ended: readonly EndedTenant[],
   ): void {
     const last = this.#last;
-    const confirms = now.occupants.length === 0 && (now.percent ?? 0) > 0;
-    this.#decide(confirms, late ?? (now.percent === null ? UNCONFIRMED : null));
-    if (last !== null) {
-      if (late !== null) this.#void(interval, late);
-      else if (isFailure(last)) this.#void(interval, last);
-      else this.#book(interval, last, now, startOf);
+    if (last !== null && isFailure(last)) this.#void(interval, late ?? last);
+    else if (last !== null) {
+      const unclear = late ?? divided(last, now);
+      this.#decide(isDoubtful(last, now), unclear ?? (now.percent === null ? UNCONFIRMED : null));
+      if (unclear !== null) this.#void(interval, unclear);
+      else this.#book(interval, last, now, startOf, ended);
     }
     this.#last = now;
     this.#lastGood = now;
@@ -114,7 +121,10 @@ export class Track {
     if (failure !== null) this.blank(held, failure);
     else {
       this.#confirmed = confirmed;
-      this.#emit(held, held.occupancy, confirmed ? held.occupancy.percent : 0);
+      for (const part of held.parts) {
+        const nobody = part.occupancy.occupants.length === 0;
+        this.#emit(part, nobody && !confirmed ? 0 : part.occupancy.percent, confirmed);
+      }
     }
   }
 
@@ -122,40 +132,32 @@ export class Track {
     interval: Stretched,
     last: Occupancy,
     now: Occupancy,
-    startOf: (process: string) => number | null,
+    startOf: StartOf,
+    ended: readonly EndedTenant[],
   ): void {
-    if (now.occupants.length === 0 && now.percent !== null && now.percent > 0) {
-      if (last.occupants.length > 0) {
-        this.#confirmed = false;
-        // Trailing: utilisation lags, and those who left in this interval did that work.
-        this.#emit(interval, { ...last, percent: now.percent }, now.percent);
-      } else if (this.#confirmed) this.#emit(interval, now, now.percent);
-      else if (interval.toMs > interval.fromMs) this.#held = { ...interval, occupancy: now };
+    const doubtful = isDoubtful(last, now);
+    // Trailing: utilisation lags, and those who left in this interval did that work.
+    const trails = !doubtful && worksAlone(now);
+    const there = trails ? { ...last, percent: now.percent } : now;
+    const parts = partsOf(interval, last, there, startOf, ended);
+    if (!doubtful) this.#confirmed = false;
+    else if (!this.#confirmed) {
+      if (parts.length > 0) this.#held = { ...interval, parts };
       return;
     }
-    this.#confirmed = false;
-    const starts = startsWithin(interval, last, now, startOf);
-    let fromMs = interval.fromMs;
-    for (const cut of new Set([...starts.values()].sort((a, b) => a - b))) {
-      const present = occupancyWhere(now, (process) => (starts.get(process) ?? 0) <= fromMs);
-      // Before its process started, nothing can have worked there.
-      const nobodyYet = present.occupants.length === 0 && now.percent !== null;
-      this.#emit({ fromMs, toMs: cut }, present, nobodyYet ? 0 : now.percent);
-      fromMs = cut;
-    }
-    this.#emit({ fromMs, toMs: interval.toMs }, now, now.percent);
+    for (const part of parts) this.#emit(part, part.occupancy.percent, doubtful);
   }
 
-  #emit(
-    { fromMs, toMs }: Stretched,
-    { occupants, smPercent, memoryBytes }: Occupancy,
-    percent: number | null,
-  ): void {
+  /** `confirmed`: what nobody explains has been seen by two readings in a row. */
+  #emit({ fromMs, toMs, occupancy }: Part, percent: number | null, confirmed: boolean): void {
+    const { occupants, smPercent, memoryBytes, partition } = occupancy;
+    const conflict = confirmed && occupancy.strained;
     let at = fromMs;
     while (at < toMs) {
       const end = Math.min(toMs, nextCut(at, this.#windowMs));
-      const stretch = { fromMs: at, toMs: end, occupants, memoryBytes };
-      if (percent === null) this.#stretches.push({ ...stretch, activeMs: null, shares: [], method: null });
+      const stretch = { fromMs: at, toMs: end, occupants, memoryBytes, partition };
+      if (percent === null)
+        this.#stretches.push({ ...stretch, activeMs: null, shares: [], method: null, conflictMs: 0 });
       else {
         let activeMs = 0;
         if (percent > 0) {
@@ -163,7 +165,8 @@ export class Track {
           activeMs = Math.floor(hundredths / 100);
           this.#carry = hundredths - activeMs * 100;
         }
-        this.#stretches.push({ ...stretch, activeMs, ...splitActive(activeMs, smPercent) });
+        const conflictMs = conflict ? end - at - activeMs : 0;
+        this.#stretches.push({ ...stretch, activeMs, ...splitActive(activeMs, smPercent), conflictMs });
       }
       at = end;
     }
@@ -172,23 +175,25 @@ export class Track {
 
 const UNCONFIRMED: Failure = {
   reason: 'value_unknown',
-  detail: 'work without a process could not be confirmed: the next reading has no utilisation',
+  detail: 'work that nothing explains could not be confirmed: the next reading has no utilisation',
 };
 
-/** Processes that are new in `now` and are known to have started within the interval, and where; at least 1 ms is theirs. */
-function startsWithin(
-  interval: Stretched,
-  last: Occupancy,
-  now: Occupancy,
-  startOf: (process: string) => number | null,
-): Map<string, number> {
-  const starts = new Map<string, number>();
-  if (last.occupants === now.occupants) return starts;
-  for (const { process } of now.occupants) {
-    if (last.occupants.some((occupant) => occupant.process === process)) continue;
-    const startMs = startOf(process);
-    if (startMs !== null && startMs > interval.fromMs && interval.toMs - interval.fromMs > 1)
-      starts.set(process, Math.min(Math.round(startMs), interval.toMs - 1));
-  }
-  return starts;
+/** It works, and no process shows. */
+const worksAlone = ({ occupants, percent }: Occupancy): boolean =>
+  occupants.length === 0 && percent !== null && percent > 0;
+
+/** What nothing explains: work where no process shows nor just left, or power without utilisation. */
+const isDoubtful = (last: Occupancy, now: Occupancy): boolean =>
+  now.strained || (worksAlone(now) && last.occupants.length === 0);
+
+/** What was on which instance in the meantime, nobody can tell. */
+function divided(last: Occupancy, now: Occupancy): Failure | null {
+  if (samePartition(last.partition, now.partition)) return null;
+  const detail = `MIG instances changed from ${shown(last.partition)} to ${shown(now.partition)}`;
+  return { reason: 'value_unknown', detail };
 }
+
+const shown = (partition: Partition): string =>
+  partition.length === 0
+    ? 'none'
+    : partition.map(({ gpuInstance, slices }) => `${gpuInstance} (${slices} slices)`).join(', ');
