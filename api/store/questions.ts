@@ -3,6 +3,7 @@
  * which `api/services/queries/` turns into what the contract says. Times are milliseconds UTC, `null` is "not known".
  */
 
+import type { HostFact, ToolFact } from '../contract/batch.ts';
 import type { Sums } from '../contract/ledger.ts';
 import type { Role } from '../contract/primitives.ts';
 import type { FindingFacts, FindingRow, FindingsQuestion } from './finding-questions.ts';
@@ -183,6 +184,23 @@ export interface NodeRow {
   readonly problems: readonly { readonly atMs: number; readonly source: string; readonly message: string }[];
 }
 
+/** The files through which a node's GPUs are read. */
+export interface NodeFilesRow {
+  readonly node: string;
+  /** When they were listed; else the newest. */
+  readonly driverVersion: string | null;
+  readonly listedMs: number | null;
+  /** Null: nobody has listed them. */
+  readonly tools: readonly ToolFact[] | null;
+}
+
+export interface NodeDetailFacts {
+  readonly row: NodeRow;
+  readonly files: Pick<NodeFilesRow, 'listedMs' | 'tools'> | null;
+  /** Null: nobody described it. */
+  readonly host: HostFact | null;
+}
+
 export interface DevicesQuestion {
   readonly node: string | null;
   readonly model: string | null;
@@ -290,7 +308,11 @@ export interface Questions {
   jobs(asked: JobsQuestion): Promise<JobRow[]>;
   job(id: string, scope: Scope): Promise<JobFacts | null>;
   nodes(asked: NodesQuestion): Promise<NodeRow[]>;
+  /** `sinceMs` as in `NodesQuestion`. */
+  node(name: string, sinceMs: number): Promise<NodeDetailFacts | null>;
   devices(asked: DevicesQuestion): Promise<DeviceRow[]>;
+  /** Of all nodes with GPUs whose agent was heard, by name. */
+  nodeFiles(): Promise<NodeFilesRow[]>;
   rateCards(): Promise<RateCardRow[]>;
   /** Everything between two full UTC hours. */
   statement(fromMs: number, toMs: number): Promise<StatementQuestionFacts>;

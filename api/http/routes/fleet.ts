@@ -6,9 +6,9 @@ import {
   FleetIn,
   FleetResult,
   NodeList,
-  NodeOut,
   NodesQuery,
 } from '../../contract/fleet.ts';
+import { FleetIntegrity, NodeDetail } from '../../contract/integrity.ts';
 import { Name } from '../../contract/primitives.ts';
 import { NO_BODY, NO_PARAMS, NO_QUERY, type Route, route } from '../route.ts';
 import type { Services } from '../services.ts';
@@ -37,14 +37,30 @@ export function fleetRoutes({ declarations, queries }: Services): Route[] {
       method: 'get',
       path: '/v1/nodes/{name}',
       tag: 'Fleet',
-      summary: 'One node, its agent, and the last 24 hours',
+      summary: 'One node, its agent, its machine, and what its GPUs are read with',
       access: 'fleet:read',
       params: NodeName,
       query: NO_QUERY,
       body: NO_BODY,
-      answer: NodeOut,
+      answer: NodeDetail,
       answers: { 200: 'The node' },
       handle: async ({ params }) => ({ json: await queries.node(params.name) }),
+    }),
+    route({
+      id: 'getIntegrity',
+      method: 'get',
+      path: '/v1/integrity',
+      tag: 'Fleet',
+      summary: 'The files through which GPUs are read, compared over the fleet',
+      description:
+        'Nodes with the same driver version should read their GPUs with the same nvidia-smi and libnvidia-ml. Names those that do not.',
+      access: 'fleet:read',
+      params: NO_PARAMS,
+      query: NO_QUERY,
+      body: NO_BODY,
+      answer: FleetIntegrity,
+      answers: { 200: 'What each driver version is read with, and who differs' },
+      handle: async () => ({ json: await queries.integrity() }),
     }),
     route({
       id: 'listDevices',

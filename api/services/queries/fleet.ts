@@ -9,6 +9,7 @@ import type {
   NodeOut,
   NodesQuery,
 } from '../../contract/fleet.ts';
+import type { NodeDetail } from '../../contract/integrity.ts';
 import { NO_SUMS } from '../../domain/sums.ts';
 import type { DeviceRow, NodeRow, Questions } from '../../store/questions.ts';
 import { ServiceError } from '../errors.ts';
@@ -63,11 +64,16 @@ const toDevice = (row: DeviceRow): DeviceOut => {
 const lastDayFrom = (nowMs: number): number => startOfHour(nowMs) - (LAST_HOURS - 1) * HOUR_MS;
 
 /** Throws `not_found`. */
-export async function askNode(questions: Questions, name: string, nowMs: number): Promise<NodeOut> {
-  const any = { search: null, after: null, limit: 1 };
-  const [row] = await questions.nodes({ name, ...any, sinceMs: lastDayFrom(nowMs) });
-  if (row === undefined) throw new ServiceError('not_found', `There is no node ${name}`);
-  return toNode(row);
+export async function askNode(questions: Questions, name: string, nowMs: number): Promise<NodeDetail> {
+  const facts = await questions.node(name, lastDayFrom(nowMs));
+  if (facts === null) throw new ServiceError('not_found', `There is no node ${name}`);
+  const { row, files, host } = facts;
+  return {
+    ...toNode(row),
+    tools: files?.tools?.map((tool) => ({ ...tool })) ?? null,
+    toolsListedAt: toTimeOrNull(files?.listedMs ?? null),
+    host,
+  };
 }
 
 export async function askNodes(

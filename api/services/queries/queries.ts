@@ -3,14 +3,8 @@ import type { z } from 'zod';
 import type { Clock } from '../../clock.ts';
 import type { RateCards, Statement } from '../../contract/finance.ts';
 import type { FindingDetail, FindingList, FindingsQuery } from '../../contract/findings.ts';
-import type {
-  DeviceList,
-  DevicesQuery,
-  NodeList,
-  NodeOut,
-  NodesQuery,
-  SourceList,
-} from '../../contract/fleet.ts';
+import type { DeviceList, DevicesQuery, NodeList, NodesQuery, SourceList } from '../../contract/fleet.ts';
+import type { FleetIntegrity, NodeDetail } from '../../contract/integrity.ts';
 import type { JobDetail, JobList, JobsQuery } from '../../contract/jobs.ts';
 import type { LedgerAnswer, LedgerQuery } from '../../contract/ledger.ts';
 import type { Overview, OverviewQuery } from '../../contract/overview.ts';
@@ -22,6 +16,7 @@ import { askFinding } from './finding.ts';
 import { askFindings } from './findings.ts';
 import { askDevices, askNode, askNodes } from './fleet.ts';
 import type { HourReader } from './hours.ts';
+import { askIntegrity } from './integrity.ts';
 import { askJob, askJobs } from './jobs.ts';
 import { askLedger } from './ledger.ts';
 import { askMetrics, type MetricsAnswer } from './metrics.ts';
@@ -39,7 +34,8 @@ export interface Queries {
   jobs(caller: Caller, query: z.output<typeof JobsQuery>): Promise<JobList>;
   job(caller: Caller, id: string): Promise<JobDetail>;
   nodes(query: z.output<typeof NodesQuery>): Promise<NodeList>;
-  node(name: string): Promise<NodeOut>;
+  node(name: string): Promise<NodeDetail>;
+  integrity(): Promise<FleetIntegrity>;
   devices(query: z.output<typeof DevicesQuery>): Promise<DeviceList>;
   rates(): Promise<RateCards>;
   /** `period` is a month such as "2026-10". */
@@ -64,6 +60,7 @@ export function createQueries(
     job: (caller, id) => askJob(questions, caller, id),
     nodes: (query) => askNodes(questions, query, clock.nowMs()),
     node: (name) => askNode(questions, name, clock.nowMs()),
+    integrity: () => askIntegrity(questions),
     devices: (query) => askDevices(questions, query),
     rates: () => askRates(questions),
     statement: (period) => askStatement(questions, cluster, period, clock.nowMs()),

@@ -8,6 +8,7 @@ import { fleetQuestions } from './fleet.ts';
 import { jobInsideQuestions } from './job-inside.ts';
 import { jobQuestions } from './jobs.ts';
 import { ledgerHoursQuestion, ledgerQuestion } from './ledger.ts';
+import { nodeFilesQuestions } from './node-files.ts';
 import { progressQuestions } from './progress.ts';
 import { createReader } from './reader.ts';
 import { unaccountedQuestions } from './unaccounted.ts';
@@ -26,6 +27,7 @@ export function openQuestions(file: string): Questions {
   const jobs = jobQuestions(reader);
   const inside = jobInsideQuestions(reader);
   const fleet = fleetQuestions(reader);
+  const files = nodeFilesQuestions(reader);
   const finance = financeQuestions(reader);
   const unaccounted = unaccountedQuestions(reader);
   const ready = reader.question<{ one: number }>('SELECT 1 AS one FROM sequence');
@@ -100,7 +102,14 @@ export function openQuestions(file: string): Questions {
         };
       }),
     nodes: async (asked) => reader.snapshot(() => fleet.nodes(asked)),
+    node: async (name, sinceMs) =>
+      reader.snapshot(() => {
+        const [row] = fleet.nodes({ name, search: null, after: null, limit: 1, sinceMs });
+        if (row === undefined) return null;
+        return { row, files: files.files(name)[0] ?? null, host: files.host(row.number) };
+      }),
     devices: async (asked) => reader.snapshot(() => fleet.devices(asked)),
+    nodeFiles: async () => reader.snapshot(() => files.files(null)),
     rateCards: async () => reader.snapshot(finance.rateCards),
     statement: async (fromMs, toMs) =>
       reader.snapshot(() => ({ progress: progress(), ...finance.charges(fromMs, toMs) })),
