@@ -101,6 +101,13 @@ function bar({ series, index, device, from, stepMs }: FindingDetail['timelines']
   return [`  ${name.padEnd(10)} |${text}|  from ${shortTime(from)}, ${(perChar * stepMs) / 60_000} min each`];
 }
 
+/** File systems that leave nothing on a disk. */
+const MEMORY = new Map([
+  ['memfd', ', runs from memory (memfd)'],
+  ['tmpfs', ', on a file system in memory'],
+  ['ramfs', ', on a file system in memory'],
+]);
+
 /** The lineage as an indented tree; processes whose parent is not known stand at the left. */
 function tree(finding: FindingDetail): string[] {
   const shown = finding.processes.filter(({ role }) => role === 'source' || role === 'ancestor');
@@ -113,10 +120,11 @@ function tree(finding: FindingDetail): string[] {
     for (const process of children.get(parent) ?? []) {
       const program = process.executable?.path ?? `[${process.comm}]`;
       const gone = process.executable?.deleted ? ', file deleted' : '';
+      const from = MEMORY.get(process.executable?.fileSystem ?? '') ?? '';
       const account = process.user ?? (process.uid === null ? 'unknown account' : `uid ${process.uid}`);
       const indent = '  '.repeat(depth + 1);
       lines.push(
-        `${indent}${process.role === 'source' ? '→ ' : ''}${process.pid} ${visible(program)} (${visible(account)}${gone})`,
+        `${indent}${process.role === 'source' ? '→ ' : ''}${process.pid} ${visible(program)} (${visible(account)}${gone}${from})`,
       );
       if (process.role === 'source' && process.commandLine !== null)
         lines.push(...wrap(process.commandLine, `${indent}    `, `${indent}    `));

@@ -28,10 +28,25 @@ export const ProcessView = z
         device: z.string().nullable(),
         inode: z.string().nullable(),
         deleted: z.boolean(),
+        fileSystem: z.string().nullable().meta({
+          description:
+            'Type of the file system that it lies on; memfd: it was never in a folder; null: not known',
+        }),
       })
       .nullable(),
-    commandLine: z.string().nullable(),
+    commandLine: z.string().nullable().meta({
+      description:
+        'Kept of processes that use a device or have a connection of interest; secrets are redacted',
+    }),
     commandLineCut: z.boolean(),
+    argumentsDigest: z.string().nullable().meta({ description: 'SHA-256 of its redacted command line' }),
+    sessionId: z.int().nullable(),
+    ownNamespaces: z
+      .array(z.enum(['pid', 'net', 'mnt', 'user']))
+      .nullable()
+      .meta({
+        description: 'Namespaces that it does not share with the first process of its node; null: not known',
+      }),
     cgroup: z.string(),
     boundary: z
       .string()

@@ -93,8 +93,13 @@ export interface ProcessRow {
   readonly executableDevice: string | null;
   readonly executableInode: string | null;
   readonly executableDeleted: boolean;
+  readonly executableFileSystem: string | null;
+  readonly sessionId: number | null;
+  /** Kinds of namespaces that it does not share with the first process of its machine; null: not known. */
+  readonly ownNamespaces: readonly ('pid' | 'net' | 'mnt' | 'user')[] | null;
   readonly commandLine: string | null;
   readonly commandLineCut: boolean;
+  readonly argumentsDigest: string | null;
   readonly cgroup: string;
   readonly boundary: string | null;
   readonly role: 'source' | 'ancestor' | 'sibling' | 'declared';

@@ -601,11 +601,20 @@ CREATE TABLE processes (
   parent_hour_ms INTEGER,
   uid INTEGER,
   login_uid INTEGER,
+  session_id INTEGER,
+  -- Inodes of its namespaces; all of them null where they could not be read.
+  namespace_pid INTEGER,
+  namespace_net INTEGER,
+  namespace_mnt INTEGER,
+  namespace_user INTEGER,
   comm TEXT NOT NULL,
   executable_path TEXT,
   executable_device TEXT,
   executable_inode TEXT,
   executable_deleted INTEGER CHECK (executable_deleted IN (0, 1)),
+  executable_file_system TEXT,
+  -- SHA-256 of its redacted command line.
+  arguments_digest TEXT CHECK (length(arguments_digest) = 64),
   cgroup TEXT NOT NULL,
   -- What its cgroups name, as cgroupOwner spells it (a job's kind goes first, then the newest); null: none.
   boundary TEXT,
@@ -651,6 +660,21 @@ CREATE TABLE process_hours (
   hour_ms INTEGER NOT NULL,
   PRIMARY KEY (process, hour_ms)
 ) STRICT, WITHOUT ROWID;
+
+-- TCP connections that the kernel counted in the network namespace of a process.
+CREATE TABLE dials (
+  hour_ms INTEGER NOT NULL,
+  node INTEGER NOT NULL,
+  ordinal INTEGER NOT NULL,
+  process INTEGER NOT NULL REFERENCES processes,
+  net_namespace INTEGER NOT NULL,
+  attempts INTEGER NOT NULL CHECK (attempts >= 0),
+  failed INTEGER NOT NULL CHECK (failed >= 0),
+  from_ms INTEGER NOT NULL,
+  to_ms INTEGER NOT NULL,
+  PRIMARY KEY (hour_ms, node, ordinal)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX dials_by_process ON dials (process);
 
 CREATE TABLE connections (
   hour_ms INTEGER NOT NULL,

@@ -16,7 +16,8 @@ const JOB = {
 const process = (id: string, parentId: string | null, role: 'source' | 'ancestor') => ({
   ...{ id, parentId, role, bootId: 'b', pid: Number(id), startTicks: 1, startedAt: AT, exitedAt: null },
   ...{ user: EVIL, uid: 1000, comm: EVIL, commandLine: `${EVIL} --go`, commandLineCut: false },
-  executable: { path: EVIL, device: '8:1', inode: '1', deleted: true, fileSystem: null },
+  ...{ argumentsDigest: null, sessionId: null, ownNamespaces: null },
+  executable: { path: EVIL, device: '8:1', inode: '1', deleted: true, fileSystem: 'memfd' },
   ...{
     cgroup: '',
     boundary: null,
@@ -78,7 +79,16 @@ test('every part is there, in the order of the page', () => {
       'inside job slurm/8101 of account physics',
       '1.00 GPU-hours, value 2.50 EUR',
     ],
-    ...["each device's time", '| ▄█·|', 'Processes', '→ 7', 'file deleted', 'Connections', '198.51.100.7:22'],
+    ...[
+      "each device's time",
+      '| ▄█·|',
+      'Processes',
+      '→ 7',
+      'file deleted',
+      'runs from memory (memfd)',
+      'Connections',
+      '198.51.100.7:22',
+    ],
     ...['What was observed', 'What was not observed', 'Why each candidate', 'reason 4', 'and 2 more'],
     ...[
       'Innocent causes',

@@ -19,6 +19,7 @@ function process(id: string, parentId: string | null, pid = Number(id)): Process
     executable: null,
     commandLine: null,
     commandLineCut: false,
+    ...{ argumentsDigest: null, sessionId: null, ownNamespaces: null },
     cgroup: '',
     boundary: null,
     claims: [],

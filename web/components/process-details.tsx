@@ -21,6 +21,7 @@ function Executable({ process }: { process: ProcessView }) {
     <>
       <Untrusted text={executable.path} maxChars={90} mono />
       {executable.deleted ? <span className="badge">File deleted</span> : null}
+      {executable.fileSystem === null ? null : <FileSystem type={executable.fileSystem} />}
       {executable.inode === null ? null : (
         <span className="soft small">
           {' '}
@@ -31,6 +32,35 @@ function Executable({ process }: { process: ProcessView }) {
   );
 }
 
+/** Programs in memory leave nothing on a disk, which honest ones seldom need. */
+function FileSystem({ type }: { type: string }) {
+  if (type === 'memfd') return <span className="badge">Runs from memory (memfd)</span>;
+  if (type === 'tmpfs' || type === 'ramfs') return <span className="badge">On a file system in memory</span>;
+  return (
+    <span className="soft small">
+      {' '}
+      on <Untrusted text={type} maxChars={32} />
+    </span>
+  );
+}
+
+function CommandLine({ process }: { process: ProcessView }) {
+  if (process.commandLine === null)
+    return (
+      <span className="soft">
+        {process.argumentsDigest === null ? 'Not readable' : 'Only a digest is kept, or erased by retention'}
+      </span>
+    );
+  return (
+    <span className="command-line">
+      <Untrusted text={process.commandLine} maxChars={400} mono />
+      {process.commandLineCut ? <span className="soft"> (cut by the agent)</span> : null}
+    </span>
+  );
+}
+
+const NAMESPACES = { pid: 'process', net: 'network', mnt: 'file system', user: 'user' } as const;
+
 export function ProcessDetails({ process }: { process: ProcessView }) {
   return (
     <dl className="facts process-details" aria-label={`Process ${process.pid}`}>
@@ -38,14 +68,7 @@ export function ProcessDetails({ process }: { process: ProcessView }) {
         <Executable process={process} />
       </Fact>
       <Fact name="Command line">
-        {process.commandLine === null ? (
-          <span className="soft">Not readable, or erased by retention</span>
-        ) : (
-          <span className="command-line">
-            <Untrusted text={process.commandLine} maxChars={400} mono />
-            {process.commandLineCut ? <span className="soft"> (cut by the agent)</span> : null}
-          </span>
-        )}
+        <CommandLine process={process} />
       </Fact>
       <Fact name="Ran as">
         OS account <Untrusted text={process.user} maxChars={32} />
@@ -61,6 +84,16 @@ export function ProcessDetails({ process }: { process: ProcessView }) {
       <Fact name="Cgroup">
         <Untrusted text={process.cgroup} maxChars={110} mono />
       </Fact>
+      {process.sessionId === null ? null : (
+        <Fact name="Session">
+          {process.sessionId === process.pid ? 'Leads its own' : `Of process ${process.sessionId}`}
+        </Fact>
+      )}
+      {process.ownNamespaces === null || process.ownNamespaces.length === 0 ? null : (
+        <Fact name="Apart from the host">
+          {process.ownNamespaces.map((name) => NAMESPACES[name]).join(', ')} namespace
+        </Fact>
+      )}
       <Fact name="Says of itself">
         {process.claims.length === 0 ? (
           <span className="soft">Nothing</span>

