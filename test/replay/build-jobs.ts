@@ -1,0 +1,128 @@
+/** What sources say of a scenario's jobs, when they say it, and the kernel boundary in which each job's processes live. */
+import { createHash } from 'node:crypto';
+import { JobIn } from '../../api/contract/jobs.ts';
+import type { SimNode } from '../simulator/model.ts';
+import type { Scenario, ScenarioJob } from './format.ts';
+
+/** A declaration as it is sent at `atMs`. */
+export interface Declared {
+  readonly atMs: number;
+  /** Name of the job in the scenario. */
+  readonly name: string;
+  readonly job: JobIn;
+}
+
+/** What a source calls itself where the scenario does not matter. */
+export const SOURCE_INSTANCE = 'main';
+
+type Revision = Omit<ScenarioJob['revisions'][number], 'at'>;
+
+/** All versions of all jobs, ascending by when they become known. */
+export function declarationsOf(
+  scenario: Scenario,
+  nodes: ReadonlyMap<string, SimNode>,
+  startMs: number,
+  rootOf: (process: string) => JobIn['root'],
+): Declared[] {
+  const declared: Declared[] = [];
+  for (const [name, spec] of Object.entries(scenario.jobs)) {
+    const bornMs = spec.start ?? 0;
+    const say = (at: number, known: Revision): void => {
+      const root = spec.root === undefined ? null : rootOf(spec.root);
+      declared.push({ atMs: startMs + at, name, job: jobIn(name, spec, known, nodes, startMs, root) });
+    };
+    const open = spec.endKnown > 0 || (spec.end ?? null) === null || bornMs + spec.known < (spec.end ?? 0);
+    const first = open && spec.end !== undefined ? { ...spec, end: null } : spec;
+    say(bornMs + spec.known, first);
+    if (open && typeof spec.end === 'number') say(spec.end + spec.endKnown, spec);
+    let known: Revision = spec;
+    for (const { at, ...change } of spec.revisions) {
+      known = { ...known, ...change };
+      say(at, known);
+    }
+  }
+  return declared.sort((a, b) => a.atMs - b.atMs);
+}
+
+function jobIn(
+  name: string,
+  spec: ScenarioJob,
+  known: Revision,
+  nodes: ReadonlyMap<string, SimNode>,
+  startMs: number,
+  root: JobIn['root'],
+): JobIn {
+  const time = (ms: number): string => new Date(startMs + ms).toISOString();
+  const boundaries = spec.boundaries ?? defaultBoundaries(name, spec);
+  return JobIn.parse({
+    source: spec.source,
+    sourceInstance: SOURCE_INSTANCE,
+    externalId: spec.id ?? name,
+    incarnation: spec.incarnation,
+    account: known.account ?? 'default',
+    user: known.user ?? null,
+    name: known.name ?? name,
+    start: time(known.start ?? 0),
+    end: typeof known.end === 'number' ? time(known.end) : null,
+    allocations: Object.entries(known.on ?? {}).map(([node, what]) => ({
+      node,
+      ...(Array.isArray(what)
+        ? { devices: what.flatMap((index) => nodes.get(node)?.devices[index]?.uuid ?? []) }
+        : what === 'all'
+          ? {}
+          : { count: what.any }),
+      ...(known.share === undefined ? {} : { share: known.share }),
+    })),
+    executables: known.executables ?? [],
+    ...(boundaries === null ? {} : { boundaries }),
+    root,
+  });
+}
+
+const hex = (text: string, digits: number): string =>
+  createHash('sha256').update(text).digest('hex').slice(0, digits);
+
+/** A pod's uid or a container's id: as written where it is one, else made of the id. */
+function podUid(id: string): string {
+  if (/^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(id)) return id;
+  const digits = hex(id, 32);
+  return [8, 12, 16, 20, 32].map((end, index) => digits.slice([0, 8, 12, 16, 20][index], end)).join('-');
+}
+
+const containerId = (id: string): string => (/^[0-9a-f]{64}$/.test(id) ? id : hex(id, 64));
+
+function defaultBoundaries(name: string, spec: ScenarioJob): string[] | null {
+  const id = spec.id ?? name;
+  switch (spec.source) {
+    case 'kubernetes':
+      return [`kubernetes:${podUid(id)}`];
+    case 'docker':
+    case 'podman':
+      return [`${spec.source}:${containerId(id)}`];
+    default:
+      return null;
+  }
+}
+
+/** The control group of a job's processes; null where its source has none of its own. */
+export function boundaryOf(name: string, spec: ScenarioJob): { readonly cgroup: string | null } {
+  const id = spec.id ?? name;
+  switch (spec.source) {
+    case 'slurm':
+      return { cgroup: `0::/system.slice/slurmstepd.scope/job_${id}/step_batch/user/task_0\n` };
+    case 'kubernetes': {
+      const slice = 'kubepods-burstable';
+      const pod = podUid(id).replaceAll('-', '_');
+      const scope = `cri-containerd-${containerId(`${id} container`)}.scope`;
+      return {
+        cgroup: `0::/kubepods.slice/${slice}.slice/${slice}-pod${pod}.slice/${scope}\n`,
+      };
+    }
+    case 'docker':
+      return { cgroup: `0::/system.slice/docker-${containerId(id)}.scope\n` };
+    case 'podman':
+      return { cgroup: `0::/machine.slice/libpod-${containerId(id)}.scope\n` };
+    default:
+      return { cgroup: null };
+  }
+}

@@ -1,0 +1,217 @@
+/** From a scenario to what is played: simulated nodes, declarations with the moment at which each becomes known, the truth. */
+import type { JobIn } from '../../api/contract/jobs.ts';
+import { addProcess, type DeviceUse, type Load, type SimNode, type SimProcess } from '../simulator/model.ts';
+import { boundaryOf, type Declared, declarationsOf } from './build-jobs.ts';
+import { buildNode } from './build-nodes.ts';
+import { imagesOf, socketsOf } from './build-processes.ts';
+import type { Scenario, ScenarioJob, ScenarioProcess, Truth } from './format.ts';
+
+/** From then on a process computes for this. */
+export interface TruthSpan {
+  readonly fromMs: number;
+  readonly is: Truth;
+  /** Name of the job in the scenario; null: none. */
+  readonly job: string | null;
+}
+
+export interface Built {
+  readonly scenario: Scenario;
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly nodes: ReadonlyMap<string, SimNode>;
+  readonly declarations: readonly Declared[];
+  readonly truths: ReadonlyMap<SimProcess, readonly TruthSpan[]>;
+}
+
+/** A name in a scenario that nothing there has. The message names the place. */
+export class ScenarioError extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'ScenarioError';
+  }
+}
+
+const FIRST_PID = 20_000;
+const PID_STEP = 7;
+
+/** Throws `ScenarioError` where a name is not there. */
+export function build(scenario: Scenario): Built {
+  const startMs = Date.parse(scenario.start);
+  const nodes = new Map<string, SimNode>();
+  for (const [index, [name, node]] of Object.entries(scenario.nodes).entries())
+    nodes.set(name, buildNode(scenario, name, node, index, startMs));
+  const truths = new Map<SimProcess, readonly TruthSpan[]>();
+  const pids = pidsOf(scenario);
+  const copies = Object.entries(scenario.processes)
+    .flatMap(([name, spec]) => copiesOf(name, spec))
+    .sort((a, b) => a.spec.start - b.spec.start);
+  for (const copy of copies) {
+    const node = nodeOf(nodes, copy.spec.node, `processes.${copy.name}.node`);
+    const process = buildProcess(scenario, node, copy, pids, startMs);
+    addProcess(node, process);
+    truths.set(process, truthOf(copy, startMs));
+  }
+  return {
+    ...{ scenario, startMs, endMs: startMs + scenario.length, nodes, truths },
+    declarations: declarationsOf(scenario, nodes, startMs, (name) => rootOf(nodes, copies, pids, name)),
+  };
+}
+
+interface Copy {
+  readonly name: string;
+  readonly spec: ScenarioProcess;
+  /** 0 for the first. */
+  readonly number: number;
+}
+
+/** A process and its copies: later by `every`, further by `gpu` devices. */
+function copiesOf(name: string, spec: ScenarioProcess): Copy[] {
+  const { count, every, gpu } = spec.copies ?? { count: 1, every: 0, gpu: 0 };
+  return Array.from({ length: count }, (_, number) => {
+    const laterMs = number * every;
+    const later = <T extends { from?: number | undefined; to?: number | undefined }>(one: T): T => ({
+      ...one,
+      ...(one.from === undefined ? {} : { from: one.from + laterMs }),
+      ...(one.to === undefined ? {} : { to: one.to + laterMs }),
+    });
+    const moved: ScenarioProcess = {
+      ...spec,
+      start: spec.start + laterMs,
+      ...(spec.end === undefined ? {} : { end: spec.end + laterMs }),
+      ...(spec.pid === undefined ? {} : { pid: spec.pid + number }),
+      changes: spec.changes.map((change) => ({ ...change, at: change.at + laterMs })),
+      uses: spec.uses.map((use) => ({ ...later(use), gpus: use.gpus.map((index) => index + number * gpu) })),
+      sockets: spec.sockets.map(later),
+    };
+    return { name, spec: moved, number };
+  });
+}
+
+/** The pid of every copy: as written, else ascending by start. */
+function pidsOf(scenario: Scenario): ReadonlyMap<string, number> {
+  const pids = new Map<string, number>();
+  const taken = new Set(Object.values(scenario.processes).flatMap((spec) => spec.pid ?? []));
+  const all = Object.entries(scenario.processes).flatMap(([name, spec]) => copiesOf(name, spec));
+  let next = FIRST_PID;
+  for (const { name, spec, number } of all.sort((a, b) => a.spec.start - b.spec.start)) {
+    if (spec.pid === undefined) {
+      do next += PID_STEP;
+      while (taken.has(next));
+      pids.set(`${name} ${number}`, next);
+    } else pids.set(`${name} ${number}`, spec.pid);
+  }
+  return pids;
+}
+
+/** The pid of a parent: the copy of the same number where it has as many, else its first. */
+function parentPid(pids: ReadonlyMap<string, number>, copy: Copy): number {
+  const { parent } = copy.spec;
+  if (parent === undefined) return 1;
+  const pid = pids.get(`${parent} ${copy.number}`) ?? pids.get(`${parent} 0`);
+  if (pid === undefined)
+    throw new ScenarioError(`processes.${copy.name}.parent: no process is named ${parent}`);
+  return pid;
+}
+
+function buildProcess(
+  scenario: Scenario,
+  node: SimNode,
+  copy: Copy,
+  pids: ReadonlyMap<string, number>,
+  startMs: number,
+): SimProcess {
+  const { name, spec } = copy;
+  const bornMs = startMs + spec.start;
+  const uid = spec.user === 'root' ? 0 : scenario.users[spec.user];
+  if (uid === undefined) throw new ScenarioError(`processes.${name}.user: users has no ${spec.user}`);
+  const cgroupAt = (place: { job?: string | undefined; cgroup?: string | undefined }): string | null => {
+    if (place.cgroup !== undefined) return place.cgroup;
+    return place.job === undefined ? null : boundaryOf(place.job, jobOf(scenario, place.job, name)).cgroup;
+  };
+  const session = `0::/user.slice/user-${uid}.slice/session-${uid % 97}.scope\n`;
+  const cgroups = [
+    { fromMs: bornMs, text: cgroupAt(spec) ?? (uid === 0 ? '0::/system.slice/cron.service\n' : session) },
+    ...spec.changes.flatMap((change) => {
+      const text = cgroupAt(change);
+      return text === null ? [] : [{ fromMs: startMs + change.at, text }];
+    }),
+  ];
+  return {
+    pid: pids.get(`${name} ${copy.number}`) ?? 0,
+    startMs: bornMs,
+    endMs: spec.end === undefined ? null : startMs + spec.end,
+    ppid: parentPid(pids, copy),
+    uid,
+    loginUid: spec.session && uid !== 0 ? uid : null,
+    netNamespace: spec.namespace ?? 4_026_531_840,
+    innerPid: null,
+    images: imagesOf(spec, bornMs, startMs),
+    cgroups,
+    uses: spec.uses.flatMap((use) =>
+      use.gpus.map((index): DeviceUse => {
+        const load = loadOf(scenario, use.load, name);
+        return {
+          device: index % node.devices.length,
+          fromMs: Math.max(bornMs, startMs + (use.from ?? spec.start)),
+          toMs: use.to === undefined ? null : startMs + use.to,
+          memoryMiB: load.memoryMiB,
+          load: load.load,
+          type: use.type,
+        };
+      }),
+    ),
+    sockets: socketsOf(spec.sockets, name, copy.number, bornMs, startMs),
+    cover: null,
+  };
+}
+
+function loadOf(scenario: Scenario, key: string, process: string): { load: Load; memoryMiB: number } {
+  const spec = scenario.loads[key];
+  if (spec === undefined) throw new ScenarioError(`processes.${process}.uses: loads has no ${key}`);
+  const phases = spec.phases ?? [{ for: 1000, sm: spec.sm ?? 0 }];
+  return {
+    memoryMiB: spec.memory,
+    load: {
+      phases: phases.map((phase) => ({ lengthMs: phase.for, smPercent: phase.sm })),
+      jitterPercent: spec.jitter,
+      seed: [...`${scenario.id} ${key}`].reduce((hash, char) => (hash * 31 + char.charCodeAt(0)) % 65_521, 7),
+    },
+  };
+}
+
+function jobOf(scenario: Scenario, name: string, where: string): ScenarioJob {
+  const job = scenario.jobs[name];
+  if (job === undefined) throw new ScenarioError(`processes.${where}.job: jobs has no ${name}`);
+  return job;
+}
+
+export function nodeOf(
+  nodes: ReadonlyMap<string, SimNode>,
+  name: string | undefined,
+  where: string,
+): SimNode {
+  const node = name === undefined ? [...nodes.values()][0] : nodes.get(name);
+  if (node === undefined) throw new ScenarioError(`${where}: no node is named ${name}`);
+  return node;
+}
+
+function truthOf({ spec }: Copy, startMs: number): TruthSpan[] {
+  const job = spec.truthJob ?? spec.job ?? null;
+  const spans = typeof spec.truth === 'string' ? [{ from: spec.start, is: spec.truth }] : spec.truth;
+  return spans.map(({ from, is }) => ({ fromMs: startMs + from, is, job: is === 'declared' ? job : null }));
+}
+
+function rootOf(
+  nodes: ReadonlyMap<string, SimNode>,
+  copies: readonly Copy[],
+  pids: ReadonlyMap<string, number>,
+  name: string,
+): JobIn['root'] {
+  const copy = copies.find((one) => one.name === name && one.number === 0);
+  if (copy === undefined) throw new ScenarioError(`jobs: no process is named ${name}`);
+  const node = nodeOf(nodes, copy.spec.node, `processes.${name}.node`);
+  const process = node.processes.find((one) => one.pid === pids.get(`${name} 0`));
+  if (process === undefined) return null;
+  const ticks = Math.round((process.startMs - node.bootMs) / 10);
+  return { node: node.name, bootId: node.bootId, pid: process.pid, startTicks: ticks };
+}
