@@ -7,6 +7,7 @@
  */
 import { createBooking } from './booking.ts';
 import type { CellFacts, CellResult, ObservedSpan, ProcessId } from './cell.ts';
+import { creditSpan } from './credit.ts';
 import { createSpanCutter } from './cutter.ts';
 import { effectiveStartMs } from './evidence.ts';
 import { type Interval, lengthMs } from './interval.ts';
@@ -44,11 +45,12 @@ export function createAttributor(
 
 function attributeCell(node: NodeFacts, judge: Judge, cell: DeviceFacts): CellResult {
   const capacity = capacityOf(cell);
-  const slots = slotsOf(cell, capacity, node.jobs, edgesOfJobs(node, judge, cell.spans));
+  const spans = cell.spans.map((span) => creditSpan(span, node.processes));
+  const slots = slotsOf(cell, capacity, node.jobs, edgesOfJobs(node, judge, spans));
   const rows = createRows();
   const columns = new Map<string | null, number>();
   const take = createSpanCutter();
-  const { spans, gaps } = cell;
+  const { gaps } = cell;
   let spanAt = 0;
   let gapAt = 0;
   for (const slot of slots) {

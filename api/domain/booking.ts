@@ -1,6 +1,7 @@
 // Books pieces of time: who gets which milliseconds, by what happened and by holder, both exactly.
+import { ACCOUNTED_TYPE } from '../contract/batch.ts';
 import { apportion } from './apportion.ts';
-import type { ObservedGap, ProcessId } from './cell.ts';
+import type { ObservedGap, ObservedTenant, ProcessId } from './cell.ts';
 import type { PieceActivity } from './cutter.ts';
 import { type Interval, lengthMs } from './interval.ts';
 import type { Awaiting, Rows, Template } from './rows.ts';
@@ -13,29 +14,37 @@ export interface Booking {
   unobserved(piece: Interval, cause: ObservedGap['reason']): void;
 }
 
+/** What becomes of an amount of time, and from when on that awaits a record; undefined: it awaits nothing. */
+interface Kind {
+  readonly template: Template;
+  readonly awaiting: Awaiting | undefined;
+}
+
+/** What becomes of it in the allocation of a job, and outside of any. */
+interface Place {
+  readonly held: Kind;
+  readonly unheld: Kind;
+}
+
 /** A tenant of the slot: the verdict on it and the kinds of time that it can take. */
 interface Tenant {
-  readonly undeclared: boolean;
+  readonly declared: boolean;
   /** The holder that its use belongs to before all others: the job that it works for. */
   readonly own: string | null;
-  /** Undefined: its time awaits nothing. */
-  readonly awaiting: Awaiting | undefined;
   /** Executing. */
-  readonly active: Template;
-  /** Only there: an undeclared one on a device, or a part of one, that no job holds. */
-  readonly resident: Template;
-  /** There, where the device does not tell activity: in its job's or another's allocation, and outside of any. */
-  readonly unknownHeld: Template;
-  readonly unknownIdle: Template;
+  readonly active: Place;
+  /** There, where the device does not tell activity. */
+  readonly unknown: Place;
+  /** Only there, on a device, or a part of one, that no job holds. Declared ones take none of that. */
+  readonly resident: Kind | null;
+  /** Alone there, while the device draws power and claims to be still. */
+  readonly conflict: Place;
 }
 
 /** Something that takes `ms` of a piece, before it is known into whose allocation it falls. */
-interface Claim {
+interface Claim extends Place {
   readonly ms: number;
   readonly own: string | null;
-  readonly awaiting: Awaiting | undefined;
-  readonly held: Template;
-  readonly unheld: Template;
 }
 
 /** `columns` collects what each holder was allotted, for the assertion that both axes balance. */
@@ -46,7 +55,12 @@ export function createBooking(
   columns: Map<string | null, number>,
 ): Booking {
   const known = new Map<ProcessId, Tenant>();
-  const tenantOf = (process: ProcessId): Tenant => {
+  let unseen: Tenant | null = null;
+  const tenantOf = ({ process, type }: ObservedTenant): Tenant => {
+    if (type === ACCOUNTED_TYPE) {
+      unseen ??= unseenTenant(rows, judge.undeclaredFromMs);
+      return unseen;
+    }
     let tenant = known.get(process);
     if (tenant === undefined) {
       tenant = toTenant(rows, process, judge.judge(process, slot.fromMs, slot.jobs));
@@ -61,58 +75,119 @@ export function createBooking(
       for (const [index, holder] of slot.holders.entries())
         rows.add(template, holder, piece, left[index] ?? 0);
     },
-    measured(piece, { activeMs, tenants }) {
-      const here = tenants.map(({ process }) => tenantOf(process));
+    measured(piece, activity) {
+      const { activeMs, conflictMs } = activity;
+      const here = activity.tenants.map(tenantOf);
       const left = allot(slot, piece, columns);
       if (activeMs === null) {
-        const shares = equalShares(lengthMs(piece), here.length);
-        const claims = here.map((tenant, index) => contextClaim(tenant, shares[index] ?? 0));
+        const parts = contextParts(lengthMs(piece), activity);
+        const claims = here.map(({ own, unknown }, index) => ({ ms: parts[index] ?? 0, own, ...unknown }));
         book(rows, slot, piece, left, claims);
-      } else if (here.length === 0) {
-        const working = rows.template({ bucket: 'unaccounted', reason: 'no_process', activity: 'active' });
-        book(rows, slot, piece, left, [
-          { ms: activeMs, own: null, awaiting: undefined, held: working, unheld: working },
-        ]);
-      } else {
-        const claims = here.map(({ own, awaiting, active }, index) => {
-          return { ms: tenants[index]?.activeMs ?? 0, own, awaiting, held: active, unheld: active };
-        });
-        book(rows, slot, piece, left, claims);
+        rest(rows, slot, piece, left, []);
+        return;
       }
+      const claims: Claim[] = here.map(({ own, active }, index) => {
+        return { ms: activity.tenants[index]?.activeMs ?? 0, own, ...active };
+      });
+      if (here.length === 0) claims.push({ ms: activeMs, own: null, ...nobody(rows, 'no_process') });
+      if (conflictMs > 0) claims.push(...conflictClaims(rows, conflictMs, here));
+      book(rows, slot, piece, left, claims);
       rest(rows, slot, piece, left, here);
     },
   };
 }
 
+const anywhere = (template: Template, awaiting?: Awaiting): Place => {
+  const kind = { template, awaiting };
+  return { held: kind, unheld: kind };
+};
+
+/** Activity that no process is known for: nobody's record can cover it, so it awaits none. */
+const nobody = (rows: Rows, reason: 'no_process' | 'telemetry_conflict'): Place =>
+  anywhere(rows.template({ bucket: 'unaccounted', reason, activity: 'active' }));
+
 function toTenant(rows: Rows, process: ProcessId, verdict: Verdict): Tenant {
   const { reason, evidence, provisionalFromMs, suspicious, finalAtMs } = verdict;
   const job = verdict.job?.id ?? null;
   const who = { job, process, evidence } as const;
-  const against = { bucket: 'unaccounted', reason, ...who } as const;
-  const undeclared = reason !== null;
+  if (reason === null) {
+    const used = rows.template({ bucket: 'used', activity: 'active', suspicious, ...who });
+    const held = rows.template({ bucket: 'held', activity: 'unknown', suspicious, ...who });
+    const idle = rows.template({ bucket: 'idle', activity: 'unknown', suspicious, ...who });
+    const unknown = {
+      held: { template: held, awaiting: undefined },
+      unheld: { template: idle, awaiting: undefined },
+    };
+    return { declared: true, own: job, active: anywhere(used), unknown, resident: null, conflict: unknown };
+  }
+  const against = { bucket: 'unaccounted', ...who } as const;
+  const awaiting = { fromMs: provisionalFromMs, finalAtMs };
+  const resident = rows.template({ ...against, reason, activity: 'resident' });
   return {
-    undeclared,
-    own: undeclared ? null : job,
-    awaiting: undeclared ? { fromMs: provisionalFromMs, finalAtMs } : undefined,
-    active: undeclared
-      ? rows.template({ ...against, activity: 'active' })
-      : rows.template({ bucket: 'used', activity: 'active', suspicious, ...who }),
-    resident: rows.template({ ...against, activity: 'resident' }),
-    unknownHeld: rows.template({ bucket: 'held', activity: 'unknown', suspicious, ...who }),
-    unknownIdle: rows.template({ bucket: 'idle', activity: 'unknown', suspicious, ...who }),
+    declared: false,
+    own: null,
+    active: anywhere(rows.template({ ...against, reason, activity: 'active' }), awaiting),
+    // Whoever holds the device: else a held partition would hide it.
+    unknown: anywhere(resident, awaiting),
+    resident: { template: resident, awaiting },
+    conflict: anywhere(rows.template({ ...against, reason: 'telemetry_conflict', activity: 'active' })),
   };
 }
 
 /**
- * Where the device does not tell its activity (MIG), time goes to the contexts on it in equal shares. A declared one's is
- * held, activity unknown (idle, where it spills over what jobs were given); an undeclared one's is unaccounted, resident,
- * whoever holds the device: else a held partition would hide it.
+ * A process that only the driver's accounting lists: who it was is not known. Within a job's allocation nothing speaks
+ * against the job; outside of any it is use by nobody, unless a job is declared that held the device.
  */
-function contextClaim(tenant: Tenant, ms: number): Claim {
-  const { own, awaiting } = tenant;
-  return tenant.undeclared
-    ? { ms, own, awaiting, held: tenant.resident, unheld: tenant.resident }
-    : { ms, own, awaiting, held: tenant.unknownHeld, unheld: tenant.unknownIdle };
+function unseenTenant(rows: Rows, undeclaredFromMs: number): Tenant {
+  const against = { bucket: 'unaccounted', reason: 'no_process' } as const;
+  const awaiting = { fromMs: undeclaredFromMs, finalAtMs: 0 };
+  const held = { template: rows.template({ bucket: 'held', activity: 'unknown' }), awaiting: undefined };
+  const resident = { template: rows.template({ ...against, activity: 'resident' }), awaiting };
+  const active = { template: rows.template({ ...against, activity: 'active' }), awaiting };
+  return {
+    declared: false,
+    own: null,
+    active: { held, unheld: active },
+    unknown: { held, unheld: resident },
+    resident,
+    conflict: nobody(rows, 'telemetry_conflict'),
+  };
+}
+
+/**
+ * Where the device does not tell its activity (MIG), time goes to the contexts on it: those of an instance share its part
+ * of the device equally. Where one of them is in no known instance, all share the whole device equally.
+ */
+function contextParts(totalMs: number, { tenants, partition }: PieceActivity): number[] {
+  if (partition === null) return equalShares(totalMs, tenants.length);
+  const { instances, slices } = partition;
+  const at = tenants.map((tenant) => instances.findIndex((one) => one.gpuInstance === tenant.gpuInstance));
+  if (at.includes(-1)) return equalShares(totalMs, tenants.length);
+  const used = instances.reduce((sum, one) => sum + one.slices, 0);
+  const partMs = apportion(totalMs, [...instances.map((one) => one.slices), slices - used]);
+  const parts = tenants.map(() => 0);
+  for (const [instance] of instances.entries()) {
+    const inside = [...at.keys()].filter((index) => at[index] === instance);
+    const shares = equalShares(partMs[instance] ?? 0, inside.length);
+    for (const [position, index] of inside.entries()) parts[index] = shares[position] ?? 0;
+  }
+  return parts;
+}
+
+/**
+ * The device draws working power and claims to be still. With declared processes there it is theirs to explain: not
+ * executing for all that is known. Else it is use by the only undeclared process there, or by nobody who can be named.
+ */
+function conflictClaims(rows: Rows, totalMs: number, here: readonly Tenant[]): Claim[] {
+  const declared = here.filter((tenant) => tenant.declared);
+  const [only] = here;
+  if (declared.length === 0) {
+    const place =
+      only !== undefined && here.length === 1 ? only.conflict : nobody(rows, 'telemetry_conflict');
+    return [{ ms: totalMs, own: null, ...place }];
+  }
+  const shares = equalShares(totalMs, declared.length);
+  return declared.map(({ own, conflict }, index) => ({ ms: shares[index] ?? 0, own, ...conflict }));
 }
 
 const equalShares = (totalMs: number, count: number): number[] =>
@@ -134,7 +209,8 @@ function book(rows: Rows, slot: Slot, piece: Interval, left: number[], claims: r
   const place = (claim: Claim, index: number, ms: number): void => {
     const holder = slot.holders[index] ?? null;
     left[index] = (left[index] ?? 0) - ms;
-    rows.add(holder === null ? claim.unheld : claim.held, holder, piece, ms, claim.awaiting);
+    const { template, awaiting } = holder === null ? claim.unheld : claim.held;
+    rows.add(template, holder, piece, ms, awaiting);
   };
   if (left.length === 1) {
     for (const claim of claims) place(claim, 0, claim.ms);
@@ -162,11 +238,11 @@ function rest(
     const ms = left[index] ?? 0;
     if (ms === 0) continue;
     if (ms < 0) throw new RangeError(`the piece from ${piece.fromMs} is shorter than its active time`);
-    const undeclared = holder === null ? here.filter((tenant) => tenant.undeclared) : [];
+    const undeclared = holder === null ? here.flatMap((tenant) => tenant.resident ?? []) : [];
     if (undeclared.length > 0) {
       const shares = equalShares(ms, undeclared.length);
-      for (const [at, tenant] of undeclared.entries())
-        rows.add(tenant.resident, null, piece, shares[at] ?? 0, tenant.awaiting);
+      for (const [at, { template, awaiting }] of undeclared.entries())
+        rows.add(template, null, piece, shares[at] ?? 0, awaiting);
     } else {
       const activity = here.length === 0 ? 'none' : 'resident';
       rows.add(rows.template({ bucket: holder === null ? 'idle' : 'held', activity }), holder, piece, ms);

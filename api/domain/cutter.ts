@@ -3,10 +3,8 @@ import { apportion, partBetween } from './apportion.ts';
 import type { ObservedSpan, ObservedTenant } from './cell.ts';
 import type { Interval } from './interval.ts';
 
-/** Active and contradicted time of a piece of a span, per tenant in the order of process ids. */
-export interface PieceActivity extends Pick<ObservedSpan, 'activeMs' | 'conflictMs' | 'partition'> {
-  readonly tenants: readonly (ObservedTenant & { readonly activeMs: number })[];
-}
+/** What a piece of a span has of it; tenants in the order of process ids. */
+export type PieceActivity = Pick<ObservedSpan, 'activeMs' | 'conflictMs' | 'partition' | 'tenants'>;
 
 /**
  * Cuts spans into consecutive pieces: active time in proportion to length, contradicted time in proportion to what is not
@@ -37,24 +35,27 @@ export function createSpanCutter(): (span: ObservedSpan, piece: Interval) => Pie
       current = span;
       doneToMs = span.fromMs;
       stillMs = 0;
-      order = span.tenants.length < 2 ? span.tenants : [...span.tenants].sort(inOrder);
-      left = order.map((tenant) => tenant.activeMs ?? 0);
+      order = span.tenants.length < 2 ? span.tenants : span.tenants.toSorted(inTenantOrder);
+      left = [];
     }
-    const { activeMs, partition } = span;
-    const tenants = (parts: readonly number[]): PieceActivity['tenants'] =>
-      order.map(({ process, type, gpuInstance }, index) => {
-        return { process, type, gpuInstance, activeMs: parts[index] ?? 0 };
-      });
-    if (activeMs === null) return { activeMs, conflictMs: 0, partition, tenants: tenants([]) };
+    const { activeMs, conflictMs, partition } = span;
+    const whole = piece.fromMs === span.fromMs && piece.toMs === span.toMs;
+    if (activeMs === null || whole) return { activeMs, conflictMs, partition, tenants: order };
+    if (doneToMs === span.fromMs) left = order.map((tenant) => tenant.activeMs ?? 0);
     if (piece.fromMs > doneToMs) advance(span, activeMs, piece.fromMs);
-    if (piece.fromMs === span.fromMs && piece.toMs === span.toMs)
-      return { activeMs, conflictMs: span.conflictMs, partition, tenants: tenants(left) };
     const { parts, ...sums } = advance(span, activeMs, piece.toMs);
-    return { ...sums, partition, tenants: tenants(parts) };
+    return {
+      ...sums,
+      partition,
+      tenants: order.map((tenant, index) => ({ ...tenant, activeMs: parts[index] ?? 0 })),
+    };
   };
 }
 
-const inOrder = (a: ObservedTenant, b: ObservedTenant): number =>
+type Place = Pick<ObservedTenant, 'process' | 'gpuInstance'>;
+
+/** By process ids, then by instances. */
+export const inTenantOrder = (a: Place, b: Place): number =>
   a.process === b.process ? (a.gpuInstance ?? -1) - (b.gpuInstance ?? -1) : a.process < b.process ? -1 : 1;
 
 /** The part of a span inside `part`, as a cutter gives it. */

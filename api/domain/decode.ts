@@ -15,7 +15,7 @@ import {
   type ProcessId,
   processId,
 } from './cell.ts';
-import { cutSpan } from './cutter.ts';
+import { cutSpan, inTenantOrder } from './cutter.ts';
 import type { ObservedHolder, ObservedIntegrity } from './integrity.ts';
 import { fill, type Interval, intersect } from './interval.ts';
 import { mergeProcess } from './process.ts';
@@ -195,9 +195,7 @@ function listedOf({ tenants }: Tenancy, bootId: string): Listed[] {
     const rows = [...(other?.rows ?? []), row];
     listed.set(key, { process: processId(bootId, process), type: letters, gpuInstance, rows });
   }
-  return [...listed.values()].sort(
-    (a, b) => compareText(a.process, b.process) || (a.gpuInstance ?? -1) - (b.gpuInstance ?? -1),
-  );
+  return [...listed.values()].sort(inTenantOrder);
 }
 
 const joinTypes = (a: string, b: string): string =>

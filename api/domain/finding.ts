@@ -62,12 +62,15 @@ export function groupFindings(
   const parts = new Map<string, { root: ProcessId | null; rows: Map<string, FindingRow> }>();
   const roots = new Map<string, ProcessId>();
   const rootFor = (entry: Entry, process: ProcessId): ProcessId => {
-    const foreignTo = entry.reason === 'foreign_in_job' ? entry.job : null;
-    const key = `${process} ${foreignTo ?? ''}`;
+    const job = entry.job === null ? null : (facts.jobs.get(entry.job) ?? null);
+    // What contradicts itself while a process is there goes where the rest of its time does.
+    const foreign =
+      entry.reason === 'foreign_in_job' ||
+      (entry.reason === 'telemetry_conflict' && job !== null && judge.isForeign(process, job));
+    const key = `${process} ${foreign ? entry.job : ''}`;
     const known = roots.get(key);
     if (known !== undefined) return known;
-    const inside = foreignTo === null ? null : (facts.jobs.get(foreignTo) ?? null);
-    const root = rootOf(facts, judge, process, inside);
+    const root = rootOf(facts, judge, process, foreign ? job : null);
     roots.set(key, root);
     return root;
   };
@@ -202,7 +205,8 @@ export function summarise(rows: readonly FindingRow[], edgeMs: number): FindingS
     lastMs: rows.reduce((most, row) => Math.max(most, row.toMs), first.toMs),
     state,
     severity: severityOf(rows, edgeMs),
-    strength: state === 'settled' && process !== null ? 'proof' : 'suspicion',
+    strength:
+      state === 'settled' && process !== null && reason !== 'telemetry_conflict' ? 'proof' : 'suspicion',
   };
 }
 

@@ -52,6 +52,10 @@ export interface Judge {
   tiesOf(id: ProcessId): Ties;
   /** `holders` are the jobs that hold the device at `atMs`. The verdict holds until the next edge of its jobs. */
   judge(id: ProcessId, atMs: number, holders: readonly Job[]): Verdict;
+  /** Whether a process inside a job is not what that job declared. */
+  isForeign(id: ProcessId, job: Job): boolean;
+  /** From when on a job may still be declared that nobody knows yet, whatever its boundary; Infinity: never. */
+  readonly undeclaredFromMs: number;
 }
 
 const NO_TIES: Ties = { ties: [], owner: null, unknownJob: null, contradictions: [] };
@@ -121,6 +125,11 @@ export function createJudge(facts: NodeFacts): Judge {
         ...openFrom(canChange ? fromMs : Number.POSITIVE_INFINITY, atMs),
       };
     },
+    isForeign(id, job) {
+      const process = processes.get(id);
+      return process !== undefined && fitOfId(process, job) === 'foreign';
+    },
+    undeclaredFromMs: watermarks.anyJob(null),
   };
 }
 
