@@ -3,8 +3,15 @@
  * with a connection of interest. A process is (boot id, pid, start ticks); a pid alone is never a key.
  */
 import { randomBytes } from 'node:crypto';
-import type { AgentProblem, ConnectionFact, PersonalRecord, ProcessFact } from '../api/contract/batch.ts';
+import type {
+  AgentProblem,
+  ConnectionFact,
+  DialFact,
+  PersonalRecord,
+  ProcessFact,
+} from '../api/contract/batch.ts';
 import { ConnectionBook, type SeenSocket } from './connections.ts';
+import { DialBook } from './dials.ts';
 import { JobMembers } from './job-members.ts';
 import type { Ports } from './ports.ts';
 import { type ProcessRecord, personalRecord } from './process-record.ts';
@@ -45,15 +52,20 @@ export interface ProcessTable {
   bootId(): string;
   /** Identifies the pids that nvidia-smi names in one poll, and their ancestors. Every pid gets a key. */
   observe(pids: readonly number[], atMs: number): Map<number, string>;
+  /** Key of the process that has had this pid since before `sinceMs`; null when /proc shows none. */
+  keyOfLiving(pid: number, sinceMs: number, atMs: number): string | null;
+  /** Key of a new record of a process that nothing shows any more; `why`: what is not known of it. */
+  keyOfEnded(pid: number, atMs: number, why: string): string;
   /** New and changed since the last call of this or `liveFacts`; parents before children. */
   changedFacts(): Reported<ProcessFact>;
   /** All that live, their ancestors, and those that ended lately: what the first batch of an hour repeats. */
   liveFacts(): Reported<ProcessFact>;
   /**
    * Looks at the sockets of the GPU processes and their neighbours, for every third poll or so: new, changed and ended
-   * connections. Neighbours with a connection of interest become process facts.
+   * connections. Neighbours with a connection of interest become process facts. `dials`: what their network namespaces
+   * have tried, each minute.
    */
-  readConnections(atMs: number): Reported<ConnectionFact>;
+  readConnections(atMs: number): Reported<ConnectionFact> & { readonly dials: DialFact[] };
   /** JSON-safe evidence that must survive a restart of the agent. */
   exportState(): ProcessState;
   /** Takes it back before the first poll. A state that is not understood is a problem, one of another boot is not used. */
@@ -82,20 +94,25 @@ export function createProcessTable(
     new HeldStats(ports.files, config.procRoot),
   );
   const members = new JobMembers(procfs);
-  const owners = new SocketOwners(createSocketSource(ports.files, config.procRoot));
+  const sockets = createSocketSource(ports.files, config.procRoot);
+  const owners = new SocketOwners(sockets);
+  const dials = new DialBook(sockets);
   const book = new ConnectionBook(newSalt);
   const classify = createPeerClassifier(config.internalRanges ?? INTERNAL_RANGES);
 
   return {
     bootId: () => bootId,
     observe: (pids, atMs) => registry.observe(pids, atMs),
+    keyOfLiving: (pid, sinceMs, atMs) => registry.adoptOlder(pid, sinceMs, atMs)?.fact.key ?? null,
+    keyOfEnded: (pid, atMs, why) => registry.addEnded(pid, atMs, why).fact.key,
     changedFacts: () => report(registry.all().filter((record) => record.dirty)),
     liveFacts: () => report(registry.all()),
     readConnections(atMs) {
       const complain = (message: string): void => registry.complain(atMs, message);
       const pids = members.scan(registry.listed().map((record) => record.fact.pid));
       const seen = ofInterest(registry, owners.read(pids, complain), classify, atMs);
-      return book.update(seen, atMs, complain);
+      const keyOf = (pid: number): string | null => registry.adopt(pid, atMs)?.fact.key ?? null;
+      return { ...book.update(seen, atMs, complain), dials: dials.look(pids, atMs, keyOf, complain) };
     },
     exportState: () => saveRecords(bootId, registry.all()),
     importState(state) {

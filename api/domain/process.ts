@@ -20,6 +20,9 @@ export function mergeProcess(earlier: ObservedProcess, later: ObservedProcess): 
     parentId: earlier.parentId ?? later.parentId,
     uid: later.uid ?? earlier.uid,
     loginUid: later.loginUid ?? earlier.loginUid,
+    sessionId: later.sessionId ?? earlier.sessionId,
+    namespaces: later.namespaces ?? earlier.namespaces,
+    argumentsDigest: later.argumentsDigest ?? earlier.argumentsDigest,
     cgroup,
     earlierCgroups: distinct(
       [...earlier.earlierCgroups, ...later.earlierCgroups, earlier.cgroup],

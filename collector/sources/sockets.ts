@@ -1,6 +1,6 @@
 /**
- * TCP sockets of a network namespace and their owners. Of PID it reads `ns/net` (link), `net/tcp`, `net/tcp6` and the
- * links in `fd`. The host's own tables do not show other namespaces, so every namespace is read through a process in it.
+ * TCP sockets of a network namespace and their owners. Of PID it reads `ns/net` (link), `net/tcp`, `net/tcp6`,
+ * `net/snmp` and the links in `fd`. The host's own tables do not show other namespaces, so every namespace is read through a process in it.
  */
 import ipaddr from 'ipaddr.js';
 import type { ConnectionFact, PeerClass } from '../../api/contract/batch.ts';
@@ -9,6 +9,7 @@ import { attempt, type Part } from './procfs.ts';
 
 const TABLE_BYTES = 8 * 1024 * 1024;
 const MAX_ROWS = 65_536;
+const COUNTERS_BYTES = 64 * 1024;
 /** Private, unique local, link-local and carrier-grade ranges: where a site's own machines are, unless it says otherwise. */
 export const INTERNAL_RANGES = [
   '10.0.0.0/8',
@@ -94,11 +95,34 @@ export function createPeerClassifier(internalRanges: readonly string[]): (addres
   };
 }
 
+/** TCP connections that a network namespace has tried and that failed, since it exists. */
+export interface DialCounters {
+  readonly attempts: number;
+  readonly failed: number;
+}
+
+/** ActiveOpens and AttemptFails of /proc/net/snmp, IPv6 included; null where the text is not understood. */
+export function parseDialCounters(bytes: Buffer): DialCounters | null {
+  const [names, values] = bytes
+    .toString('latin1')
+    .split('\n')
+    .filter((line) => line.startsWith('Tcp: '))
+    .map((line) => line.trim().split(' ', 64));
+  const counterOf = (name: string): number => {
+    const text = values?.[names?.indexOf(name) ?? -1] ?? '';
+    return /^\d{1,20}$/.test(text) ? Number(text) : Number.NaN;
+  };
+  const counters = { attempts: counterOf('ActiveOpens'), failed: counterOf('AttemptFails') };
+  return Number.isSafeInteger(counters.attempts) && Number.isSafeInteger(counters.failed) ? counters : null;
+}
+
 export interface SocketSource {
   /** Name of the network namespace that a process is in. */
   namespace(pid: number): Part<string>;
   /** The sockets of that namespace. */
   table(pid: number): Part<SocketRow[]>;
+  /** What was tried in that namespace. */
+  dials(pid: number): Part<DialCounters>;
   /** Socket inodes that a process holds, from at most `max` descriptors; `looked` tells how many were read. */
   held(pid: number, max: number): Part<{ inodes: string[]; looked: number; complete: boolean }>;
 }
@@ -114,6 +138,15 @@ export function createSocketSource(files: Files, procRoot: string): SocketSource
       // Machines without IPv6 have no such table.
       const six = rows(`${procRoot}/${pid}/net/tcp6`);
       return { ok: true, value: six.ok ? [...four.value, ...six.value] : four.value };
+    },
+    dials(pid) {
+      const part = attempt(() =>
+        parseDialCounters(files.read(`${procRoot}/${pid}/net/snmp`, COUNTERS_BYTES).bytes),
+      );
+      if (!part.ok) return part;
+      return part.value === null
+        ? { ok: false, gone: false, why: 'not understood' }
+        : { ok: true, value: part.value };
     },
     held(pid, max) {
       const names = attempt(() => files.list(`${procRoot}/${pid}/fd`));
