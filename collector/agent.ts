@@ -2,8 +2,10 @@
  * The agent: sole owner of control flow. A poll reads the devices and their processes, makes spans of them, and cuts
  * batches when they are due; shipping goes on beside it. Nothing that a tool, a disk or the service does ends it.
  */
+import { randomUUID } from 'node:crypto';
 import { join } from 'node:path';
 import { HOUR_MS } from '../api/contract/batch.ts';
+import { AccountingBook } from './accounting.ts';
 import { Devices } from './devices.ts';
 import { AGENT_VERSION, newStreamId } from './identity.ts';
 import { type AgentLog, StateLog } from './log.ts';
@@ -14,7 +16,7 @@ import { seededRandom } from './random.ts';
 import type { Reading } from './reading.ts';
 import { Report } from './report.ts';
 import { createShipper, type Shipper } from './shipper.ts';
-import { BACKWARD_SEGMENT_MS, createSpanBuilder, type SpanBuilder } from './spans.ts';
+import { BACKWARD_SEGMENT_MS, createSpanBuilder, type EndedTenants, type SpanBuilder } from './spans.ts';
 import { openSpool, type Spool } from './spool.ts';
 import { messageOf } from './spool-files.ts';
 
@@ -33,6 +35,8 @@ export interface AgentConfig {
   readonly procRoot: string;
   readonly passwdPath: string;
   readonly inventoryIntervalMs: number;
+  /** Of the pace; random unless given, so that nobody can foresee when the next poll comes. */
+  readonly seed?: string;
   /** Address ranges that count as the site's own, beside the private ones. */
   readonly internalRanges?: readonly string[];
   /** Further command-line options whose values are secret. */
@@ -70,6 +74,7 @@ class PollingAgent implements Agent {
   readonly #spool: Spool;
   readonly #shipper: Shipper;
   readonly #table: ProcessTable;
+  readonly #accounting: AccountingBook;
   readonly #devices: Devices;
   readonly #builder: SpanBuilder;
   readonly #report: Report;
@@ -86,7 +91,7 @@ class PollingAgent implements Agent {
     this.#ports = ports;
     this.#log = log;
     this.#states = new StateLog(log, () => ports.clock.monotonicMs());
-    this.#random = seededRandom(`${config.cluster}/${config.node}`);
+    this.#random = seededRandom(config.seed ?? randomUUID());
     this.#spool = openSpool(ports.files, {
       folder: config.spoolFolder,
       maxBytes: config.spoolMaxBytes,
@@ -95,6 +100,7 @@ class PollingAgent implements Agent {
     this.#shipper = createShipper(this.#spool, ports, this.#random);
     this.#table = createProcessTable(ports, config);
     this.#restoreProcesses();
+    this.#accounting = new AccountingBook(this.#table);
     this.#devices = new Devices(config, ports, {
       problem: ({ source, device, message }) =>
         this.#report.addProblem(
@@ -125,7 +131,8 @@ class PollingAgent implements Agent {
   async poll(): Promise<void> {
     const wasBlind = this.#devices.blind;
     const { reading, keys } = this.#identify(await this.#devices.read());
-    const { changed, atMs } = this.#builder.add(reading, keys, (key) => this.#startedMs.get(key) ?? null);
+    const startOf = (key: string): number | null => this.#startedMs.get(key) ?? null;
+    const { changed, atMs } = this.#builder.add(reading, keys, startOf, this.#account(reading, keys));
     if (changed) this.#newsMs = atMs;
     if (!this.#begun) this.#begin(atMs);
     // The stretch before the first good reading belongs to the time without one.
@@ -201,6 +208,19 @@ class PollingAgent implements Agent {
     }
   }
 
+  /** By device, who came and went since the reading before without being seen. */
+  #account(reading: Reading, keys: ReadonlyMap<number, string>): EndedTenants {
+    const { facts, ended, lost } = this.#accounting.take(reading, keys);
+    this.#report.addObservations({ accounted: facts });
+    if (lost > 0)
+      this.#report.addProblem(
+        reading.wallMs,
+        'accounting',
+        `${lost} more processes ended than one poll takes in`,
+      );
+    return ended;
+  }
+
   #takeFacts(): void {
     const changed = this.#table.changedFacts();
     this.#report.addFacts(changed);
@@ -216,8 +236,8 @@ class PollingAgent implements Agent {
     const dueMs = this.#connectionsMs + this.#config.shipIntervalMs / CONNECTIONS_PER_SHIP;
     if (this.#startedMs.size === 0 || !(nowMs >= dueMs || (changed && this.#cutsEarly()))) return;
     this.#connectionsMs = nowMs;
-    const { facts, personal } = this.#table.readConnections(reading.wallMs);
-    this.#report.addObservations({ connections: facts }, personal);
+    const { facts, personal, dials } = this.#table.readConnections(reading.wallMs);
+    this.#report.addObservations({ connections: facts, dials }, personal);
   }
 
   /** The first reading: tells of the time since the earlier run, and that the agent is there. */

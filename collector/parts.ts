@@ -2,7 +2,7 @@
  * The interval between two readings in parts: cut where processes start that the later reading shows, and where those
  * began that only the driver's accounting tells of. Pure.
  */
-import { ACCOUNTED_TYPE, BATCH_LIMITS } from '../api/contract/batch.ts';
+import { BATCH_LIMITS } from '../api/contract/batch.ts';
 import { byOccupant, type Occupancy, occupancyWhere } from './occupancy.ts';
 import type { Occupant } from './pieces.ts';
 
@@ -20,6 +20,7 @@ export interface Part extends Stretched {
 /** A process that no reading saw: it ended within the interval, and had the device open for `openMs`. */
 export interface EndedTenant {
   readonly process: string;
+  readonly type: string;
   readonly openMs: number;
   readonly busyPercent: number | null;
   readonly memoryBytes: number | null;
@@ -95,7 +96,7 @@ function placedIn({ fromMs, toMs }: Stretched, there: Occupancy, ended: readonly
   if (ended.length === 0) return [];
   const room = Math.min(MAX_PLACED, BATCH_LIMITS.tenantsPerTenancy - there.occupants.length);
   return ended
-    .filter(({ openMs }) => openMs > 0)
+    .filter(({ process, openMs }) => openMs > 0 && !there.occupants.some((one) => one.process === process))
     .sort((a, b) => (b.busyPercent ?? 0) - (a.busyPercent ?? 0) || b.openMs - a.openMs)
     .slice(0, Math.max(0, room))
     .map((one) => ({ ...one, fromMs: Math.max(fromMs, toMs - one.openMs) }));
@@ -117,8 +118,8 @@ function withEnded(seen: Occupancy, ended: readonly EndedTenant[]): Occupancy {
       smPercent: measured ? (seen.smPercent[i] ?? 0) : each,
       memoryBytes: seen.memoryBytes[i] ?? null,
     })),
-    ...ended.map(({ process, busyPercent, memoryBytes }) => ({
-      occupant: { process, type: ACCOUNTED_TYPE, gpuInstance: null } satisfies Occupant,
+    ...ended.map(({ process, type, busyPercent, memoryBytes }) => ({
+      occupant: { process, type, gpuInstance: null } satisfies Occupant,
       smPercent: busyPercent ?? 0,
       memoryBytes,
     })),

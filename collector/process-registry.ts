@@ -10,7 +10,7 @@ import {
   refreshRecord,
 } from './process-record.ts';
 import type { HeldStats } from './sources/held-stats.ts';
-import type { Part, ProcessStat } from './sources/procfs.ts';
+import { type Part, type ProcessStat, startedMs } from './sources/procfs.ts';
 
 const MAX_LINEAGE = 64;
 /** Beyond this many, processes that nvidia-smi does not name just now and that are nobody's parent give way. */
@@ -68,6 +68,23 @@ export class ProcessRegistry {
   adopt(pid: number, atMs: number, worded = false): ProcessRecord | null {
     const stat = this.#context.procfs.stat(pid);
     return stat.ok ? this.#identify(stat.value, atMs, 0, worded) : null;
+  }
+
+  /** Takes in the process that has had this pid since before `sinceMs`; null when /proc shows none. */
+  adoptOlder(pid: number, sinceMs: number, atMs: number): ProcessRecord | null {
+    const stat = this.#context.procfs.stat(pid);
+    const began = stat.ok ? startedMs(this.#context.bootTimeMs, stat.value.startTicks) : null;
+    return began === null || began >= sinceMs ? null : this.adopt(pid, atMs, true);
+  }
+
+  /** Takes in a process that only the driver's accounting tells of, once it has ended. `why`: what is not known. */
+  addEnded(pid: number, atMs: number, why: string): ProcessRecord {
+    const record = createHiddenRecord(pid, why, atMs);
+    const known = this.#records.get(record.fact.key);
+    if (known !== undefined) return known;
+    record.fact.exitedMs = atMs;
+    this.#records.set(record.fact.key, record);
+    return record;
   }
 
   /** Living processes that nvidia-smi named in the latest poll and /proc shows. */

@@ -1,15 +1,13 @@
-/** Small seeded random numbers for jitter: the same seed gives the same pace, and no two nodes share one. */
+/** Seeded random numbers for jitter: the same seed gives the same pace, and the pace so far does not tell what comes. */
+import { hash } from 'node:crypto';
 
-/** Numbers in [0, 1) from a text (xorshift on its FNV-1a hash). Not for secrets. */
+const DIGITS = 8;
+
+/** Numbers in [0, 1) from a text: SHA-256 of it and a counter. As secret as the seed. */
 export function seededRandom(seed: string): () => number {
-  let state = 0x811c9dc5;
-  for (const byte of Buffer.from(seed)) state = Math.imul(state ^ byte, 0x01000193) >>> 0;
-  if (state === 0) state = 1;
+  let count = 0;
   return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    state >>>= 0;
-    return state / 2 ** 32;
+    count += 1;
+    return Number.parseInt(hash('sha256', `${seed} ${count}`).slice(0, DIGITS), 16) / 16 ** DIGITS;
   };
 }

@@ -66,6 +66,7 @@ export class Node {
         ...{
           cluster: 'main',
           node: 'n1',
+          seed: 'test',
           spoolFolder: join(this.#spool, 'spool'),
           spoolMaxBytes: 10_000_000,
         },

@@ -137,6 +137,7 @@ export function createHistory(options: HistoryOptions): History {
 const agentConfig = (cluster: string, node: SimNode): AgentConfig => ({
   cluster,
   node: node.name,
+  seed: `${cluster}/${node.name}`,
   spoolFolder: SIMULATED_PATHS.spool,
   spoolMaxBytes: SPOOL_BYTES,
   pollIntervalMs: HISTORY_POLL_MS,
