@@ -1,4 +1,5 @@
 // A finding's story in neutral sentences, which an admin can act on and the job's owner can accept.
+import { INTEGRITY_KINDS } from '../contract/batch.ts';
 import type { FindingDetail } from '../contract/findings.ts';
 import type { JobRef } from '../contract/jobs.ts';
 import type { ObservedProcess, SourceWatermark } from './cell.ts';
@@ -37,13 +38,27 @@ export interface StoryFacts {
   readonly externalConnections: number;
   /** Addresses and ports, other than the node's own, that they tried to reach. */
   readonly attempts: number;
+  /** Of a finding without a process: who had its devices open in this time, the earliest first. */
+  readonly holders: readonly StoryHolder[];
+  /** Of an integrity finding: what was said of it, in the words of its agent, distinct. */
+  readonly details: readonly string[];
   readonly running: boolean;
   /** By later records nothing of it stands. */
   readonly resolved: boolean;
 }
 
+/** A process that has the file of a device open, while the driver does not list it there. */
+export interface StoryHolder {
+  /** Such as "/dev/nvidia6". */
+  readonly file: string;
+  readonly process: Pick<ObservedProcess, 'pid' | 'comm' | 'executable' | 'user' | 'uid' | 'cgroup'>;
+}
+
 /** Candidates beyond this many are only counted. */
 export const MAX_CANDIDATES = 20;
+/** The same of processes that hold a device, and of what an agent says of one thing. */
+export const MAX_HOLDERS = 10;
+const MAX_DETAILS = 10;
 
 /** Tells a finding. Text from workloads is quoted as it is: whoever shows it must escape it. */
 export function tellStory(facts: StoryFacts): Story {
@@ -52,17 +67,21 @@ export function tellStory(facts: StoryFacts): Story {
   return {
     observed: observed(facts),
     notObserved: notObserved(facts),
-    candidates: isNetwork(summary.reason) ? [] : candidates(facts),
+    candidates: isBeside(summary.reason) ? [] : candidates(facts),
     innocentCauses: [...CAUSES[summary.reason]],
     wouldChange: wouldChange(facts),
   };
 }
 
 const isNetwork = (reason: FindingReason): boolean => NETWORK_REASONS.some((other) => other === reason);
+const isIntegrity = (reason: FindingReason): boolean => INTEGRITY_KINDS.some((other) => other === reason);
+/** Seen beside the ledger. */
+const isBeside = (reason: FindingReason): boolean => isNetwork(reason) || isIntegrity(reason);
 
 function observed(facts: StoryFacts): string[] {
   const { summary, lineage, ties } = facts;
-  const where = `on ${list(facts.devices)} of ${facts.node}`;
+  const place = `${list(facts.devices)} of ${facts.node}`;
+  const where = `on ${place}`;
   const lines: string[] = [];
   if (summary.activeMs > 0)
     lines.push(
@@ -94,18 +113,47 @@ function observed(facts: StoryFacts): string[] {
     lines.push(
       `It, or a process beside it, tried to reach ${facts.attempts} ${facts.attempts === 1 ? 'address or port' : 'addresses and ports'}.`,
     );
-  lines.push(SENTENCES[summary.reason]);
+  if (isIntegrity(summary.reason) && facts.devices.length > 0) lines.push(`It is about ${place}.`);
+  lines.push(SENTENCES[summary.reason], ...detailLines(facts.details), ...holderLines(facts.holders));
   if (facts.running) lines.push('It was still there at the last reading.');
   return lines;
+}
+
+function detailLines(details: readonly string[]): string[] {
+  const rest = details.length - MAX_DETAILS;
+  const lines = details.slice(0, MAX_DETAILS).map((detail) => `The agent of the node says: ${detail}`);
+  return rest > 0 ? [...lines, `It says ${rest} more of the same kind.`] : lines;
+}
+
+/** Evidence, and no verdict: a holder need not be what executed. */
+function holderLines(holders: readonly StoryHolder[]): string[] {
+  const rest = holders.length - MAX_HOLDERS;
+  const lines = holders.slice(0, MAX_HOLDERS).map(({ file, process }) => {
+    const { pid, comm, executable, cgroup } = process;
+    const path = executable === null ? 'an executable that could not be read' : executablePath(executable);
+    const where = cgroup === '' ? '' : `, in ${cgroup.replaceAll('\n', ' ')}`;
+    return (
+      `Process ${pid} ("${comm}") has ${file} open, though the driver does not list it there: ` +
+      `${path}, as ${accountOf(process) ?? 'an unknown OS account'}${where}.`
+    );
+  });
+  if (rest > 0) lines.push(`So have ${rest} more processes.`);
+  return lines;
+}
+
+function accountOf({ user, uid }: Pick<ObservedProcess, 'user' | 'uid'>): string | null {
+  const account = user ?? (uid === null ? null : `uid ${uid}`);
+  return account === null ? null : `OS account ${account}`;
 }
 
 /** Nothing of it stands any more, and nobody is asked to explain it. */
 function closed({ summary, lineage }: StoryFacts): Story {
   const [process] = lineage;
-  const compute = !isNetwork(summary.reason);
-  const was = compute
-    ? 'It was found unaccounted. By what is known now no time of this source is: its history says what changed.'
-    : 'It was seen inside a job. By records that came later it was not inside one.';
+  const was = isNetwork(summary.reason)
+    ? 'It was seen inside a job. By records that came later it was not inside one.'
+    : isIntegrity(summary.reason)
+      ? 'It was reported of the node. By what is known now nothing reports it.'
+      : 'It was found unaccounted. By what is known now no time of this source is: its history says what changed.';
   return {
     observed: [was, ...(process === undefined ? [] : describe(process))],
     notObserved: [],
@@ -119,8 +167,8 @@ function describe(process: ObservedProcess): string[] {
   const { executable } = process;
   const path = executable === null ? 'an executable that could not be read' : executablePath(executable);
   const file = executable?.inode ? ` (file ${executable.device ?? '?'} inode ${executable.inode})` : '';
-  const account = process.user ?? (process.uid === null ? null : `uid ${process.uid}`);
-  const ran = account === null ? 'The OS account is unknown' : `It ran as OS account ${account}`;
+  const account = accountOf(process);
+  const ran = account === null ? 'The OS account is unknown' : `It ran as ${account}`;
   const lines = [`Process ${process.pid} ("${process.comm}") ran ${path}${file}. ${ran}.`];
   if (executable?.deleted) lines.push('The executable had been removed from its folder while it ran.');
   if (process.startedMs !== null) lines.push(`It started at ${time(process.startedMs)}.`);
@@ -132,6 +180,11 @@ function notObserved(facts: StoryFacts): string[] {
   const polls = `every ${duration(facts.pollIntervalMs)}: what began and ended between two readings is not seen.`;
   if (isNetwork(facts.summary.reason))
     return [`Connections are read about ${polls}`, 'What was sent or received is not seen.'];
+  if (isIntegrity(facts.summary.reason))
+    return [
+      'The files, mounts and process tables of a node are compared more rarely than its devices are read: what is changed and changed back between is not seen.',
+      'Whether a reading was false is not seen: only that it could be.',
+    ];
   const lines = [
     `Devices are read ${polls}`,
     'What was computed is not seen: only that the device executed, and for which process.',

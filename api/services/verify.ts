@@ -3,7 +3,7 @@
  * it was known when it was booked, and compares. Reads only.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { BatchBody } from '../contract/batch.ts';
+import type { BatchBody, ToolFact } from '../contract/batch.ts';
 import { canonicalJson } from '../contract/canonical.ts';
 import { processId, RULES_VERSION } from '../domain/cell.ts';
 import type { StoredHour } from '../store/audit.ts';
@@ -98,7 +98,9 @@ async function verifySnapshot(
   const totalHours = [...hours.values()].reduce((sum, list) => sum + list.length, 0);
   let doneHours = 0;
   for (const { node, cluster, nodeName } of nodes) {
-    const trace: NodeTrace = { chain: createChainCheck(nodeName), told: new Set(), pending: new Set() };
+    const trace: NodeTrace = {
+      ...{ chain: createChainCheck(nodeName), told: new Set(), pending: new Set(), tools: null },
+    };
     for (const hourMs of hours.get(node) ?? []) {
       await verifyHour(store, { node, cluster, nodeName, hourMs }, trace, found);
       doneHours += 1;
@@ -106,6 +108,12 @@ async function verifySnapshot(
       await nextTurn();
     }
     found.chain.push(...trace.chain.finish(await store.audit.listStreams(node)));
+    if (canonicalJson(trace.tools) !== canonicalJson(await store.audit.readTools(node)))
+      add(found, {
+        kind: 'tampered',
+        where: `node ${nodeName}, what its GPUs are read with`,
+        what: 'is not what its agent listed last',
+      });
     for (const { id, hours } of await store.audit.listProcessHours(node))
       if (hours.some((hourMs) => !trace.pending.has(hourMs) && !trace.told.has(`${id} ${hourMs}`)))
         add(found, {
@@ -138,6 +146,8 @@ interface NodeTrace {
   readonly told: Set<string>;
   /** Hours whose processes were not looked at. */
   readonly pending: Set<number>;
+  /** What its agent listed last as the files through which GPUs are read. */
+  tools: readonly ToolFact[] | null;
 }
 
 async function verifyHour(store: Store, hour: NodeHour, trace: NodeTrace, found: Findings): Promise<void> {
@@ -158,6 +168,8 @@ async function verifyHour(store: Store, hour: NodeHour, trace: NodeTrace, found:
   const bodies = parseBodies(batches);
   if (bodies === null || stored.pending) trace.pending.add(hour.hourMs);
   if (bodies === null) return;
+  // They come by their time, and of one time in the order of knowing.
+  for (const { tools } of bodies) trace.tools = tools ?? trace.tools;
   for (const device of wrongSightings(stored.sightings, bodies))
     add(found, {
       kind: 'tampered',

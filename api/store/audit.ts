@@ -1,5 +1,6 @@
 /** What `verify` needs of a store: everything derived as it is stored, and what the facts were when it was derived. */
 
+import type { ToolFact } from '../contract/batch.ts';
 import type { Sums } from '../contract/ledger.ts';
 import type { FirstSeen } from '../domain/bind.ts';
 import type { Entry, ObservedProcess, ProcessId } from '../domain/cell.ts';
@@ -88,6 +89,8 @@ export interface AuditStore {
   /** Versions of policies that ever held. */
   listPolicies(): Promise<number[]>;
   listFindings(): Promise<string[]>;
+  /** The files through which the node's GPUs are read, as they are shown; null: none were ever listed. */
+  readTools(node: number): Promise<readonly ToolFact[] | null>;
   readJournal(afterNumber: number, limit: number): Promise<JournalEntry[]>;
   /** What is not what it is derived from, in words: days of hours, findings of parts, capacity. */
   checkSums(): Promise<string[]>;

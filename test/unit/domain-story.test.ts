@@ -55,6 +55,8 @@ describe('story', () => {
       pollIntervalMs: 5000,
       externalConnections: 0,
       attempts: 0,
+      holders: [],
+      details: [],
       running: false,
       resolved: false,
       ...more,

@@ -4,11 +4,12 @@ import type { Clock } from '../../clock.ts';
 import type { BatchBody } from '../../contract/batch.ts';
 import type { ObservedGap, ObservedSpan } from '../../domain/cell.ts';
 import { gapsOf, spansOf } from '../../domain/decode.ts';
+import type { IntegrityFinding, ObservedHolder } from '../../domain/integrity.ts';
 import type { Holding } from '../../domain/job.ts';
 import type { NodeFacts } from '../../domain/verdict.ts';
 import type { Store } from '../../store/store.ts';
 import { loadHour } from '../load-hour.ts';
-import { type HourOfNode, placeNodeHour, watermarksOf } from '../node-hour.ts';
+import { type HourOfNode, integrityOf, placeNodeHour, watermarksOf } from '../node-hour.ts';
 
 /** What a page shows of a node-hour. */
 export interface HourRecord {
@@ -18,6 +19,10 @@ export interface HourRecord {
   readonly spans: ReadonlyMap<string, readonly ObservedSpan[]>;
   readonly gaps: ReadonlyMap<string, readonly ObservedGap[]>;
   readonly holdings: readonly Holding[];
+  /** The numbers in /dev/nvidiaN, by device UUID, where the inventory tells. */
+  readonly minors: ReadonlyMap<string, number>;
+  readonly holders: readonly ObservedHolder[];
+  readonly integrity: readonly IntegrityFinding[];
   readonly pollIntervalMs: number;
 }
 
@@ -35,7 +40,7 @@ export function createHourReader(store: Store, clock: Clock): HourReader {
       const facts = await store.ledger.readFacts(hour);
       const sources = watermarksOf(facts.sources, facts.policy, clock.nowMs());
       const loaded = await loadHour(store, hour, bodies, facts);
-      const { node, holdings } = placeNodeHour({ ...loaded, sources });
+      const { node, judge, holdings } = placeNodeHour({ ...loaded, sources });
       const { decoded } = loaded;
       const uuids = facts.devices.map((device) => device.device);
       return {
@@ -44,8 +49,18 @@ export function createHourReader(store: Store, clock: Clock): HourReader {
         spans: new Map(uuids.map((uuid) => [uuid, spansOf(decoded, uuid)])),
         gaps: new Map(uuids.map((uuid) => [uuid, gapsOf(decoded, uuid)])),
         holdings,
+        minors: minorsOf(bodies),
+        holders: decoded.holders,
+        integrity: integrityOf(node, judge, decoded),
         pollIntervalMs: newest.pollIntervalMs,
       };
     },
   };
+}
+
+function minorsOf(bodies: readonly BatchBody[]): Map<string, number> {
+  const minors = new Map<string, number>();
+  for (const { inventory } of bodies)
+    for (const { uuid, minor } of inventory ?? []) if (minor !== null) minors.set(uuid, minor);
+  return minors;
 }

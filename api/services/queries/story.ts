@@ -6,7 +6,7 @@ import { lengthMs } from '../../domain/interval.ts';
 import type { Job } from '../../domain/job.ts';
 import { DEFAULT_POLICY } from '../../domain/policy.ts';
 import { lineageOf } from '../../domain/process.ts';
-import { type Story, type StoryFacts, tellStory } from '../../domain/story.ts';
+import { type Story, type StoryFacts, type StoryHolder, tellStory } from '../../domain/story.ts';
 import { createJudge } from '../../domain/verdict.ts';
 import { FINDING_REASONS } from '../../domain/wording.ts';
 import type { ConnectionRow, FindingFacts } from '../../store/finding-questions.ts';
@@ -51,6 +51,29 @@ function findSource(
     for (const process of hour.facts.processes.values()) if (process.id === wanted) return { hour, process };
   }
   return null;
+}
+
+/** Who had a device of the finding open while it was seen, the earliest first; each process and device once. */
+function holdersOf(facts: FindingFacts, hours: readonly HourRecord[]): StoryHolder[] {
+  const { devices, firstSeenMs, lastSeenMs } = facts.row;
+  const found = new Map<string, StoryHolder & { firstMs: number }>();
+  for (const { holders, facts: node, minors } of hours)
+    for (const { device, process: id, firstMs, lastMs } of holders) {
+      if (!devices.some(({ uuid }) => uuid === device)) continue;
+      if (firstMs >= lastSeenMs || lastMs < firstSeenMs) continue;
+      const process = node.processes.get(id);
+      const minor = minors.get(device);
+      const file = minor === undefined ? `the file of ${device}` : `/dev/nvidia${minor}`;
+      if (process !== undefined && !found.has(`${id} ${device}`))
+        found.set(`${id} ${device}`, { file, process, firstMs });
+    }
+  return [...found.values()].sort((a, b) => a.firstMs - b.firstMs || a.process.pid - b.process.pid);
+}
+
+/** What agents said of an integrity finding, each sentence once. */
+function detailsOf({ row }: FindingFacts, hours: readonly HourRecord[]): string[] {
+  const own = hours.flatMap((hour) => hour.integrity.filter((one) => one.id === row.id));
+  return [...new Set(own.flatMap((one) => one.facts.map((fact) => fact.detail)))];
 }
 
 /** The part of the finding's span in which its devices were not measured, as far as evidence is left. */
@@ -106,6 +129,8 @@ export function storyOf(
       ({ kind, peerClass }) => kind === 'established' && peerClass === 'external',
     ),
     attempts: peersOf(connections, ({ kind, peerClass }) => kind === 'attempt' && peerClass !== 'loopback'),
+    holders: row.kind === 'compute' && row.source.process === null ? holdersOf(facts, hours) : [],
+    details: row.kind === 'integrity' ? detailsOf(facts, hours) : [],
     running: row.running,
     resolved: row.resolvedAtMs !== null,
   });

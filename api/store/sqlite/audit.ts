@@ -13,6 +13,7 @@ import type { DirtyMarks } from './dirty.ts';
 import { createPartReader, createSightingReader, type PartRow } from './findings.ts';
 import type { Ids } from './ids.ts';
 import { type JournalRow, journalHash } from './journal.ts';
+import { createNodeFiles } from './node-files.ts';
 import type { ProcessIndex } from './process-index.ts';
 
 interface CellRow {
@@ -132,6 +133,7 @@ export function createAudit(sqlite: Sqlite, { ids, dirty, processes, capacity }:
      FROM sources s JOIN clusters c ON c.cluster = s.cluster JOIN nodes n ON n.cluster = s.cluster
      WHERE n.node = :node ORDER BY s.name, s.instance`,
   );
+  const files = createNodeFiles(sqlite);
   return {
     begin: async () => void database.exec('BEGIN'),
     end: async () => void database.exec('COMMIT'),
@@ -151,6 +153,7 @@ export function createAudit(sqlite: Sqlite, { ids, dirty, processes, capacity }:
       })),
     listPolicies: async () => [DEFAULT_POLICY.version, ...policies.all()],
     listFindings: async () => findings.all(),
+    readTools: async (node) => files.tools(node),
     readJournal: async (after, limit) =>
       journal.all(after, limit).map((row) => {
         const { number, previous_hash: previousHash, hash } = row;
