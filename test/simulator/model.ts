@@ -24,7 +24,7 @@ export interface DeviceFault {
 }
 
 /** A stretch in which sensors tell something else than the truth. Absent members stay true. */
-interface SensorLie {
+export interface SensorLie {
   readonly fromMs: number;
   readonly toMs: number | null;
   readonly utilisationPercent?: number;

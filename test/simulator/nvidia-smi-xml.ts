@@ -15,6 +15,8 @@ const SCHEMAS = [
 ];
 const POWER_RENAMED = 535;
 const POWER_SPLIT = 570;
+const RECOVERY_FROM = 565;
+const CAPABILITIES_FROM = 525;
 const DISPLAY_DEPRECATED = 580;
 
 export function renderXml(state: NodeState): string {
@@ -49,17 +51,16 @@ function renderDevice(state: DeviceState, node: NodeState): string {
   const mode = device.instances === undefined ? 'Disabled' : 'Enabled';
   const accounting = node.node.accounting?.on === true && device.instances === undefined;
   const sensor = (text: string): string => (state.fault === 'requires_reset' ? 'GPU requires reset' : text);
+  const from = (first: number, element: string): string => (branch < first ? '' : `\n\t\t${element}`);
   const measured = (text: string): string => (device.instances === undefined ? sensor(text) : 'N/A');
   const memory = (text: string): string => (device.unifiedMemory === true ? 'N/A' : text);
   return `	<gpu id="${device.busId}">
 		<product_name>${device.model.name}</product_name>
 		<product_brand>NVIDIA</product_brand>
 		<product_architecture>${device.model.architecture}</product_architecture>
-		<display_mode>${branch < DISPLAY_DEPRECATED ? 'Disabled' : 'Requested functionality has been deprecated'}</display_mode>
-		<display_attached>No</display_attached>
+		<display_mode>${branch < DISPLAY_DEPRECATED ? 'Disabled' : 'Requested functionality has been deprecated'}</display_mode>${from(DISPLAY_DEPRECATED, '<display_attached>No</display_attached>')}
 		<display_active>Disabled</display_active>
-		<persistence_mode>Enabled</persistence_mode>
-		<addressing_mode>None</addressing_mode>
+		<persistence_mode>Enabled</persistence_mode>${from(CAPABILITIES_FROM, '<addressing_mode>None</addressing_mode>')}
 		<mig_mode>
 			<current_mig>${mode}</current_mig>
 			<pending_mig>${mode}</pending_mig>
@@ -80,8 +81,7 @@ function renderDevice(state: DeviceState, node: NodeState): string {
 		<gpu_virtualization_mode>
 			<virtualization_mode>${device.virtual === true ? 'VGPU' : 'None'}</virtualization_mode>
 			<host_vgpu_mode>N/A</host_vgpu_mode>
-		</gpu_virtualization_mode>
-		<gpu_recovery_action>${state.fault === 'requires_reset' ? 'Reset' : 'None'}</gpu_recovery_action>
+		</gpu_virtualization_mode>${from(RECOVERY_FROM, `<gpu_recovery_action>${state.fault === 'requires_reset' ? 'Reset' : 'None'}</gpu_recovery_action>`)}
 		<pci>
 			<pci_bus>${device.busId.slice(9, 11)}</pci_bus>
 			<pci_device>${device.busId.slice(12, 14)}</pci_device>
@@ -121,10 +121,7 @@ ${renderPower(state, branch, sensor)}
 		<processes>${renderProcesses(state, node)}
 		</processes>
 		<accounted_processes>${renderAccounted(device, node)}
-		</accounted_processes>
-		<capabilities>
-			<egm>disabled</egm>
-		</capabilities>
+		</accounted_processes>${from(CAPABILITIES_FROM, '<capabilities>\n\t\t\t<egm>disabled</egm>\n\t\t</capabilities>')}
 	</gpu>
 `;
 }
