@@ -41,6 +41,11 @@ const tenancy = (startMs: number, lengthMs: number[], activeMs: number[], share 
   partition: [],
 });
 
+const device = {
+  ...{ uuid: GPU, index: 0, minor: 0, busId: 'x', model: 'A', memoryBytes: 1, powerLimitMilliwatts: null },
+  ...{ migEnabled: true, slices: null, instances: [] },
+};
+
 const decode = (batches: BatchBody[], personal = new Map()) =>
   decodeNodeHour({ fromMs: 0, toMs: HOUR_MS }, batches, personal);
 
@@ -93,6 +98,31 @@ describe('spans', () => {
     one.tenants = [...one.tenants, { process: '7/70', type: 'G', memoryBytes: null, gpuInstance: null }];
     expect(spansOf(decode([batch(1, { tenancies: [one] })]), GPU)[0]?.tenants).toEqual([
       { process: pidOf(7), type: 'C+G', gpuInstance: null, activeMs: 900 },
+    ]);
+  });
+
+  test('under MIG a process is a tenant of each instance that it is in', () => {
+    const one = { ...tenancy(0, [1000], [0]), activeMs: null, shareMs: [] };
+    const tenant = (gpuInstance: number) => ({ process: '7/70', type: 'C', memoryBytes: null, gpuInstance });
+    const inventory = [{ ...device, slices: 7 }];
+    const partition = [
+      { gpuInstance: 5, slices: 3 },
+      { gpuInstance: 1, slices: 3 },
+    ];
+    const tenancies = [{ ...one, tenants: [5, 1, 5].map(tenant), partition }];
+    const [span] = spansOf(decode([batch(1, { inventory, tenancies })]), GPU);
+    expect(span?.tenants.map(({ gpuInstance, activeMs }) => [gpuInstance, activeMs])).toEqual([
+      [1, null],
+      [5, null],
+    ]);
+    expect(span?.partition).toEqual({ slices: 7, instances: partition.toReversed() });
+    expect(spansOf(decode([batch(1, { tenancies })]), GPU)[0]?.partition).toBeNull();
+  });
+
+  test('that contradict themselves are cut without exceeding what is not active', () => {
+    const one = { ...tenancy(HOUR_MS - 400, [1000], [500]), conflictMs: [500] };
+    expect(spansOf(decode([batch(1, { tenancies: [one] })]), GPU)).toMatchObject([
+      { toMs: HOUR_MS, activeMs: 200, conflictMs: 200 },
     ]);
   });
 
@@ -153,6 +183,14 @@ describe('the rest', () => {
     const { id, bootId, parentId, user, commandLine, ...fact } = processFact(7);
     const decoded = decode([batch(1, { processes: [fact] }), batch(2, { bootId: 'b2', processes: [fact] })]);
     expect([...decoded.processes.keys()]).toEqual([pidOf(7), processId('b2', '7/70')]);
+  });
+
+  test('what the driver’s accounting lists names its process across boots', () => {
+    const fact = { device: GPU, process: '7/?9', openMs: 5, busyPercent: 10, maxMemoryBytes: null };
+    const row = { ...fact, afterMs: 0, seenMs: 9 };
+    expect(decode([batch(1, { accounted: [row] })]).accounted).toEqual([
+      { ...row, process: processId(BOOT, '7/?9') },
+    ]);
   });
 
   test('connections name their process across boots', () => {
