@@ -9,6 +9,7 @@ import { AccountingBook } from './accounting.ts';
 import { Devices } from './devices.ts';
 import { AGENT_VERSION, newStreamId } from './identity.ts';
 import { type AgentLog, StateLog } from './log.ts';
+import { Observer } from './observer.ts';
 import type { Failure } from './occupancy.ts';
 import type { Ports } from './ports.ts';
 import { createProcessTable, type ProcessTable } from './processes.ts';
@@ -78,6 +79,7 @@ class PollingAgent implements Agent {
   readonly #devices: Devices;
   readonly #builder: SpanBuilder;
   readonly #report: Report;
+  readonly #observer: Observer;
   #startedMs = new Map<string, number | null>();
   /** Place of the newest reading with a changed set of processes that has not been reported. */
   #newsMs: number | null = null;
@@ -123,8 +125,13 @@ class PollingAgent implements Agent {
       }),
       inventory: () => this.#devices.inventory,
       liveFacts: () => this.#table.liveFacts(),
-      tools: () => null,
+      tools: () => this.#observer.tools(),
       host: () => null,
+    });
+    this.#observer = new Observer(config, ports.files, this.#table.known, {
+      observed: (seen) => this.#report.addObservations(seen),
+      toolsChanged: () => this.#report.toolsChanged(),
+      problem: (source, message) => this.#report.addProblem(ports.clock.wallMs(), source, message),
     });
   }
 
@@ -139,6 +146,8 @@ class PollingAgent implements Agent {
     if (wasBlind !== null && this.#devices.blind === null) this.#cut(atMs, wasBlind);
     this.#readConnections(reading, changed);
     this.#cutIfDue();
+    // After the cut: what is seen in an hour is told in that hour.
+    this.#observer.observe(reading, keys, this.#devices.inventory, this.#devices.driverVersion);
     this.#tell('spool', this.#report.refusal, 'the spool takes batches again');
   }
 

@@ -12,7 +12,9 @@ import type {
 } from '../api/contract/batch.ts';
 import { ConnectionBook, type SeenSocket } from './connections.ts';
 import { DialBook } from './dials.ts';
+import type { KnownProcesses } from './hidden-processes.ts';
 import { JobMembers } from './job-members.ts';
+import { knownProcesses } from './known-processes.ts';
 import type { Ports } from './ports.ts';
 import { type ProcessRecord, personalRecord } from './process-record.ts';
 import { ProcessRegistry } from './process-registry.ts';
@@ -56,6 +58,8 @@ export interface ProcessTable {
   keyOfLiving(pid: number, sinceMs: number, atMs: number): string | null;
   /** Key of a new record of a process that nothing shows any more; `why`: what is not known of it. */
   keyOfEnded(pid: number, atMs: number, why: string): string;
+  /** For the looks at holders of devices and hidden processes. */
+  readonly known: KnownProcesses;
   /** New and changed since the last call of this or `liveFacts`; parents before children. */
   changedFacts(): Reported<ProcessFact>;
   /** All that live, their ancestors, and those that ended lately: what the first batch of an hour repeats. */
@@ -105,6 +109,7 @@ export function createProcessTable(
     observe: (pids, atMs) => registry.observe(pids, atMs),
     keyOfLiving: (pid, sinceMs, atMs) => registry.adoptOlder(pid, sinceMs, atMs)?.fact.key ?? null,
     keyOfEnded: (pid, atMs, why) => registry.addEnded(pid, atMs, why).fact.key,
+    known: knownProcesses(registry),
     changedFacts: () => report(registry.all().filter((record) => record.dirty)),
     liveFacts: () => report(registry.all()),
     readConnections(atMs) {

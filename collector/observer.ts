@@ -1,0 +1,151 @@
+/**
+ * Watches the watching: the second road to the devices, processes that hide, and the tools of the reading. All of it at a
+ * slow pace, and at most one of the slow looks in a poll.
+ */
+import { join } from 'node:path';
+import {
+  BATCH_LIMITS,
+  type DeviceFact,
+  type HolderFact,
+  type IntegrityFact,
+  type ToolFact,
+} from '../api/contract/batch.ts';
+import { DeviceHolders } from './device-holders.ts';
+import { HiddenProcesses, type KnownProcesses } from './hidden-processes.ts';
+import type { Ports } from './ports.ts';
+import { type DeviceReading, isUnknown, type Reading } from './reading.ts';
+import { messageOf } from './spool-files.ts';
+import { bytesToText } from './text.ts';
+import { parseToolState, toolStateText } from './tool-state.ts';
+import { Tools } from './tools.ts';
+import { drawsWorkingPower } from './working-power.ts';
+
+/** From one look at mounts, members of jobs, or tools to the next of the same. */
+const LOOK_MS = 60_000;
+const STATE_BYTES = 256 * 1024;
+
+export interface ObserverConfig {
+  readonly spoolFolder: string;
+  readonly nvidiaSmi: string;
+  readonly procRoot: string;
+}
+
+export interface ObserverListener {
+  observed(seen: { holders: readonly HolderFact[]; integrity: readonly IntegrityFact[] }): void;
+  toolsChanged(): void;
+  problem(source: string, message: string): void;
+}
+
+interface Look {
+  readonly source: string;
+  act(atMs: number, driverVersion: string | null): void;
+  lastMs: number;
+}
+
+export class Observer {
+  readonly #files: Ports['files'];
+  readonly #statePath: string;
+  readonly #listener: ObserverListener;
+  readonly #holders: DeviceHolders;
+  readonly #hidden: HiddenProcesses;
+  readonly #tools: Tools;
+  readonly #looks: Look[];
+  /** What stands in the file, and what is to: put there a look later, when what it led to has been told. */
+  #saved: string;
+  #toSave: string | null = null;
+
+  constructor(
+    config: ObserverConfig,
+    files: Ports['files'],
+    known: KnownProcesses,
+    listener: ObserverListener,
+  ) {
+    this.#files = files;
+    this.#statePath = join(config.spoolFolder, 'tools.json');
+    this.#listener = listener;
+    this.#holders = new DeviceHolders(files, config.procRoot, (pid, atMs) => known.adopt(pid, atMs));
+    this.#hidden = new HiddenProcesses(files, config.procRoot, known);
+    this.#saved = this.#readState();
+    const architecture = process.arch;
+    this.#tools = new Tools(files, { ...config, architecture }, parseToolState(this.#saved));
+    const lastMs = Number.NEGATIVE_INFINITY;
+    this.#looks = [
+      { source: 'tools', act: (atMs, version) => this.#lookAtTools(atMs, version), lastMs },
+      { source: 'mounts', act: (atMs) => this.#hidden.lookAtMounts(atMs), lastMs },
+      { source: 'members', act: (atMs) => this.#hidden.lookAtMembers(atMs), lastMs },
+    ];
+  }
+
+  /** As of the latest look; null: there was none yet. */
+  tools(): readonly ToolFact[] | null {
+    return this.#tools.tools;
+  }
+
+  /** A poll's part. `keys` are those of the processes of this reading. Never throws. */
+  observe(
+    reading: Reading,
+    keys: ReadonlyMap<number, string>,
+    devices: readonly DeviceFact[],
+    driverVersion: string | null,
+  ): void {
+    const atMs = Math.round(reading.wallMs);
+    const nowMs = reading.monotonicMs;
+    this.#attempt('hidden', () => this.#hidden.follow(reading, keys));
+    const urgent = reading.devices.some(worksAlone);
+    this.#attempt('holders', () => this.#holders.step(reading, devices, urgent));
+    const due = this.#looks.find(({ lastMs }) => nowMs - lastMs >= LOOK_MS);
+    if (due !== undefined) {
+      due.lastMs = nowMs;
+      this.#attempt(due.source, () => due.act(atMs, driverVersion));
+    }
+    for (const [source, trouble] of [
+      ['holders', this.#holders.trouble],
+      ['hidden', this.#hidden.trouble],
+    ] as const)
+      if (trouble !== null) this.#listener.problem(source, trouble);
+    const holders = this.#holders.due(atMs);
+    const integrity = [...this.#hidden.due(atMs), ...this.#tools.due(atMs)].map(inert);
+    if (holders.length > 0 || integrity.length > 0) this.#listener.observed({ holders, integrity });
+  }
+
+  #lookAtTools(atMs: number, driverVersion: string | null): void {
+    if (this.#toSave !== null && this.#toSave !== this.#saved) {
+      this.#saved = this.#toSave;
+      this.#files.writeDurably(this.#statePath, Buffer.from(this.#toSave));
+    }
+    if (this.#tools.look(atMs, driverVersion)) this.#listener.toolsChanged();
+    const { state } = this.#tools;
+    this.#toSave = state === null ? null : toolStateText(state);
+  }
+
+  #readState(): string {
+    try {
+      return this.#files.read(this.#statePath, STATE_BYTES).bytes.toString('utf8');
+    } catch {
+      return '';
+    }
+  }
+
+  #attempt(source: string, act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#listener.problem(source, messageOf(error));
+    }
+  }
+}
+
+/** Something uses it, and the driver names nobody. */
+function worksAlone(device: DeviceReading): boolean {
+  if (!device.ok || device.processes.length > 0) return false;
+  const { utilisationPercent, powerMilliwatts, powerLimitMilliwatts } = device;
+  return (
+    (!isUnknown(utilisationPercent) && utilisationPercent > 0) ||
+    drawsWorkingPower(powerMilliwatts, powerLimitMilliwatts)
+  );
+}
+
+/** Paths in a detail may be anybody's. */
+function inert(fact: IntegrityFact): IntegrityFact {
+  return { ...fact, detail: bytesToText(Buffer.from(fact.detail), BATCH_LIMITS.detailChars).text };
+}
