@@ -14,7 +14,7 @@ const NOT_MEASURED = '·';
 export const valueText = (finding: Finding): string | null =>
   finding.value === null ? null : `${finding.value.amount} ${finding.value.currency}`;
 export const sourceName = ({ source, devices }: Finding): string =>
-  source.executable ?? source.comm ?? devices.map((device) => device.uuid).join(' ');
+  source.executable ?? source.comm ?? (devices.map((device) => device.uuid).join(' ') || 'the node itself');
 
 /** Broken between words; a word that is longer than a line stays whole, so that it can be copied. */
 export function wrap(text: string, first: string, rest: string): string[] {
@@ -132,7 +132,11 @@ function tree(finding: FindingDetail): string[] {
     }
   };
   walk(null, 0);
-  return lines.length === 0 ? ['  No process was seen: the device worked and none showed itself.'] : lines;
+  return lines.length === 0
+    ? [
+        `  ${finding.kind === 'compute' ? 'No process was seen: the device worked and none showed itself.' : 'It is about no process.'}`,
+      ]
+    : lines;
 }
 
 function connections(finding: FindingDetail): string[] {
@@ -142,6 +146,14 @@ function connections(finding: FindingDetail): string[] {
     const who = `${one.comm ?? '?'} (${one.pid ?? '?'})`;
     const seen = `${shortTime(one.first)} to ${shortTime(one.last)}`;
     return `${who} ${one.kind}, ${one.peerClass}: ${peers}${more}; ${seen}`;
+  });
+}
+
+function dials(finding: FindingDetail): string[] {
+  return finding.dials.map((one) => {
+    const where = one.ofHost === false ? 'In its network namespace' : 'On the whole machine, by whomever,';
+    const seen = `${shortTime(one.from)} to ${shortTime(one.to)}`;
+    return `${where} ${one.attempts} connections were tried and ${one.failed} failed, at most ${one.mostAMinute} a minute; ${seen}`;
   });
 }
 
@@ -165,7 +177,9 @@ export function findingLines(finding: FindingDetail): string[] {
       ? []
       : section("Share of this source in each device's time", finding.timelines.flatMap(bar))),
     ...section('Processes', tree(finding)),
-    ...(finding.connections.length === 0 ? [] : section('Connections', bullets(connections(finding), ''))),
+    ...(finding.connections.length + finding.dials.length === 0
+      ? []
+      : section('Connections', bullets([...connections(finding), ...dials(finding)], ''))),
     ...section('What was observed', bullets(story.observed, 'Nothing beyond the figures above.')),
     ...section('What was not observed', bullets(story.notObserved, 'Nothing that matters here is missing.')),
     ...(compute

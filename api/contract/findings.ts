@@ -159,6 +159,24 @@ export const FindingDetail = Finding.extend({
       last: Time,
     }),
   ),
+  dials: z
+    .array(
+      z.object({
+        attempts: z.int(),
+        failed: z.int(),
+        mostAMinute: z.int(),
+        ofHost: z.boolean().nullable().meta({
+          description:
+            'The namespace is that of the whole machine, where anybody may have tried; null: not known',
+        }),
+        from: Time,
+        to: Time,
+      }),
+    )
+    .meta({
+      description:
+        'TCP connections tried in each network namespace of its source processes, by the counters of the kernel',
+    }),
   story: z.object({
     observed: z.array(z.string()),
     notObserved: z.array(z.string()),

@@ -3,6 +3,7 @@ import type {
   AccountedFact,
   BatchBody,
   ConnectionFact,
+  DialFact,
   ProcessPersonal,
   Tenancy,
 } from '../contract/batch.ts';
@@ -25,6 +26,11 @@ export interface ObservedConnection extends Omit<ConnectionFact, 'process'> {
   readonly process: ProcessId;
 }
 
+/** A count of connections tried, whose process is known across boots. */
+export interface ObservedDial extends Readonly<Omit<DialFact, 'process'>> {
+  readonly process: ProcessId;
+}
+
 /** What the driver's accounting says of an ended process, known across boots. */
 export interface ObservedAccounted extends Readonly<Omit<AccountedFact, 'process'>> {
   readonly process: ProcessId;
@@ -39,6 +45,7 @@ export interface DecodedHour {
   readonly nodeGaps: readonly ObservedGap[];
   readonly processes: ReadonlyMap<ProcessId, ObservedProcess>;
   readonly connections: readonly ObservedConnection[];
+  readonly dials: readonly ObservedDial[];
   readonly holders: readonly ObservedHolder[];
   readonly integrity: readonly ObservedIntegrity[];
   readonly accounted: readonly ObservedAccounted[];
@@ -78,6 +85,9 @@ export function decodeNodeHour(
     processes: mergeProcesses(batches, personal),
     connections: batches.flatMap(({ connections, bootId }) =>
       connections.map((fact) => ({ ...within(fact, hour), process: processId(bootId, fact.process) })),
+    ),
+    dials: batches.flatMap(({ dials, bootId }) =>
+      dials.map((fact) => ({ ...fact, process: processId(bootId, fact.process) })),
     ),
     holders: batches.flatMap(({ holders, bootId }) =>
       holders.map((fact) => ({ ...within(fact, hour), process: processId(bootId, fact.process) })),

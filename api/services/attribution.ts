@@ -141,6 +141,7 @@ function createWorker(store: Store, clock: Clock, live: Live): Worker {
         ...{
           processes: decoded.processes.values(),
           connections: result.connections,
+          dials: result.dials,
           firstSeen: result.firstSeen,
         },
       });

@@ -11,6 +11,7 @@ import {
   decodeNodeHour,
   gapsOf,
   type ObservedConnection,
+  type ObservedDial,
   spansOf,
 } from '../domain/decode.ts';
 import { isJobBoundary, ownersOf } from '../domain/evidence.ts';
@@ -51,7 +52,8 @@ export function missingProcesses(decoded: DecodedHour): Set<ProcessId> {
   for (const process of decoded.processes.values()) want(process.parentId);
   for (const spans of decoded.spansByDevice.values())
     for (const span of spans) for (const tenant of span.tenants) want(tenant.process);
-  for (const fact of [...decoded.connections, ...decoded.holders, ...decoded.integrity]) want(fact.process);
+  for (const facts of [decoded.connections, decoded.dials, decoded.holders, decoded.integrity])
+    for (const { process } of facts) want(process);
   return missing;
 }
 
@@ -124,6 +126,7 @@ export interface NodeHourInputs extends HourOfNode {
 export interface NodeHourResult {
   readonly cells: readonly CellWrite[];
   readonly connections: readonly ObservedConnection[];
+  readonly dials: readonly ObservedDial[];
   /** Where counted jobs ran in this hour. */
   readonly firstSeen: FirstSeen;
   readonly findings: readonly FindingPart[];
@@ -182,6 +185,7 @@ export function computeNodeHour(inputs: NodeHourInputs): NodeHourResult {
   return {
     cells,
     connections: decoded.connections,
+    dials: decoded.dials,
     firstSeen,
     findings,
     partsOf: divideByHolder(findings, cells),

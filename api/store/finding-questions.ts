@@ -127,6 +127,17 @@ export interface ConnectionRow {
   readonly lastMs: number;
 }
 
+/** What a network namespace of the finding's own processes tried, while the finding was seen. */
+export interface DialRow {
+  readonly attempts: number;
+  readonly failed: number;
+  readonly mostAMinute: number;
+  /** 1: the namespace is that of the whole machine; null: not known. */
+  readonly ofHost: number | null;
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
 /** Time of a finding on devices that a job held, at one rate. */
 export interface ChargedRow extends JobRefRow, PricedMs {}
 
@@ -139,6 +150,7 @@ export interface FindingFacts {
   readonly row: FindingRow;
   readonly processes: readonly ProcessRow[];
   readonly connections: readonly ConnectionRow[];
+  readonly dials: readonly DialRow[];
   readonly charged: readonly ChargedRow[];
   readonly history: readonly FindingHistoryRow[];
 }

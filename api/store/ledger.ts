@@ -4,7 +4,7 @@ import type { Sums } from '../contract/ledger.ts';
 import type { FirstSeen } from '../domain/bind.ts';
 import type { Evidence } from '../domain/bucket.ts';
 import type { Entry, ObservedProcess, ProcessId } from '../domain/cell.ts';
-import type { ObservedConnection } from '../domain/decode.ts';
+import type { ObservedConnection, ObservedDial } from '../domain/decode.ts';
 import type { FindingKind, FindingRow, Severity, Strength } from '../domain/finding.ts';
 import type { Interval } from '../domain/interval.ts';
 import type { Job } from '../domain/job.ts';
@@ -109,6 +109,7 @@ export interface NodeHourWrite extends NodeHourKey {
   /** Boundaries of each process, its main one first. */
   boundariesOf(process: ObservedProcess): readonly string[];
   readonly connections: readonly ObservedConnection[];
+  readonly dials: readonly ObservedDial[];
   readonly firstSeen: FirstSeen;
   readonly findings: readonly FindingWrite[];
 }

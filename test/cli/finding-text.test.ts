@@ -48,10 +48,11 @@ const finding = FindingDetail.parse({
       ],
     },
   ],
+  dials: [{ attempts: 812, failed: 511, mostAMinute: 96, ofHost: false, from: AT, to: AT }],
   connections: [
     {
       ...{ process: '7', pid: 7, comm: EVIL, kind: 'established', peerClass: 'external', localPort: 1 },
-      ...{ peers: 9, examples: ['198.51.100.7:22'], first: AT, last: AT },
+      ...{ peers: 9, examples: ['198.51.100.7:22', '812 connections were tried'], first: AT, last: AT },
     },
   ],
   story: {

@@ -129,7 +129,26 @@ const CONNECTIONS: readonly Column<ConnectionRow>[] = [
   { key: 'last', head: 'Last', cell: (row) => <Moment iso={row.last} precision="second" /> },
 ];
 
-export function Connections({ connections }: { connections: readonly ConnectionRow[] }) {
+type DialRow = FindingDetail['dials'][number];
+
+function Dials({ row }: { row: DialRow }) {
+  return (
+    <p className="soft">
+      {row.ofHost === false ? 'In its network namespace ' : 'On the whole machine, by whomever, '}
+      {formatCount(row.attempts)} connections were tried and {formatCount(row.failed)} failed, at most{' '}
+      {formatCount(row.mostAMinute)} a minute, between <Moment iso={row.from} precision="second" /> and{' '}
+      <Moment iso={row.to} precision="second" />.
+    </p>
+  );
+}
+
+export function Connections({
+  connections,
+  dials,
+}: {
+  connections: readonly ConnectionRow[];
+  dials: readonly DialRow[];
+}) {
   return (
     <Section
       title="Connections"
@@ -143,6 +162,9 @@ export function Connections({ connections }: { connections: readonly ConnectionR
         rowKey={(row) => `${row.process} ${row.kind} ${row.peerClass} ${row.localPort} ${row.first}`}
         empty={<p className="soft">None was seen.</p>}
       />
+      {dials.map((row) => (
+        <Dials key={row.from} row={row} />
+      ))}
     </Section>
   );
 }

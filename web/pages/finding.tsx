@@ -157,12 +157,16 @@ export function FindingPage() {
         hint="Arrow keys move; the details are of the selected process."
       >
         {finding.processes.length === 0 ? (
-          <p className="soft">No process was seen: the device worked and none showed itself.</p>
+          <p className="soft">
+            {isCompute(finding)
+              ? 'No process was seen: the device worked and none showed itself.'
+              : 'It is about no process.'}
+          </p>
         ) : (
           <LineageTree processes={finding.processes} />
         )}
       </Section>
-      <Connections connections={finding.connections} />
+      <Connections connections={finding.connections} dials={finding.dials} />
       <Story story={finding.story} compute={isCompute(finding)} />
       {isCompute(finding) && finding.resolvedAt === null ? <Cost finding={finding} /> : null}
       <History history={finding.history} />

@@ -254,6 +254,7 @@ export function detailOf(finding: Finding): FindingDetail {
     ...finding,
     processes: processes(finding),
     timelines: timelines(finding),
+    dials: [],
     connections:
       finding.source.pid === null
         ? []

@@ -4,7 +4,13 @@ import type { FindingDetail, ProcessView } from '../../contract/findings.ts';
 import type { Caller } from '../../domain/caller.ts';
 import type { ProcessId } from '../../domain/cell.ts';
 import { createJudge } from '../../domain/verdict.ts';
-import type { ChargedRow, ConnectionRow, FindingFacts, ProcessRow } from '../../store/finding-questions.ts';
+import type {
+  ChargedRow,
+  ConnectionRow,
+  DialRow,
+  FindingFacts,
+  ProcessRow,
+} from '../../store/finding-questions.ts';
 import { type Questions, scopeOf } from '../../store/questions.ts';
 import { ServiceError } from '../errors.ts';
 import { toTime, toTimeOrNull } from './completeness.ts';
@@ -61,6 +67,13 @@ function toConnection(row: ConnectionRow): FindingDetail['connections'][number] 
     last: toTime(row.lastMs),
   };
 }
+
+const toDial = ({ ofHost, fromMs, toMs, ...counts }: DialRow): FindingDetail['dials'][number] => ({
+  ...counts,
+  ofHost: ofHost === null ? null : ofHost === 1,
+  from: toTime(fromMs),
+  to: toTime(toMs),
+});
 
 /** Those of the source and of what stands beside it; what the declared job and its ancestors reach is not in question. */
 function ownConnections({ processes, connections }: FindingFacts): ConnectionRow[] {
@@ -168,6 +181,7 @@ export async function askFinding(
     processes: facts.processes.map(toProcess),
     timelines: timelines(facts, hours),
     connections: connections.map(toConnection),
+    dials: facts.dials.map(toDial),
     // The jobs of others that came near it are none of an owner's business.
     story: { ...story, candidates: story.candidates.filter(({ job }) => isSeen(job.account)) },
     cost: {

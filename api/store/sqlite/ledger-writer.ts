@@ -11,7 +11,7 @@ export function createLedgerWriter(sqlite: Sqlite, parts: LedgerParts): (write: 
   const { database } = sqlite;
   const { dirty, processes, findings } = parts;
   const selectNode = database.prepare<[number], NodeRow>('SELECT node, cluster FROM nodes WHERE node = ?');
-  const remove = ['cells', 'entries', 'ledger_hours', 'connections'].map((table) =>
+  const remove = ['cells', 'entries', 'ledger_hours', 'connections', 'dials'].map((table) =>
     database.prepare(`DELETE FROM ${table} WHERE hour_ms = ? AND node = ?`),
   );
   const newestWatermark = database
@@ -22,6 +22,10 @@ export function createLedgerWriter(sqlite: Sqlite, parts: LedgerParts): (write: 
     `INSERT INTO connections (hour_ms, node, ordinal, process, kind, peer_class, local_port, first_ms, last_ms, peers,
        personal)
      VALUES (:hourMs, :node, :ordinal, :process, :kind, :peerClass, :localPort, :firstMs, :lastMs, :peers, :personal)`,
+  );
+  const insertDial = database.prepare(
+    `INSERT INTO dials (hour_ms, node, ordinal, process, net_namespace, attempts, failed, from_ms, to_ms)
+     VALUES (:hourMs, :node, :ordinal, :process, :netNamespace, :attempts, :failed, :fromMs, :toMs)`,
   );
   const writeCell = createCellWriter(sqlite, parts);
   const sumDay = createDaySums(sqlite).ofHour;
@@ -40,6 +44,14 @@ export function createLedgerWriter(sqlite: Sqlite, parts: LedgerParts): (write: 
     sumDay(node, hourMs);
     for (const [ordinal, one] of write.connections.entries())
       insertConnection.run({
+        ...one,
+        hourMs,
+        node,
+        ordinal,
+        process: processes.number(node, one.process, hourMs),
+      });
+    for (const [ordinal, one] of write.dials.entries())
+      insertDial.run({
         ...one,
         hourMs,
         node,

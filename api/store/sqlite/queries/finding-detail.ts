@@ -1,5 +1,12 @@
 /** What one finding is made of: processes with their lineage, connections, who was charged, what was said before. */
-import type { ChargedRow, ConnectionRow, FindingHistoryRow, ProcessRow } from '../../finding-questions.ts';
+import { HOUR_MS } from '../../../contract/batch.ts';
+import type {
+  ChargedRow,
+  ConnectionRow,
+  DialRow,
+  FindingHistoryRow,
+  ProcessRow,
+} from '../../finding-questions.ts';
 import { cardAt, rateOn } from './finding-rows.ts';
 import { listParameter, type Reader } from './reader.ts';
 
@@ -81,6 +88,25 @@ const CONNECTIONS = `
   FROM connections c JOIN processes p ON p.process = c.process LEFT JOIN personal u ON u.digest = c.personal
   WHERE c.process IN (SELECT value FROM json_each(@processes))
   GROUP BY c.process, c.kind, c.peer_class, c.local_port ORDER BY firstMs, p.pid LIMIT ${CONNECTIONS_MAX}`;
+const NAMESPACES_MAX = 16;
+const DIALS = `
+  WITH own AS (
+    SELECT process FROM finding_parts WHERE finding = @finding AND process IS NOT NULL
+    UNION SELECT process FROM findings WHERE finding = @finding AND process IS NOT NULL),
+  places AS (
+    SELECT DISTINCT p.boot_id, p.namespace_net FROM own JOIN processes p ON p.process = own.process
+    WHERE p.namespace_net IS NOT NULL)
+  SELECT sum(d.attempts) AS attempts, sum(d.failed) AS failed, min(d.from_ms) AS fromMs, max(d.to_ms) AS toMs,
+    max(CASE WHEN d.to_ms > d.from_ms THEN d.attempts * 60000 / (d.to_ms - d.from_ms) ELSE 0 END) AS mostAMinute,
+    (SELECT max(i.namespace_net) FROM processes i WHERE i.boot_id = q.boot_id AND i.pid = 1 AND i.node = d.node)
+      = d.net_namespace AS ofHost
+  FROM findings f
+  JOIN dials d ON d.node = f.node AND d.hour_ms BETWEEN f.first_seen_ms - ${HOUR_MS} AND f.last_seen_ms
+    AND d.to_ms > f.first_seen_ms AND d.from_ms <= f.last_seen_ms
+  JOIN processes q ON q.process = d.process
+  JOIN places ON places.boot_id = q.boot_id AND places.namespace_net = d.net_namespace
+  WHERE f.finding = @finding
+  GROUP BY q.boot_id, d.net_namespace ORDER BY fromMs LIMIT ${NAMESPACES_MAX}`;
 const CHARGED = `
   WITH parts AS (
     SELECT q.holder, v.model, ${cardAt('q.hour_ms')} AS card, q.active_ms + q.resident_ms AS ms
@@ -105,6 +131,7 @@ const ownNamespaces = (row: OwnColumns): ProcessRow['ownNamespaces'] =>
 
 export interface FindingDetailQuestions {
   processes(finding: number): { rows: ProcessRow[]; connections: ConnectionRow[] };
+  dials(finding: number): DialRow[];
   charged(finding: number): ChargedRow[];
   history(finding: number): FindingHistoryRow[];
 }
@@ -116,6 +143,7 @@ export function findingDetailQuestions(reader: Reader): FindingDetailQuestions {
   const unreadable = reader.question<{ process: number; what: string }>(UNREADABLE);
   const time = reader.question<{ process: number } & ProcessRow['time'][number]>(PROCESS_TIME);
   const connections = reader.question<ConnectionRow>(CONNECTIONS);
+  const dials = reader.question<DialRow>(DIALS);
   const charged = reader.question<ChargedRow>(CHARGED);
   const history = reader.question<FindingHistoryRow>(HISTORY);
   return {
@@ -141,6 +169,7 @@ export function findingDetailQuestions(reader: Reader): FindingDetailQuestions {
       );
       return { rows, connections: connections.all({ processes }) };
     },
+    dials: (finding) => dials.all({ finding }),
     charged: (finding) => charged.all({ finding }),
     history: (finding) => history.all({ finding }),
   };

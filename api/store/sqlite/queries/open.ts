@@ -85,6 +85,7 @@ export function openQuestions(file: string): Questions {
           row,
           processes: rows,
           connections,
+          dials: detail.dials(row.finding),
           charged: detail.charged(row.finding),
           history: detail.history(row.finding),
         };
