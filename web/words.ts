@@ -35,6 +35,13 @@ const REASON_WORDS: Readonly<Record<string, string>> = {
   telemetry_conflict: 'Power and utilisation disagree',
   reverse_tunnel: 'Reverse tunnel out of a job',
   network_scan: 'Many connection attempts from a job',
+  process_hidden: 'A process that /proc does not show',
+  process_covered: 'A process covered in /proc',
+  member_hidden: 'A member of a control group that /proc does not show',
+  tool_changed: 'What GPUs are read with has changed',
+  tool_exposed: 'Others can write what GPUs are read with',
+  preload_set: 'A library is loaded into every program',
+  version_mismatch: 'Driver, library and tool of several versions',
 };
 
 export const REASONS: readonly string[] = Object.keys(REASON_WORDS);
@@ -67,6 +74,12 @@ export const STRENGTH_WORDS = {
   proof: 'Proof that no declaration covers it',
   suspicion: 'Suspicion',
   unobserved: 'Nobody saw',
+} as const;
+
+export const TOOL_WORDS = {
+  nvidia_smi: 'nvidia-smi',
+  libnvidia_ml: 'libnvidia-ml',
+  preload: 'Loaded into every program',
 } as const;
 
 export const CONNECTION_WORDS = {

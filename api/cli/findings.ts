@@ -1,6 +1,6 @@
 /** `gpuledger findings`: what no declaration covers. */
 import { Command, Option } from 'commander';
-import { FindingDetail, FindingList } from '../contract/findings.ts';
+import { FINDING_KINDS, FindingDetail, FindingList } from '../contract/findings.ts';
 import { createClient, withClient, withJson, withQuery } from './client.ts';
 import { EXIT_HELP } from './exit.ts';
 import { findingLines, sourceName, valueText } from './finding-text.ts';
@@ -9,12 +9,12 @@ import { hours, print, printJson, printTable, tableTime } from './output.ts';
 type Flags = Record<string, string | undefined> & { all?: string; json?: string };
 
 async function list(flags: Flags): Promise<void> {
-  const { node, reason, state, search, sort, limit, running } = flags;
+  const { node, kind, reason, state, search, sort, limit, running } = flags;
   const answer = await createClient(flags).ask(
     FindingList,
     'GET',
     withQuery('/v1/findings', {
-      ...{ node, reason, state, search, sort, limit },
+      ...{ node, kind, reason, state, search, sort, limit },
       running: running === undefined ? undefined : 'true',
     }),
   );
@@ -32,7 +32,7 @@ async function list(flags: Flags): Promise<void> {
       hours(finding.activeMs),
       valueText(finding),
     ]),
-    [node, reason, state, search, running].some((one) => one !== undefined)
+    [node, kind, reason, state, search, running].some((one) => one !== undefined)
       ? 'No finding matches.'
       : 'No findings: everything that was measured has a matching declaration.',
     ['severity', 'value', 'user'],
@@ -59,6 +59,7 @@ export function findingsCommand(): Command {
     );
   withJson(withClient(command.command('list', { isDefault: true }).description('findings by source process')))
     .option('--node <node>', 'on this node')
+    .addOption(new Option('--kind <kind>', 'what it is about').choices(FINDING_KINDS))
     .option('--reason <reason>', 'such as foreign_in_job')
     .addOption(new Option('--state <state>', 'awaiting a record or not').choices(['provisional', 'settled']))
     .option('--running', 'only those still running')
@@ -72,6 +73,7 @@ Severity "awaiting" means that a record of a declaration may still come; it is n
 
 Examples:
   gpuledger findings list --running
+  gpuledger findings list --kind integrity
   gpuledger findings list --reason foreign_in_job --sort value --json
 ${EXIT_HELP}`,
     )

@@ -1,4 +1,4 @@
-/** `gpuledger fleet import`: what a site owns, from CSV or JSON. */
+/** `gpuledger fleet`: what a site owns, from CSV or JSON. */
 import { readFileSync, statSync } from 'node:fs';
 import { Command } from 'commander';
 import { parse } from 'csv-parse/sync';
@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { FleetResult, MODES } from '../contract/fleet.ts';
 import { createClient, withClient, withJson } from './client.ts';
 import { CliError, EXIT, EXIT_HELP } from './exit.ts';
+import { showIntegrity } from './fleet-integrity.ts';
 import { parseTime } from './jobs.ts';
 import { print, printJson, printTable } from './output.ts';
 
@@ -91,7 +92,10 @@ async function importFleet(file: string, flags: { dryRun?: boolean; json?: boole
 export function fleetCommand(): Command {
   const command = new Command('fleet')
     .description('nodes and devices that a site owns')
-    .addHelpText('after', `\nExample:\n  gpuledger fleet import fleet.csv --dry-run\n${EXIT_HELP}`);
+    .addHelpText(
+      'after',
+      `\nExamples:\n  gpuledger fleet import fleet.csv --dry-run\n  gpuledger fleet integrity\n${EXIT_HELP}`,
+    );
   withJson(
     withClient(
       command.command('import').description('import a fleet list').argument('<file>', 'CSV or JSON'),
@@ -110,5 +114,18 @@ Examples:
 ${EXIT_HELP}`,
     )
     .action(importFleet);
+  withJson(
+    withClient(command.command('integrity').description('compare what the nodes read their GPUs with')),
+  )
+    .addHelpText(
+      'after',
+      `
+Nodes with the same driver version should have the same nvidia-smi and libnvidia-ml. Names those that do not.
+
+Example:
+  gpuledger fleet integrity
+\nExit codes: 0 they agree, 1 failed or they do not agree, 2 wrong usage.`,
+    )
+    .action(showIntegrity);
   return command;
 }

@@ -4,12 +4,14 @@ import { Link } from 'react-router';
 import type { Finding } from '../../api/contract/findings.ts';
 import { Untrusted } from './untrusted.tsx';
 
-/** What names the source best: the executable, else the process name, else the device. */
+/** What names the source best: the executable, else the process name, else the device or the node. */
 export function sourceName(finding: Finding): string {
-  const { source, devices } = finding;
+  const { source, devices, kind } = finding;
   const device = devices[0];
   const place = device ? `GPU ${device.index ?? device.uuid}` : 'the node';
-  return source.executable ?? source.comm ?? `No process seen on ${place}`;
+  const named = source.executable ?? source.comm;
+  if (named !== null) return named;
+  return kind === 'compute' ? `No process seen on ${place}` : `${place.replace(/^the/, 'The')} itself`;
 }
 
 export function FindingSource({ finding }: { finding: Finding }) {
