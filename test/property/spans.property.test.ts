@@ -1,7 +1,10 @@
-// Whatever the readings are, every device-millisecond is in exactly one span or gap.
+// Whatever the readings are, every device-millisecond is in exactly one span or gap, and the service takes what comes of it.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type Gap, HOUR_MS, type Tenancy } from '../../api/contract/batch.ts';
+import { ACCOUNTED_TYPE, type Gap, HOUR_MS, type Tenancy } from '../../api/contract/batch.ts';
+import { checkBatchRequest } from '../../api/services/validate-batch.ts';
+import { headAfter, makeBatches, newHead } from '../../collector/batch.ts';
+import type { EndedTenant } from '../../collector/parts.ts';
 import type { DeviceReading, Reading } from '../../collector/reading.ts';
 import { createSpanBuilder, type Taken } from '../../collector/spans.ts';
 
@@ -13,8 +16,25 @@ interface Step {
   afterMs: number;
   clockStepMs: number;
   devices: (DeviceReading | null)[];
+  ended: [string, EndedTenant[]][];
   takeUntilMs: number | null;
 }
+
+const partition = fc.constantFrom(...[[], [], [], [{ gpuInstance: 0, slices: 7 }]], [
+  { gpuInstance: 1, slices: 3 },
+  { gpuInstance: 2, slices: 4 },
+]);
+
+const ended = fc.uniqueArray(
+  fc.record({
+    process: fc.constantFrom('8/?1', '9/?1', '9/?2', '1/1'),
+    type: fc.constantFrom(ACCOUNTED_TYPE, '?'),
+    openMs: fc.oneof(fc.integer({ min: 0, max: 6000 }), fc.constant(HOUR_MS)),
+    busyPercent: fc.option(fc.constantFrom(0, 1, 50, 100)),
+    memoryBytes: fc.option(fc.constant(7)),
+  }),
+  { selector: ({ process }) => process, maxLength: 3 },
+);
 
 const device = (uuid: string): fc.Arbitrary<DeviceReading | null> =>
   fc.oneof(
@@ -28,19 +48,19 @@ const device = (uuid: string): fc.Arbitrary<DeviceReading | null> =>
           { weight: 1, arbitrary: fc.constant({ unknown: 'mig' }) },
         ),
         memoryUsedBytes: fc.constant(0),
-        powerMilliwatts: fc.constant(0),
-        powerLimitMilliwatts: fc.constant(0),
-        partition: fc.constant([]),
+        powerMilliwatts: fc.oneof(fc.constantFrom(0, 300_000), fc.constant({ unknown: 'none' })),
+        powerLimitMilliwatts: fc.constantFrom(700_000, 0),
+        partition,
         processes: fc.uniqueArray(
           fc.record({
             pid: fc.integer({ min: 1, max: 4 }),
             type: fc.constant('C'),
             smPercent: fc.option(fc.integer({ min: 0, max: 100 })),
             memoryBytes: fc.option(fc.integer({ min: 0, max: 1000 })),
-            gpuInstance: fc.constant(null),
+            gpuInstance: fc.constantFrom(null, null, 1, 2),
             computeInstance: fc.constant(null),
           }),
-          { selector: ({ pid }) => pid, maxLength: 3 },
+          { selector: ({ pid, gpuInstance }) => `${pid} ${gpuInstance}`, maxLength: 4 },
         ),
       }),
     },
@@ -64,6 +84,7 @@ const step = (clockStepMs: fc.Arbitrary<number>): fc.Arbitrary<Step> =>
     ),
     clockStepMs,
     devices: fc.tuple(...DEVICES.map(device)),
+    ended: ended.map((one): [string, EndedTenant[]][] => [[DEVICES[0] ?? '', one]]),
     takeUntilMs: fc.option(fc.integer({ min: -40_000, max: 5000 })),
   });
 
@@ -92,21 +113,30 @@ function run(fromMs: number, steps: readonly Step[], takes: boolean): Run {
   };
   let wallMs = fromMs;
   let monotonicMs = 1000.25;
-  for (const { afterMs, clockStepMs, devices, takeUntilMs } of steps) {
+  for (const { afterMs, clockStepMs, devices, ended, takeUntilMs } of steps) {
     monotonicMs += afterMs;
     wallMs += afterMs + clockStepMs;
     const present = devices.flatMap((one) => one ?? []);
     const reading: Reading = { wallMs, monotonicMs, devices: present, ended: [], problems: [] };
     const pids = present.flatMap((one) => (one.ok ? one.processes.map(({ pid }) => pid) : []));
     // Each process started two seconds before it was first seen at the latest; pid 1 is older than all.
-    builder.add(reading, new Map(pids.map((pid) => [pid, `${pid}/${pid}`])), (key) =>
-      key === '1/1' ? fromMs - 1 : wallMs - 2000,
-    );
+    const keys = new Map(pids.map((pid) => [pid, `${pid}/${pid}`]));
+    const startOf = (key: string): number => (key === '1/1' ? fromMs - 1 : wallMs - 2000);
+    builder.add(reading, keys, startOf, new Map(ended));
     if (takes && takeUntilMs !== null) takeAll(wallMs + takeUntilMs);
   }
   takeAll(Number.MAX_SAFE_INTEGER);
   return { taken, clockSteps: taken.flatMap((one) => one.clockSteps).length };
 }
+
+const SENDER = {
+  ...{ cluster: 'main', node: 'n1', bootId: '11111111-2222-3333-4444-555555555555', agentVersion: '1' },
+  ...{ driverVersion: null, pollIntervalMs: POLL_MS },
+};
+const NOTHING_ELSE = {
+  ...{ inventory: null, processes: [], tools: null, host: null, problems: [], personal: [] },
+  observations: { connections: [], accounted: [], holders: [], dials: [], integrity: [] },
+};
 
 const lengthOf = (tenancy: Tenancy): number => tenancy.lengthMs.reduce((a, b) => a + b, 0);
 const covered = (tenancies: readonly Tenancy[], gaps: readonly Gap[], uuid: string): [number, number][] =>
@@ -121,6 +151,9 @@ function expectSound(tenancy: Tenancy): void {
   const hour = Math.floor(tenancy.startMs / HOUR_MS);
   expect(Math.floor((tenancy.startMs + lengthOf(tenancy) - 1) / HOUR_MS)).toBe(hour);
   expect(tenancy.lengthMs.every((ms) => ms > 0)).toBe(true);
+  const places = tenancy.tenants.map(({ process, gpuInstance }) => `${process} ${gpuInstance}`);
+  expect(new Set(places).size).toBe(places.length);
+  expect([0, tenancy.activeMs === null ? 0 : tenancy.lengthMs.length]).toContain(tenancy.conflictMs.length);
   if (tenancy.activeMs === null) {
     expect(tenancy.shareMs).toEqual([]);
     return;
@@ -132,6 +165,7 @@ function expectSound(tenancy: Tenancy): void {
     const lengthMs = tenancy.lengthMs[i] ?? 0;
     expect(activeMs).toBeGreaterThanOrEqual(0);
     expect(activeMs).toBeLessThanOrEqual(lengthMs);
+    expect(activeMs + (tenancy.conflictMs[i] ?? 0)).toBeLessThanOrEqual(lengthMs);
     if (tenancy.tenants.length > 0)
       expect(tenancy.shareMs.reduce((sum, row) => sum + (row[i] ?? 0), 0)).toBe(activeMs);
     if (activeMs > 0)
@@ -157,6 +191,9 @@ function totals({ taken }: Run): Record<string, number> {
       const set = tenancy.tenants.map(({ process }) => process).join(' ');
       add(`${tenancy.device} [${set}] length`, lengthOf(tenancy));
       for (const ms of tenancy.activeMs ?? []) add(`${tenancy.device} [${set}] active`, ms);
+      for (const ms of tenancy.conflictMs) add(`${tenancy.device} [${set}] conflict`, ms);
+      for (const { gpuInstance, slices } of tenancy.partition)
+        add(`${tenancy.device} instance ${gpuInstance} of ${slices}`, lengthOf(tenancy));
       for (const [i, row] of tenancy.shareMs.entries())
         for (const ms of row) add(`${tenancy.device} [${set}] ${i} ${tenancy.method}`, ms);
     }
@@ -213,13 +250,58 @@ describe('spans', () => {
 
   it('give the same totals however often they are taken', () => {
     // In the end the wall clock jumps past everything, so that no clock step waits for it to catch up.
-    const last: Step = { afterMs: 5000, clockStepMs: 20 * HOUR_MS, devices: [], takeUntilMs: null };
+    const last: Step = {
+      ...{ afterMs: 5000, clockStepMs: 20 * HOUR_MS, devices: [], ended: [], takeUntilMs: null },
+    };
     fc.assert(
       fc.property(startMs, fc.array(step(smallSteps), { maxLength: 40 }), (fromMs, steps) => {
         const often = run(fromMs, [...steps, last], true);
         const once = run(fromMs, [...steps, last], false);
         expect(totals(often)).toEqual(totals(once));
         expect(often.clockSteps).toBe(once.clockSteps);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('make batches that the service takes', () => {
+    fc.assert(
+      fc.property(startMs, fc.array(step(anySteps), { minLength: 1, maxLength: 40 }), (fromMs, steps) => {
+        let head = newHead('s1');
+        for (const taken of run(fromMs, steps, true).taken) {
+          const batches = makeBatches({ ...NOTHING_ELSE, ...taken }, SENDER, head);
+          for (const batch of batches) head = headAfter(batch);
+          expect(() => checkBatchRequest({ batches })).not.toThrow();
+        }
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('tell of power without utilisation only what two readings in a row show', () => {
+    const still = fc.record({ afterMs: fc.integer({ min: 1, max: 14_999 }), works: fc.boolean() });
+    fc.assert(
+      fc.property(startMs, fc.array(still, { minLength: 1, maxLength: 60 }), (fromMs, polls) => {
+        const steps = polls.map(({ afterMs, works }): Step => {
+          const one: DeviceReading = {
+            ...{ ok: true, uuid: 'GPU-a', utilisationPercent: 0, memoryUsedBytes: 0, processes: [] },
+            ...{ powerMilliwatts: works ? 300_000 : 70_000, powerLimitMilliwatts: 700_000, partition: [] },
+          };
+          return { afterMs, clockStepMs: 0, devices: [one], ended: [], takeUntilMs: -10_000 };
+        });
+        const worked = (i: number): boolean => i > 0 && polls[i]?.works === true;
+        const expected = polls.reduce(
+          (sum, { afterMs }, i) => (worked(i) && (worked(i - 1) || worked(i + 1)) ? sum + afterMs : sum),
+          0,
+        );
+        // What waits for another reading is not taken: the last poll decides nothing.
+        const undecided = worked(polls.length - 1) && !worked(polls.length - 2);
+        const { taken } = run(fromMs, steps, true);
+        const tenancies = taken.flatMap((one) => one.tenancies);
+        const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
+        expect(sum(tenancies.flatMap((one) => one.conflictMs))).toBe(expected);
+        const allMs = sum(polls.slice(1, undecided ? -1 : undefined).map(({ afterMs }) => afterMs));
+        expect(sum(tenancies.map(lengthOf))).toBe(allMs);
       }),
       { numRuns: 200 },
     );
@@ -241,7 +323,7 @@ describe('spans', () => {
             ...{ ok: true, uuid: 'GPU-a', utilisationPercent: percent, processes },
             ...{ memoryUsedBytes: 0, powerMilliwatts: 0, powerLimitMilliwatts: 0, partition: [] },
           };
-          return { afterMs, clockStepMs: 0, devices: [one], takeUntilMs: -10_000 };
+          return { afterMs, clockStepMs: 0, devices: [one], ended: [], takeUntilMs: -10_000 };
         });
         const activeMs = run(fromMs, steps, true).taken.flatMap((one) =>
           one.tenancies.flatMap((tenancy) => tenancy.activeMs ?? []),
