@@ -2,7 +2,8 @@
 import Table from 'cli-table3';
 import type { AgentSettings } from '../config.ts';
 import { type OnceProcess, type OnceReading, readOnce } from '../once.ts';
-import { clock, execute, files } from '../ports/real.ts';
+import { execute } from '../ports/execute.ts';
+import { clock, files } from '../ports/real.ts';
 import { isUnknown, type Value } from '../reading.ts';
 
 const MIB = 1024 * 1024;

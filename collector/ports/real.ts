@@ -19,7 +19,8 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import type { AgentClock, Execute, Executed, FileStat, Files, HeldFile, Ports } from '../ports.ts';
+import type { AgentClock, FileStat, Files, HeldFile, Ports } from '../ports.ts';
+import { execute } from './execute.ts';
 import { createNetwork, type Service } from './network.ts';
 
 const READ_CHUNK_BYTES = 64 * 1024;

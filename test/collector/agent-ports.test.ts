@@ -8,8 +8,9 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { newHead } from '../../collector/batch.ts';
+import { execute } from '../../collector/ports/execute.ts';
 import { createNetwork } from '../../collector/ports/network.ts';
-import { clock, execute, files } from '../../collector/ports/real.ts';
+import { clock, files } from '../../collector/ports/real.ts';
 import { ShipError } from '../../collector/ports.ts';
 import { batchAt, nextStream, temporaryFolder } from './spool-fixture.ts';
 

@@ -6,8 +6,9 @@ import { lockOwner } from '../../collector/cli/lock.ts';
 import { readConfig } from '../../collector/config.ts';
 import type { Check, Patient } from '../../collector/doctor/check.ts';
 import { diagnose } from '../../collector/doctor.ts';
+import { execute } from '../../collector/ports/execute.ts';
 import { probe } from '../../collector/ports/probe.ts';
-import { clock, execute, files } from '../../collector/ports/real.ts';
+import { clock, files } from '../../collector/ports/real.ts';
 import { temporaryFolder } from '../e2e/processes.ts';
 import { createFakeNvidiaSmi, type FakeNvidiaSmi } from '../fakes/nvidia-smi.ts';
 

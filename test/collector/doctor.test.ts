@@ -5,7 +5,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { headAfter, newHead } from '../../collector/batch.ts';
 import { capabilitiesOf, mountsOf } from '../../collector/doctor/rights.ts';
 import { exitCodeOf } from '../../collector/doctor.ts';
-import { clock, execute, files } from '../../collector/ports/real.ts';
+import { execute } from '../../collector/ports/execute.ts';
+import { clock, files } from '../../collector/ports/real.ts';
 import type { Execute } from '../../collector/ports.ts';
 import { type Service, startService } from '../http/service.ts';
 import { createWard, startStranger, UUIDS, type Ward } from './doctor-fixture.ts';

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import type { DeviceFact } from '../../api/contract/batch.ts';
-import { execute } from '../../collector/ports/real.ts';
+import { execute } from '../../collector/ports/execute.ts';
 import type { AgentClock } from '../../collector/ports.ts';
 import type { DeviceReading } from '../../collector/reading.ts';
 import { createDevicePoller, readInventory } from '../../collector/sources/nvidia-smi.ts';
