@@ -1,4 +1,5 @@
 // Findings: unaccounted time, grouped by the source that it comes from, and what may be said about it.
+import type { IntegrityKind } from '../contract/batch.ts';
 import { type FINDING_KINDS, SEVERITIES, type STRENGTHS } from '../contract/findings.ts';
 import { type Evidence, REASONS, type Reason } from './bucket.ts';
 import type { Entry, ProcessId } from './cell.ts';
@@ -11,16 +12,17 @@ export type Strength = (typeof STRENGTHS)[number];
 
 /**
  * A finding is still running while its node's newest report, or one at most this much older, shows it. Agents repeat a
- * lasting connection once a minute and send it up to half a minute later; what they compare of a node they repeat with
- * each of their slow sweeps.
+ * lasting connection once a minute and send it up to half a minute later; what lasts of how a node is read they repeat
+ * once an hour. That a file has changed is a moment.
  */
-const RUNNING_SLACK_MS: Readonly<Record<FindingKind, number>> = {
-  compute: 60_000,
-  network: 150_000,
-  integrity: 660_000,
-  agent: 60_000,
-};
-export const runningSlackMs = (kind: FindingKind): number => RUNNING_SLACK_MS[kind];
+export const RUNNING_SLACK_MS = { usual: 60_000, network: 150_000, integrity: 3_900_000 } as const;
+/** The one integrity reason that does not last. */
+export const MOMENTARY: IntegrityKind = 'tool_changed';
+
+export function runningSlackMs({ kind, reason }: { kind: FindingKind; reason: string }): number {
+  if (kind === 'network') return RUNNING_SLACK_MS.network;
+  return kind === 'integrity' && reason !== MOMENTARY ? RUNNING_SLACK_MS.integrity : RUNNING_SLACK_MS.usual;
+}
 
 /** Time of one process (null: none shows) on one device for one reason. Rows of one finding add up over hours. */
 export interface FindingRow {

@@ -47,10 +47,11 @@ export interface StoryFacts {
   readonly resolved: boolean;
 }
 
-/** A process that has the file of a device open, while the driver does not list it there. */
+/** A process that was seen with the file of a device open, while the driver does not list it there. */
 export interface StoryHolder {
   /** Such as "/dev/nvidia6". */
   readonly file: string;
+  readonly seenMs: number;
   readonly process: Pick<ObservedProcess, 'pid' | 'comm' | 'executable' | 'user' | 'uid' | 'cgroup'>;
 }
 
@@ -128,16 +129,16 @@ function detailLines(details: readonly string[]): string[] {
 /** Evidence, and no verdict: a holder need not be what executed. */
 function holderLines(holders: readonly StoryHolder[]): string[] {
   const rest = holders.length - MAX_HOLDERS;
-  const lines = holders.slice(0, MAX_HOLDERS).map(({ file, process }) => {
+  const lines = holders.slice(0, MAX_HOLDERS).map(({ file, seenMs, process }) => {
     const { pid, comm, executable, cgroup } = process;
     const path = executable === null ? 'an executable that could not be read' : executablePath(executable);
     const where = cgroup === '' ? '' : `, in ${cgroup.replaceAll('\n', ' ')}`;
     return (
-      `Process ${pid} ("${comm}") has ${file} open, though the driver does not list it there: ` +
+      `Process ${pid} ("${comm}") had ${file} open at ${time(seenMs)}, though the driver does not list it there: ` +
       `${path}, as ${accountOf(process) ?? 'an unknown OS account'}${where}.`
     );
   });
-  if (rest > 0) lines.push(`So have ${rest} more processes.`);
+  if (rest > 0) lines.push(`So had ${rest} more processes.`);
   return lines;
 }
 

@@ -167,7 +167,7 @@ function createWorker(store: Store, clock: Clock, live: Live): Worker {
         type: 'finding',
         id,
         state: state.state,
-        running: state.lastMs >= bookedToMs - runningSlackMs(state.kind),
+        running: state.lastMs >= bookedToMs - runningSlackMs(state),
       });
   }
 }

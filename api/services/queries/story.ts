@@ -1,4 +1,5 @@
 /** What the domain needs to tell a finding's story, from what the store knows. */
+import { HOUR_MS } from '../../contract/batch.ts';
 import { EVIDENCE } from '../../domain/bucket.ts';
 import type { ObservedProcess, ProcessId } from '../../domain/cell.ts';
 import type { Ties } from '../../domain/evidence.ts';
@@ -14,6 +15,8 @@ import type { HourRecord } from './hours.ts';
 
 /** What to say of polls where no batch of the time is left to ask. */
 const USUAL_POLL_MS = 5_000;
+/** Agents look at most this much later at who has a device open. */
+const SWEEP_MS = 60_000;
 
 function summaryOf({ row }: FindingFacts, process: ProcessId | null): StoryFacts['summary'] {
   return {
@@ -53,19 +56,24 @@ function findSource(
   return null;
 }
 
-/** Who had a device of the finding open while it was seen, the earliest first; each process and device once. */
+/**
+ * Who was seen with a device of the finding open in its hours, the earliest first; each process and device once. Agents
+ * tell of it when it is new and once in every further hour, not how long it lasts.
+ */
 function holdersOf(facts: FindingFacts, hours: readonly HourRecord[]): StoryHolder[] {
   const { devices, firstSeenMs, lastSeenMs } = facts.row;
   const found = new Map<string, StoryHolder & { firstMs: number }>();
-  for (const { holders, facts: node, minors } of hours)
+  for (const { fromMs, holders, facts: node, minors } of hours)
     for (const { device, process: id, firstMs, lastMs } of holders) {
       if (!devices.some(({ uuid }) => uuid === device)) continue;
-      if (firstMs >= lastSeenMs || lastMs < firstSeenMs) continue;
+      if (fromMs >= lastSeenMs || fromMs + HOUR_MS <= firstSeenMs) continue;
       const process = node.processes.get(id);
+      const goneMs = process?.exitedMs ?? Number.POSITIVE_INFINITY;
+      if (firstMs >= lastSeenMs + SWEEP_MS || goneMs <= firstSeenMs) continue;
       const minor = minors.get(device);
       const file = minor === undefined ? `the file of ${device}` : `/dev/nvidia${minor}`;
       if (process !== undefined && !found.has(`${id} ${device}`))
-        found.set(`${id} ${device}`, { file, process, firstMs });
+        found.set(`${id} ${device}`, { file, process, firstMs, seenMs: lastMs });
     }
   return [...found.values()].sort((a, b) => a.firstMs - b.firstMs || a.process.pid - b.process.pid);
 }

@@ -1,5 +1,5 @@
 /** Findings as lists show them: filters, orders, pages, and the time of each at its rates. */
-import { runningSlackMs } from '../../../domain/finding.ts';
+import { MOMENTARY, RUNNING_SLACK_MS } from '../../../domain/finding.ts';
 import type { FindingRow, FindingsQuestion, JobRefRow, PricedMs } from '../../finding-questions.ts';
 import { likePart, listParameter, type Question, type Reader } from './reader.ts';
 
@@ -15,8 +15,9 @@ export const rateOn = (card: string, model: string): string =>
 /** Whether finding f of a node in state s is still running, see `runningSlackMs`. */
 export const RUNNING = `(f.resolved_at_ms IS NULL
   AND f.last_seen_ms >= coalesce(s.complete_to_ms, 0)
-    - CASE f.kind WHEN 'network' THEN ${runningSlackMs('network')} WHEN 'integrity' THEN ${runningSlackMs('integrity')}
-      ELSE ${runningSlackMs('compute')} END
+    - CASE WHEN f.kind = 'network' THEN ${RUNNING_SLACK_MS.network}
+      WHEN f.kind = 'integrity' AND f.reason <> '${MOMENTARY}' THEN ${RUNNING_SLACK_MS.integrity}
+      ELSE ${RUNNING_SLACK_MS.usual} END
   AND coalesce(s.silent_to_ms, 0) <= coalesce(s.complete_to_ms, 0))`;
 
 const SEVERITY = "CASE f.severity WHEN 'critical' THEN 2 WHEN 'warn' THEN 1 ELSE 0 END";
