@@ -77,7 +77,8 @@ export class Devices {
   }
 
   async #refresh(): Promise<void> {
-    const { devices, driverVersion, failure, problems } = await this.#readInventory();
+    const inventory = await this.#readInventory();
+    const { devices, driverVersion, failure, problems } = inventory;
     const found = devices?.length ?? 0;
     this.#lastMs = this.#ports.clock.monotonicMs();
     this.#nextMs = this.#lastMs + (found > 0 ? this.#config.inventoryIntervalMs : INVENTORY_RETRY_MS);
@@ -91,6 +92,7 @@ export class Devices {
       return;
     }
     this.#blind = null;
+    this.#poller.inventoried(inventory);
     this.#driverVersion = driverVersion ?? this.#driverVersion;
     for (const device of devices)
       if (this.#known.has(device.uuid) || this.#known.size < BATCH_LIMITS.devices)
@@ -110,6 +112,7 @@ export class Devices {
         devices: null,
         driverVersion: null,
         accountingMode: { unknown: 'no inventory' },
+        cost: null,
         failure: { reason: 'tool_failed', detail: messageOf(error) },
         problems: [],
       };
@@ -125,6 +128,8 @@ export class Devices {
       wrong === '' ? null : `not measured: ${wrong}`,
       'all GPUs are measured again',
     );
+    for (const message of new Set(failed.map(({ detail }) => detail)))
+      this.#listener.problem({ source: 'nvidia-smi', device: null, message });
     const uuids = failed.map(({ uuid }) => uuid).join(' ');
     if (uuids === this.#failed) return;
     this.#failed = uuids;

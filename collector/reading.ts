@@ -20,6 +20,8 @@ export interface Inventory {
   readonly devices: readonly DeviceFact[] | null;
   readonly driverVersion: string | null;
   readonly accountingMode: Value<boolean>;
+  /** What the call took, and how long its answer was; null where it gave none. */
+  readonly cost: { readonly durationMs: number; readonly bytes: number } | null;
   /** Set with `devices` null. */
   readonly failure: { readonly reason: GapReason; readonly detail: string } | null;
   readonly problems: readonly ReadingProblem[];

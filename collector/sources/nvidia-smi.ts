@@ -1,16 +1,42 @@
 /**
- * The only place that runs nvidia-smi: the inventory (slow, `-q -x`) and the poll (fast, three small queries). The tool
- * is untrusted and sometimes sick: every call has a time-out and an output limit, one runs at a time, and after
- * time-outs calls are left out, so that children stuck in the driver never pile up.
+ * The only place that runs nvidia-smi: the inventory (slow, `-q -x`) and the poll (fast). The tool is untrusted and
+ * sometimes sick: every call has a time-out and an output limit, one runs at a time, and after time-outs calls are left
+ * out, so that children stuck in the driver never pile up.
+ *
+ * A poll asks two small queries, and more only where they leave something open: pmon for shares, a report of the MIG
+ * devices for their instances, the accounting rows where the driver keeps them. Where one whole report costs less than
+ * the two queries, it is asked instead.
  */
-import type { DeviceFact, GapReason } from '../../api/contract/batch.ts';
+import type { DeviceFact } from '../../api/contract/batch.ts';
 import type { Execute, Executed, Ports } from '../ports.ts';
-import { type Inventory, isUnknown, type Reading, type ReadingProblem, type Value } from '../reading.ts';
-import { type Answer, assemble } from './nvidia-smi/assemble.ts';
+import {
+  type EndedProcess,
+  type Inventory,
+  isUnknown,
+  type Reading,
+  type ReadingProblem,
+} from '../reading.ts';
+import { parseAccountedApps } from './nvidia-smi/accounted-apps.ts';
+import { ACCOUNTED_FIELDS, createAccounting } from './nvidia-smi/accounting.ts';
+import { assemble, migOf } from './nvidia-smi/assemble.ts';
+import {
+  ANSWER_BYTES,
+  type Answer,
+  CUT,
+  failureOf,
+  LEFT_OUT,
+  LONG_ANSWER_BYTES,
+  run,
+  whole,
+  wholeLines,
+} from './nvidia-smi/call.ts';
 import { type ComputeAppsOutput, parseComputeApps } from './nvidia-smi/compute-apps.ts';
-import { type ParsedDevice, type Problem, quote, unknown } from './nvidia-smi/parsed.ts';
-import { type PmonOutput, parsePmon } from './nvidia-smi/pmon.ts';
+import { factsOf, modeOf } from './nvidia-smi/inventory.ts';
+import { parseList } from './nvidia-smi/list.ts';
+import { type ParsedDevice, unknown } from './nvidia-smi/parsed.ts';
 import { parseQueryGpu, type QueryGpuOutput } from './nvidia-smi/query-gpu.ts';
+import { appsOf, gpusOf, readReport } from './nvidia-smi/report.ts';
+import { createShares, type MeasuredDevice } from './nvidia-smi/shares.ts';
 import { parseXml, type XmlOutput } from './nvidia-smi/xml.ts';
 
 export interface NvidiaSmiConfig {
@@ -20,18 +46,9 @@ export interface NvidiaSmiConfig {
 export interface DevicePoller {
   /** Exactly one `DeviceReading` a device of the inventory. A call during a poll gets that poll's reading. Never rejects. */
   poll(inventory: readonly DeviceFact[]): Promise<Reading>;
+  /** A new inventory was read: what the driver refused is tried again, and the ways to ask are compared anew. */
+  inventoried(inventory: Inventory): void;
 }
-
-/** Many devices without the persistence daemon take tens of seconds; beyond this the driver hangs. */
-const TIMEOUT_MS = 30_000;
-const XML_MAX_BYTES = 16 * 1024 * 1024;
-const CSV_MAX_BYTES = 4 * 1024 * 1024;
-/** Calls left out after 1, 2, 3, … time-outs in a row: 0, 1, 3, 7, … up to this. */
-const MAX_LEFT_OUT = 15;
-/** Old pmon reads no more devices at once and leaves the others out silently. */
-const PMON_DEVICES = 4;
-/** Exit code for a corrupted infoROM; the output is complete. */
-const INFOROM_CORRUPTED = 14;
 
 const GPU_FIELDS = [
   'index',
@@ -43,139 +60,79 @@ const GPU_FIELDS = [
   'power.draw',
   'enforced.power.limit',
   'mig.mode.current',
+  'accounting.mode',
 ] as const;
 // Without the process name, a workload has no text of its own in the answer and cannot forge rows.
 const APP_FIELDS = ['gpu_uuid', 'gpu_bus_id', 'pid', 'used_gpu_memory'] as const;
 
-interface Health {
-  timeouts: number;
-  leaveOut: number;
-}
-interface Lane {
-  tail: Promise<unknown>;
-  /** By the kind of call: one query may hang while another answers. */
-  readonly health: Map<string, Health>;
-}
-/** One lane an execute port, so that the inventory and the poll never run side by side. */
-const lanes = new WeakMap<Execute, Lane>();
-
-const LEFT_OUT: Executed = {
-  stdout: Buffer.alloc(0),
-  stderr: Buffer.from('not asked again yet: the calls before timed out'),
-  exitCode: null,
-  failure: 'timeout',
-  durationMs: 0,
-};
-
-function run(
-  execute: Execute,
-  file: string,
-  args: readonly string[],
-  maxOutputBytes: number,
-): Promise<Executed> {
-  const lane: Lane = lanes.get(execute) ?? { tail: Promise.resolve(), health: new Map() };
-  lanes.set(execute, lane);
-  const kind = (args[0] ?? '').split('=', 1).join();
-  const next = lane.tail.then(async () => {
-    const health: Health = lane.health.get(kind) ?? { timeouts: 0, leaveOut: 0 };
-    lane.health.set(kind, health);
-    if (health.leaveOut > 0) {
-      health.leaveOut -= 1;
-      return LEFT_OUT;
-    }
-    const executed = await execute(file, args, { timeoutMs: TIMEOUT_MS, maxOutputBytes });
-    health.timeouts = executed.failure === 'timeout' ? health.timeouts + 1 : 0;
-    health.leaveOut = health.timeouts === 0 ? 0 : Math.min(2 ** (health.timeouts - 1) - 1, MAX_LEFT_OUT);
-    return executed;
-  });
-  lane.tail = next.catch(() => undefined);
-  return next;
-}
+/** A longer report takes the agent longer to read than another start of the tool is worth. */
+const REPORT_MAX_BYTES = 128 * 1024;
+/** A report must cost clearly less than the queries: durations vary. */
+const CLEARLY_LESS = 0.8;
+const END_BYTES = 4096;
+const LINE_END = 10;
+/** While the contexts on MIG devices stay the same, their instances are looked at this often. */
+const INSTANCES_MS = 30_000;
 
 /** The devices of the node. Never rejects; `devices` null says why there are none. */
 export async function readInventory(
   ports: Pick<Ports, 'execute'>,
   config: NvidiaSmiConfig,
 ): Promise<Inventory> {
-  const executed = await run(ports.execute, config.nvidiaSmi, ['-q', '-x'], XML_MAX_BYTES);
+  const executed = await run(ports.execute, config.nvidiaSmi, ['-q', '-x'], LONG_ANSWER_BYTES);
   const output = parseXml(executed.stdout.toString('utf8'));
-  const source = 'nvidia-smi -q -x';
   const problems = output.problems.map(
-    ({ device, message }): ReadingProblem => ({ source, device, message }),
+    ({ device, message }): ReadingProblem => ({ source: 'nvidia-smi -q -x', device, message }),
   );
   const none = (failure: Inventory['failure']): Inventory => ({
     devices: null,
     driverVersion: output.driverVersion,
     accountingMode: unknown('no inventory'),
+    cost: null,
     failure,
     problems,
   });
   const forged = typeof output.attached === 'number' && output.devices.length > output.attached;
   if (!output.whole || executed.failure !== null) return none(failureOf(executed, output.problems));
   if (forged) return none({ reason: 'tool_failed', detail: 'more devices described than attached' });
+  const divided = output.devices.some((device) => device.migInstances.length > 0);
   return {
-    devices: factsOf(output, problems),
+    devices: factsOf(output, divided ? await readList(ports.execute, config, problems) : null, problems),
     driverVersion: output.driverVersion,
     accountingMode: modeOf(output.devices),
+    cost: { durationMs: executed.durationMs, bytes: executed.stdout.length },
     failure: null,
     problems,
   };
 }
 
-function factsOf(output: XmlOutput, problems: ReadingProblem[]): DeviceFact[] {
-  const facts = new Map<string, DeviceFact>();
-  for (const [position, device] of output.devices.entries()) {
-    // A device without a UUID has no key; the parser has reported it.
-    if (typeof device.uuid !== 'string') continue;
-    if (facts.has(device.uuid)) {
-      problems.push({
-        source: 'nvidia-smi -q -x',
-        device: device.uuid,
-        message: 'described twice; the first counts',
-      });
-      continue;
-    }
-    facts.set(device.uuid, {
-      uuid: device.uuid,
-      index: typeof device.index === 'number' ? device.index : position,
-      minor: typeof device.minor === 'number' ? device.minor : null,
-      busId: typeof device.busId === 'string' ? device.busId : '',
-      model: typeof device.model === 'string' ? quote(device.model) : 'unknown',
-      memoryBytes: typeof device.memoryTotalBytes === 'number' ? device.memoryTotalBytes : null,
-      powerLimitMilliwatts:
-        typeof device.powerLimitMilliwatts === 'number' ? device.powerLimitMilliwatts : null,
-      migEnabled: device.migEnabled === true,
-      slices: null,
-      instances: [],
-    });
-  }
-  return [...facts.values()];
+async function readList(execute: Execute, config: NvidiaSmiConfig, problems: ReadingProblem[]) {
+  const executed = await run(execute, config.nvidiaSmi, ['-L'], ANSWER_BYTES);
+  const list = parseList(wholeLines(executed).text);
+  for (const { device, message } of list.problems)
+    problems.push({ source: 'nvidia-smi -L', device, message });
+  if (executed.failure === null) return list;
+  problems.push({
+    source: 'nvidia-smi -L',
+    device: null,
+    message: failureOf(executed, list.problems).detail,
+  });
+  return null;
 }
 
-/** On only where every device says so; one that does not say leaves it unknown. */
-function modeOf(devices: readonly ParsedDevice[]): Value<boolean> {
-  const unclear = devices.map((device) => device.accountingEnabled).find(isUnknown);
-  if (devices.length === 0) return unknown('no devices');
-  return unclear ?? devices.every((device) => device.accountingEnabled === true);
+/** What one poll was told, and when. */
+interface Told {
+  readonly wallMs: number;
+  readonly monotonicMs: number;
+  readonly gpus: Answer<QueryGpuOutput>;
+  readonly apps: Answer<ComputeAppsOutput>;
+  /** The MIG devices in a report; null where there is none. */
+  readonly instances: Answer<XmlOutput> | null;
+  /** The contexts include processes that only draw, and say of what type each is. */
+  readonly typed: boolean;
 }
 
-/** Why a call gave nothing to use. */
-function failureOf(executed: Executed, problems: readonly Problem[]): { reason: GapReason; detail: string } {
-  const said = problems[0]?.message ?? quote(executed.stderr.toString('utf8').trim());
-  const tail = said === '' ? '' : `: ${said}`;
-  switch (executed.failure) {
-    case 'missing':
-      return { reason: 'tool_missing', detail: 'nvidia-smi was not found' };
-    case 'timeout':
-      return { reason: 'tool_timeout', detail: `nvidia-smi did not answer within ${TIMEOUT_MS} ms${tail}` };
-    case null:
-      if (problems.some((problem) => /^no devices were found/i.test(problem.message)))
-        return { reason: 'device_missing', detail: said };
-      return { reason: 'tool_failed', detail: `exit code ${executed.exitCode}${tail}` };
-    default:
-      return { reason: 'tool_failed', detail: `${executed.failure.replace('_', ' ')}${tail}` };
-  }
-}
+const NOT_ASKED = { ok: false, reason: 'tool_failed', detail: 'not asked' } as const;
 
 export function createDevicePoller(
   ports: Pick<Ports, 'execute' | 'clock'>,
@@ -183,82 +140,146 @@ export function createDevicePoller(
 ): DevicePoller {
   /** Fields that this driver refused; they stay dropped. */
   const refused = new Set<string>();
-  let pmonBatch = Number.POSITIVE_INFINITY;
+  const accounting = createAccounting();
+  const indexes = new Map<string, number>();
+  let driverVersion: string | null = null;
+  let reportCost: Inventory['cost'] = null;
+  let queriesMs: number | null = null;
+  let accountingRefused = false;
+  let wholeReportOnly = false;
+  let joined: { answer: Answer<XmlOutput>; key: string; atMs: number } | null = null;
   let current: Promise<Reading> | null = null;
-  const smi = (args: readonly string[]): Promise<Executed> =>
-    run(ports.execute, config.nvidiaSmi, args, CSV_MAX_BYTES);
+  const smi = (args: readonly string[], maxBytes = ANSWER_BYTES): Promise<Executed> =>
+    run(ports.execute, config.nvidiaSmi, args, maxBytes);
+  const shares = createShares(smi);
 
   /** Asks for fields, and again without each that the driver does not know. */
-  async function query(option: string, fields: readonly string[]): Promise<Executed> {
+  async function query(
+    option: string,
+    fields: readonly string[],
+    maxBytes = ANSWER_BYTES,
+  ): Promise<Executed> {
     let executed: Executed | null = null;
     for (let attempt = 0; attempt <= fields.length; attempt += 1) {
       const asked = fields.filter((field) => !refused.has(`${option} ${field}`));
-      executed = await smi([`${option}=${asked.join(',')}`, '--format=csv']);
-      const field = /Field "([^"]{1,100})" is not a valid field/.exec(executed.stdout.toString('utf8'))?.[1];
+      executed = await smi([`${option}=${asked.join(',')}`, '--format=csv'], maxBytes);
+      const field = /Field "([^"]{1,100})" is not a valid field/.exec(
+        executed.stdout.toString('latin1', 0, 4096),
+      )?.[1];
       if (field === undefined || !asked.includes(field) || asked.length === 1) break;
       refused.add(`${option} ${field}`);
     }
     return executed ?? LEFT_OUT;
   }
 
-  /** Adaptive: all devices in one call; if this driver leaves some out, in small batches from then on. */
-  async function pmon(indexes: readonly number[]): Promise<Answer<PmonOutput>> {
-    const outputs: PmonOutput[] = [];
-    const missing = new Set(indexes);
-    for (let round = 0; round < 2 && missing.size > 0; round += 1) {
-      const left = [...missing];
-      const size = Math.min(pmonBatch, left.length);
-      for (let from = 0; from < left.length; from += size) {
-        const args = ['pmon', '-c', '1', '-i', left.slice(from, from + size).join(',')];
-        const executed = await smi(args);
-        const output = parsePmon(wholeLines(executed).text);
-        if (executed.failure !== null || !output.hasHeader)
-          return { ok: false, ...failureOf(executed, output.problems) };
-        outputs.push(output);
-        for (const index of output.indexes) missing.delete(index);
-      }
-      const leftOut = missing.size > 0 && missing.size < indexes.length;
-      if (!leftOut || pmonBatch <= PMON_DEVICES || indexes.length <= PMON_DEVICES) break;
-      pmonBatch = PMON_DEVICES;
+  const now = () => ({ wallMs: ports.clock.wallMs(), monotonicMs: ports.clock.monotonicMs() });
+
+  async function byQueries(inventory: readonly DeviceFact[]): Promise<Told> {
+    const executed = await query('--query-gpu', GPU_FIELDS);
+    const at = now();
+    const gpus = gpuAnswer(executed);
+    if (!gpus.ok || inventory.length === 0)
+      return { ...at, gpus, apps: NOT_ASKED, instances: null, typed: false };
+    for (const { uuid, index } of gpus.output.devices)
+      if (typeof uuid === 'string' && typeof index === 'number') indexes.set(uuid, index);
+    const listed = await query('--query-compute-apps', APP_FIELDS);
+    const { text, cut } = wholeLines(listed);
+    const apps = whole(listed, cut, parseComputeApps(text));
+    if (apps.ok) queriesMs ??= executed.durationMs + listed.durationMs;
+    const facts = new Map(inventory.map((device) => [device.uuid, device]));
+    const divided = gpus.output.devices.filter((row) => {
+      const fact = typeof row.uuid === 'string' ? facts.get(row.uuid) : undefined;
+      return fact !== undefined && migOf(fact, row);
+    });
+    const instances = divided.length === 0 ? null : await instancesOf(divided, apps, at.monotonicMs);
+    return { ...at, gpus, apps, instances, typed: false };
+  }
+
+  /** Only reports tell which instance a process is in, and they are long: asked again when the contexts change. */
+  async function instancesOf(
+    devices: readonly ParsedDevice[],
+    apps: Answer<ComputeAppsOutput>,
+    atMs: number,
+  ): Promise<Answer<XmlOutput>> {
+    const uuids = new Set(devices.map(({ uuid }) => uuid));
+    const contexts = new Set(
+      (apps.ok ? apps.output.processes : []).flatMap(({ device, pid }) =>
+        uuids.has(device) ? [`${device} ${typeof pid === 'number' ? pid : ''}`] : [],
+      ),
+    );
+    const key = [...uuids, ...[...contexts].sort()].join('\n');
+    if (joined !== null && joined.key === key && atMs - joined.atMs < INSTANCES_MS) return joined.answer;
+    const ids = devices.flatMap(({ index }) => (typeof index === 'number' ? [index] : []));
+    const only = wholeReportOnly || ids.length < devices.length ? [] : ['-i', ids.join(',')];
+    let answer = readReport(await smi(['-q', '-x', ...only], LONG_ANSWER_BYTES));
+    const lacks = answer.ok
+      ? [...uuids].some((uuid) => !has(answer, uuid))
+      : answer.reason !== 'tool_timeout';
+    if (lacks && only.length > 0) {
+      const all = readReport(await smi(['-q', '-x'], LONG_ANSWER_BYTES));
+      if (all.ok) wholeReportOnly = true;
+      answer = all;
     }
-    const absent = [...missing].map((index) => ({
-      line: null,
-      device: null,
-      message: `device ${index} left out`,
-      fault: false,
-    }));
-    return {
-      ok: true,
-      output: {
-        processes: outputs.flatMap((output) => output.processes),
-        indexes: indexes.filter((index) => !missing.has(index)),
-        hasHeader: true,
-        problems: [...outputs.flatMap((output) => output.problems), ...absent],
-      },
-    };
+    const known =
+      answer.ok && answer.output.processes.every(({ device, pid }) => contexts.has(`${device} ${pid}`));
+    joined = known ? { answer, key, atMs } : null;
+    return answer;
+  }
+
+  /** Null where the report fails: then the queries are asked after all. */
+  async function byReport(inventory: readonly DeviceFact[]): Promise<Told | null> {
+    const answer = readReport(await smi(['-q', '-x'], LONG_ANSWER_BYTES));
+    const at = now();
+    const numbered = inventory.every(({ uuid }) => indexes.has(uuid));
+    if (!answer.ok || !numbered) {
+      reportCost = null;
+      return null;
+    }
+    const gpus = { ok: true, output: gpusOf(answer.output, indexes) } as const;
+    const apps = { ok: true, output: appsOf(answer.output) } as const;
+    return { ...at, gpus, apps, instances: answer, typed: true };
+  }
+
+  const reportIsCheaper = (): boolean =>
+    reportCost !== null &&
+    queriesMs !== null &&
+    reportCost.bytes <= REPORT_MAX_BYTES &&
+    reportCost.durationMs < CLEARLY_LESS * queriesMs;
+
+  async function endedSince(
+    gpus: QueryGpuOutput,
+  ): Promise<{ ended: EndedProcess[]; problems: ReadingProblem[] }> {
+    const enabled = new Set(
+      gpus.devices.flatMap(({ uuid, accountingEnabled }) =>
+        typeof uuid === 'string' && accountingEnabled === true ? [uuid] : [],
+      ),
+    );
+    accounting.keep(enabled);
+    if (enabled.size === 0 || accountingRefused) return { ended: [], problems: [] };
+    const executed = await query('--query-accounted-apps', ACCOUNTED_FIELDS, LONG_ANSWER_BYTES);
+    const { stdout } = executed;
+    const ends = parseAccountedApps(endsOf(stdout));
+    const answer = whole(executed, stdout.length > 0 && stdout.at(-1) !== LINE_END, ends);
+    if (answer.ok) return accounting.take(enabled, stdout);
+    accountingRefused = executed.failure === null && !ends.hasHeader;
+    const problem = { source: 'nvidia-smi accounted-apps', device: null, message: answer.detail };
+    return { ended: [], problems: [problem] };
   }
 
   async function pollOnce(inventory: readonly DeviceFact[]): Promise<Reading> {
-    const executed = await query('--query-gpu', GPU_FIELDS);
-    const wallMs = ports.clock.wallMs();
-    const monotonicMs = ports.clock.monotonicMs();
-    const gpus = gpuAnswer(executed);
-    if (!gpus.ok || inventory.length === 0) {
-      const skipped = { ok: false, reason: 'tool_failed', detail: 'not asked' } as const;
+    const told = (reportIsCheaper() ? await byReport(inventory) : null) ?? (await byQueries(inventory));
+    const { wallMs, monotonicMs, gpus, apps, instances } = told;
+    if (!gpus.ok || inventory.length === 0)
       return {
         wallMs,
         monotonicMs,
         ended: [],
-        ...assemble(inventory, { gpus, apps: skipped, pmon: skipped }),
+        ...assemble(inventory, { gpus, apps, instances, pmon: null }),
       };
-    }
-    const apps = appsAnswer(await query('--query-compute-apps', APP_FIELDS));
-    const indexes = gpus.output.devices.flatMap(({ index, utilisationPercent }) =>
-      typeof index === 'number' && typeof utilisationPercent === 'number' ? [index] : [],
-    );
-    const nothing: PmonOutput = { processes: [], indexes: [], hasHeader: true, problems: [] };
-    const shares = indexes.length > 0 ? await pmon(indexes) : { ok: true as const, output: nothing };
-    return { wallMs, monotonicMs, ended: [], ...assemble(inventory, { gpus, apps, pmon: shares }) };
+    const { ended, problems } = await endedSince(gpus.output);
+    const pmon = await shares.ask(measuredOf(gpus.output, apps), monotonicMs, told.typed);
+    const assembled = assemble(inventory, { gpus, apps, instances, pmon });
+    return { wallMs, monotonicMs, ended, ...assembled, problems: [...assembled.problems, ...problems] };
   }
 
   return {
@@ -268,17 +289,37 @@ export function createDevicePoller(
       });
       return current;
     },
+    inventoried(inventory) {
+      if (inventory.driverVersion !== driverVersion) refused.clear();
+      driverVersion = inventory.driverVersion;
+      reportCost = inventory.cost;
+      queriesMs = null;
+      accountingRefused = false;
+      joined = null;
+      shares.retry();
+    },
   };
 }
 
-/** The tool ends every line; what has no end was cut. */
-function wholeLines(executed: Executed): { text: string; cut: boolean } {
-  const text = executed.stdout.toString('utf8');
-  const end = text.lastIndexOf('\n') + 1;
-  return { text: text.slice(0, end), cut: end < text.length };
+const has = (answer: Answer<XmlOutput>, uuid: ParsedDevice['uuid']): boolean =>
+  answer.ok && answer.output.devices.some((device) => device.uuid === uuid);
+
+/** Devices that tell their utilisation, and so can have shares. */
+function measuredOf(gpus: QueryGpuOutput, apps: Answer<ComputeAppsOutput>): MeasuredDevice[] {
+  const pids = Map.groupBy(apps.ok ? apps.output.processes : [], ({ device }) => device);
+  return gpus.devices.flatMap(({ uuid, index, utilisationPercent }) => {
+    if (typeof uuid !== 'string' || typeof index !== 'number' || isUnknown(utilisationPercent)) return [];
+    const own = (pids.get(uuid) ?? []).flatMap(({ pid }) => (typeof pid === 'number' ? [pid] : []));
+    return [{ uuid, index, utilisationPercent, pids: new Set(own) }];
+  });
 }
 
-const CUT: Problem = { line: null, device: null, message: 'the output ends in half a line', fault: false };
+/** Head and tail of a long list tell whether it is one, and what is wrong; its rows are many, and mostly known. */
+function endsOf(stdout: Buffer): string {
+  if (stdout.length <= 2 * END_BYTES) return stdout.toString('utf8');
+  const head = stdout.toString('utf8', 0, stdout.indexOf(LINE_END, END_BYTES) + 1);
+  return head + stdout.toString('utf8', stdout.indexOf(LINE_END, stdout.length - END_BYTES) + 1);
+}
 
 function gpuAnswer(executed: Executed): Answer<QueryGpuOutput> {
   const { text, cut } = wholeLines(executed);
@@ -287,16 +328,4 @@ function gpuAnswer(executed: Executed): Answer<QueryGpuOutput> {
     return { ok: false, ...failureOf(executed, output.problems) };
   const incomplete = cut || executed.failure !== null;
   return { ok: true, output: incomplete ? { ...output, problems: [...output.problems, CUT] } : output };
-}
-
-/** A list of processes is worth something only when it is whole: a missing row reads as "nobody there". */
-function appsAnswer(executed: Executed): Answer<ComputeAppsOutput> {
-  const { text, cut } = wholeLines(executed);
-  const output = parseComputeApps(text);
-  const explained = output.problems.some((problem) => problem.fault);
-  const accepted = executed.exitCode === 0 || executed.exitCode === INFOROM_CORRUPTED || explained;
-  if (executed.failure !== null || !output.hasHeader || !accepted)
-    return { ok: false, ...failureOf(executed, output.problems) };
-  if (cut) return { ok: false, reason: 'tool_failed', detail: CUT.message };
-  return { ok: true, output };
 }

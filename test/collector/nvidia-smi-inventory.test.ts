@@ -44,11 +44,12 @@ describe('inventory', () => {
           model: 'T',
           memoryBytes: 100 * 1024 ** 2,
           migEnabled: true,
-          ...{ powerLimitMilliwatts: null, slices: null, instances: [] },
+          ...{ powerLimitMilliwatts: null, slices: 7, instances: [] },
         },
       ],
       driverVersion: '570.1',
       accountingMode: true,
+      cost: { durationMs: 1, bytes: expect.any(Number) },
       failure: null,
       problems: [],
     });

@@ -193,15 +193,6 @@ describe('one sick device leaves the other alone', () => {
     expect(devices[0]).toMatchObject({ uuid: uuidOf(0), detail: expect.stringMatching(/./) });
   });
 
-  it('under MIG no utilisation is no failure', async () => {
-    const fake = withGpu({ 0: { 'utilization.gpu': '[N/A]', 'mig.mode.current': 'Enabled' } });
-    const { devices } = await polled(fake);
-    expect(devices).toMatchObject([
-      { ok: true, utilisationPercent: { unknown: expect.any(String) } },
-      { ok: true, utilisationPercent: 50 },
-    ]);
-  });
-
   it('reports a device that the inventory lacks', async () => {
     const { devices, problems } = await polled(withGpu({}, [0, 1, 2]));
     expect(reasons(devices)).toEqual(['ok', 'ok']);

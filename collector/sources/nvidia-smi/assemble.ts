@@ -2,7 +2,7 @@
  * From the three answers of one poll to one reading a device. Pure. Whatever fails, is missing or is absurd voids that
  * device and leaves the others alone.
  */
-import type { DeviceFact, GapReason } from '../../../api/contract/batch.ts';
+import type { DeviceFact } from '../../../api/contract/batch.ts';
 import {
   type DeviceProcess,
   type DeviceReading,
@@ -10,26 +10,24 @@ import {
   type ReadingProblem,
   type Value,
 } from '../../reading.ts';
+import type { Answer, Failure } from './call.ts';
 import type { ComputeAppsOutput } from './compute-apps.ts';
+import { NO_BUS_ID } from './inventory.ts';
 import { type ParsedDevice, type ParsedProcess, type Problem, unknown } from './parsed.ts';
+import { partitionOf } from './partition.ts';
 import type { PmonOutput } from './pmon.ts';
 import type { QueryGpuOutput } from './query-gpu.ts';
+import { isAboutProcesses } from './report.ts';
 import { busIdKey } from './values.ts';
-
-/** An answer of the tool, or why there is none. */
-export type Answer<T> =
-  | { readonly ok: true; readonly output: T }
-  | { readonly ok: false; readonly reason: GapReason; readonly detail: string };
+import type { XmlOutput } from './xml.ts';
 
 export interface PollAnswers {
   readonly gpus: Answer<QueryGpuOutput>;
   readonly apps: Answer<ComputeAppsOutput>;
-  readonly pmon: Answer<PmonOutput>;
-}
-
-interface Failure {
-  readonly reason: GapReason;
-  readonly detail: string;
+  /** Null where it was not asked at all. */
+  readonly pmon: PmonOutput | null;
+  /** A report of the MIG devices at least; null where there is none. */
+  readonly instances: Answer<XmlOutput> | null;
 }
 
 const FAULT = /is lost|requires? (?:a )?reset|fallen off|^ERR!?$|unable to determine/i;
@@ -41,7 +39,7 @@ export function assemble(
   inventory: readonly DeviceFact[],
   answers: PollAnswers,
 ): { devices: DeviceReading[]; problems: ReadingProblem[] } {
-  const { gpus, apps, pmon } = answers;
+  const { gpus, apps, pmon, instances } = answers;
   if (!gpus.ok) {
     const { reason, detail } = gpus;
     return { devices: inventory.map(({ uuid }) => ({ ok: false, uuid, reason, detail })), problems: [] };
@@ -53,9 +51,7 @@ export function assemble(
       ...apps.output.problems.map((problem) => place.problem('nvidia-smi compute-apps', problem)),
     );
   else problems.push({ source: 'nvidia-smi compute-apps', device: null, message: apps.detail });
-  if (pmon.ok)
-    problems.push(...pmon.output.problems.map((problem) => place.problem('nvidia-smi pmon', problem)));
-  else problems.push({ source: 'nvidia-smi pmon', device: null, message: pmon.detail });
+  for (const problem of pmon?.problems ?? []) problems.push(place.problem('nvidia-smi pmon', problem));
 
   const rows = Map.groupBy(gpus.output.devices, (row) => place.device(row.uuid, row.busId));
   for (const { uuid, busId } of rows.get(null) ?? [])
@@ -67,7 +63,7 @@ export function assemble(
   const indexes = new Map<number, string>();
   for (const [uuid, [row]] of rows)
     if (uuid !== null && typeof row?.index === 'number') indexes.set(row.index, uuid);
-  const shares = pmon.ok ? sharesOf(pmon.output, indexes, problems) : null;
+  const shares = pmon ? sharesOf(pmon, indexes, problems) : null;
   const contexts = apps.ok ? contextsOf(apps.output, place) : null;
 
   const devices = inventory.map((device): DeviceReading => {
@@ -79,8 +75,11 @@ export function assemble(
       (apps.ok ? place.fault(uuid, apps.output.problems) : null) ??
       unreadable(uuid, apps, contexts);
     if (failure || !row) return { ok: false, uuid, ...(failure ?? MISSING) };
-    const processes = merge(contexts?.byDevice.get(uuid) ?? [], shares?.get(uuid) ?? null);
     const mig = migOf(device, row);
+    const division = mig ? divisionOf(device, instances) : NOT_DIVIDED;
+    if ('reason' in division) return { ok: false, uuid, ...division };
+    const listed = [...(contexts?.byDevice.get(uuid) ?? []), ...division.processes];
+    const processes = merge(listed, shares?.get(uuid) ?? null);
     return {
       ok: true,
       uuid,
@@ -88,7 +87,7 @@ export function assemble(
       memoryUsedBytes: row.memoryUsedBytes,
       powerMilliwatts: row.powerMilliwatts,
       powerLimitMilliwatts: row.powerLimitMilliwatts,
-      partition: [],
+      partition: division.partition,
       processes,
     };
   });
@@ -121,7 +120,8 @@ function createPlace(inventory: readonly DeviceFact[]) {
 }
 type Place = ReturnType<typeof createPlace>;
 
-function migOf(device: DeviceFact, row: ParsedDevice): boolean {
+/** A driver that does not say it at a poll leaves what the inventory says. */
+export function migOf(device: DeviceFact, row: ParsedDevice): boolean {
   return isUnknown(row.migEnabled) ? device.migEnabled : row.migEnabled;
 }
 
@@ -138,7 +138,11 @@ function failureOf(device: DeviceFact, rows: readonly ParsedDevice[]): Failure |
   } = row;
   for (const value of [util, used, total, power, row.index, row.busId, row.migEnabled])
     if (isUnknown(value) && FAULT.test(value.unknown)) return broken(value.unknown);
-  if (typeof row.busId === 'string' && device.busId !== '' && busIdKey(row.busId) !== busIdKey(device.busId))
+  if (
+    typeof row.busId === 'string' &&
+    device.busId !== NO_BUS_ID &&
+    busIdKey(row.busId) !== busIdKey(device.busId)
+  )
     return broken(`at ${row.busId}, the inventory has ${device.busId}`);
   if (typeof util === 'number' && (util < 0 || util > 100)) return broken(`utilisation of ${util} %`);
   if (typeof used === 'number' && (used < 0 || (typeof total === 'number' && used > total)))
@@ -150,6 +154,29 @@ function failureOf(device: DeviceFact, rows: readonly ParsedDevice[]): Failure |
     return { reason, detail: `utilisation: ${util.unknown}` };
   }
   return null;
+}
+
+interface Division {
+  readonly partition: { gpuInstance: number; slices: number }[];
+  readonly processes: readonly ParsedProcess[];
+}
+const NOT_DIVIDED: Division = { partition: [], processes: [] };
+
+/** How MIG divides a device, and which process is in which part: all of it from one report, or nothing. */
+function divisionOf(device: DeviceFact, instances: PollAnswers['instances']): Division | Failure {
+  const unread = (detail: string): Failure => ({ reason: 'processes_unreadable', detail });
+  if (instances === null) return unread('its MIG instances were not asked for');
+  if (!instances.ok) return { reason: instances.reason, detail: `MIG instances: ${instances.detail}` };
+  const { devices, processes, problems } = instances.output;
+  const seen = devices.find(({ uuid }) => uuid === device.uuid);
+  if (seen?.migEnabled !== true) return unread('its MIG instances are not in the report');
+  const hidden = problems.find((problem) => problem.device === device.uuid && isAboutProcesses(problem));
+  if (hidden) return unread(hidden.message);
+  const own = processes.filter((process) => process.device === device.uuid);
+  const nameless = own.find(({ pid }) => isUnknown(pid));
+  if (nameless && isUnknown(nameless.pid)) return unread(`a process without a pid: ${nameless.pid.unknown}`);
+  const partition = partitionOf(device, seen.migInstances);
+  return 'reason' in partition ? partition : { partition, processes: own };
 }
 
 interface Contexts {
