@@ -52,13 +52,15 @@ function renderDevice(state: DeviceState, node: NodeState): string {
   const accounting = node.node.accounting?.on === true && device.instances === undefined;
   const sensor = (text: string): string => (state.fault === 'requires_reset' ? 'GPU requires reset' : text);
   const from = (first: number, element: string): string => (branch < first ? '' : `\n\t\t${element}`);
+  const recovery = state.fault === 'requires_reset' ? 'Reset' : 'None';
+  const display = branch < DISPLAY_DEPRECATED ? 'Disabled' : 'Requested functionality has been deprecated';
   const measured = (text: string): string => (device.instances === undefined ? sensor(text) : 'N/A');
   const memory = (text: string): string => (device.unifiedMemory === true ? 'N/A' : text);
   return `	<gpu id="${device.busId}">
 		<product_name>${device.model.name}</product_name>
 		<product_brand>NVIDIA</product_brand>
 		<product_architecture>${device.model.architecture}</product_architecture>
-		<display_mode>${branch < DISPLAY_DEPRECATED ? 'Disabled' : 'Requested functionality has been deprecated'}</display_mode>${from(DISPLAY_DEPRECATED, '<display_attached>No</display_attached>')}
+		<display_mode>${display}</display_mode>${from(DISPLAY_DEPRECATED, '<display_attached>No</display_attached>')}
 		<display_active>Disabled</display_active>
 		<persistence_mode>Enabled</persistence_mode>${from(CAPABILITIES_FROM, '<addressing_mode>None</addressing_mode>')}
 		<mig_mode>
@@ -81,7 +83,7 @@ function renderDevice(state: DeviceState, node: NodeState): string {
 		<gpu_virtualization_mode>
 			<virtualization_mode>${device.virtual === true ? 'VGPU' : 'None'}</virtualization_mode>
 			<host_vgpu_mode>N/A</host_vgpu_mode>
-		</gpu_virtualization_mode>${from(RECOVERY_FROM, `<gpu_recovery_action>${state.fault === 'requires_reset' ? 'Reset' : 'None'}</gpu_recovery_action>`)}
+		</gpu_virtualization_mode>${from(RECOVERY_FROM, `<gpu_recovery_action>${recovery}</gpu_recovery_action>`)}
 		<pci>
 			<pci_bus>${device.busId.slice(9, 11)}</pci_bus>
 			<pci_device>${device.busId.slice(12, 14)}</pci_device>

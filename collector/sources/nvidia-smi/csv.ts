@@ -67,7 +67,9 @@ export function readCsv(
   const rows: CsvRow[] = [];
   for (const entry of lines.slice(headerAt + 1)) {
     if (entry.text === header.text) continue;
-    const cells = isMessage(entry.text) ? null : arrange(split(entry.text), columns.length, freeAt);
+    // A line that begins with text of the workload may begin as a message does.
+    const message = (freeAt !== 0 || columns.length === 1) && isMessage(entry.text);
+    const cells = message ? null : arrange(split(entry.text), columns.length, freeAt);
     if (cells) rows.push(createRow(entry.line, columns, cells));
     else problems.foreign(entry.line, entry.text);
   }
@@ -79,14 +81,14 @@ function split(line: string): string[] {
   const last = cells.at(-1) ?? '';
   // An empty last cell whose space an editor took away.
   if (last.endsWith(',')) cells.splice(-1, 1, last.slice(0, -1), '');
-  return cells.map((cell) => cell.trim());
+  return cells;
 }
 
 function columnsOf(line: string): Column[] | null {
   const cells = line.length > MAX_COLUMNS * 100 ? [] : split(line);
   if (cells.length === 0 || cells.length > MAX_COLUMNS) return null;
   const columns: Column[] = [];
-  for (const cell of cells) {
+  for (const cell of cells.map((text) => text.trim())) {
     const match = FIELD.exec(cell);
     if (!match) return null;
     columns.push({ name: cell.split(' ', 1)[0] ?? '', unit: match[1] });
@@ -94,8 +96,13 @@ function columnsOf(line: string): Column[] | null {
   return columns;
 }
 
-/** Cells for exactly `count` columns, or null. */
+/** Cells for exactly `count` columns, or null. Spaces within the free text are its own. */
 function arrange(cells: string[], count: number, freeAt: number): string[] | null {
+  const arranged = whole(cells, count, freeAt);
+  return arranged?.map((cell) => cell.trim()) ?? null;
+}
+
+function whole(cells: string[], count: number, freeAt: number): string[] | null {
   if (cells.length === count) return cells;
   if (cells.length < count || freeAt < 0) return null;
   const after = count - freeAt - 1;
@@ -114,7 +121,7 @@ function createRow(line: number, columns: readonly Column[], cells: readonly str
 
 function namelessRows(lines: readonly { line: number; text: string }[], problems: Problems): string[][] {
   const candidates = lines.map((entry) => {
-    const cells = isMessage(entry.text) ? [] : split(entry.text);
+    const cells = isMessage(entry.text) ? [] : split(entry.text).map((cell) => cell.trim());
     return { ...entry, cells: cells.some(isValue) ? cells : [] };
   });
   const counts = new Map<number, number>();
