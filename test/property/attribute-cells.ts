@@ -1,13 +1,16 @@
 // Arbitrary cells: jobs, processes, a time line of spans and gaps, holdings, capacity and a watermark.
 import fc from 'fast-check';
+import { ACCOUNTED_TYPE } from '../../api/contract/batch.ts';
 import { apportion } from '../../api/domain/apportion.ts';
-import type { CellFacts, ObservedProcess, ObservedSpan } from '../../api/domain/cell.ts';
+import { type CellFacts, type ObservedProcess, type ObservedSpan, processId } from '../../api/domain/cell.ts';
 import type { Job } from '../../api/domain/job.ts';
 import {
+  BOOT,
   cell,
   HOUR_MS,
   holds,
   job,
+  pidOf,
   processFact,
   SESSION_CGROUP,
   slurmCgroup,
@@ -49,7 +52,13 @@ export const aProcess = (pid: number): fc.Arbitrary<ObservedProcess> =>
     .record({
       cgroup: fc.constantFrom(SESSION_CGROUP, ...JOB_IDS.map(slurmCgroup), slurmCgroup(9), '0::/\n'),
       claim: fc.option(fc.constantFrom(...JOB_IDS, '9')),
-      path: fc.constantFrom('/usr/bin/python3', '/opt/x', '/tmp/m', '/usr/bin/bash'),
+      path: fc.constantFrom(
+        '/usr/bin/python3',
+        '/opt/x',
+        '/tmp/m',
+        '/usr/bin/bash',
+        '/nvidia-cuda-mps-server',
+      ),
       uid: fc.constantFrom(2001, 2002),
       startedMs: fc.option(moment),
       parentPid: fc.constantFrom(undefined, ...PIDS.filter((other) => other < pid)),
@@ -66,19 +75,71 @@ export const aProcess = (pid: number): fc.Arbitrary<ObservedProcess> =>
       }),
     );
 
+/** Instances of a device that counts seven slices, at most all of them, ascending. */
+const instances = fc
+  .uniqueArray(fc.record({ gpuInstance: fc.nat(12), slices: fc.constantFrom(1, 2, 3, 4) }), {
+    selector: (one) => one.gpuInstance,
+    maxLength: 7,
+  })
+  .map((all) => {
+    const fitting: { gpuInstance: number; slices: number }[] = [];
+    for (const one of all)
+      if (fitting.reduce((sum, { slices }) => sum + slices, 0) + one.slices <= 7) fitting.push(one);
+    return fitting.sort((a, b) => a.gpuInstance - b.gpuInstance);
+  });
+
+const aStretch = fc.record({
+  lengthMs: fc.integer({ min: 1, max: 600_000 }),
+  what: fc.constantFrom('span', 'span', 'span', 'unknown', 'divided', 'gap', 'silence'),
+  activeMilli: fc.integer({ min: 0, max: 1000 }),
+  /** Of what is not active. */
+  conflictMilli: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 1000 })),
+  method: fc.constantFrom('sm_share' as const, 'equal' as const),
+  tenants: fc
+    .tuple(
+      ...PIDS.map((pid) =>
+        fc.record({
+          pid: fc.constant(pid),
+          here: fc.boolean(),
+          type: fc.constantFrom('C', 'C', 'G', 'C+G', 'M+C', ACCOUNTED_TYPE),
+          weight: fc.nat(100),
+          /** Which instance, counted through; beyond the last: none is told. */
+          instance: fc.nat(9),
+        }),
+      ),
+    )
+    .map((all) => all.filter(({ here }) => here)),
+  instances,
+});
+type Stretch = typeof aStretch extends fc.Arbitrary<infer T> ? T : never;
+
+function spanOf(stretch: Stretch, fromMs: number): ObservedSpan {
+  const { lengthMs, instances: parts } = stretch;
+  const known = stretch.what === 'span';
+  const activeMs = Math.floor((lengthMs * stretch.activeMilli) / 1000);
+  const conflictMs = Math.floor(((lengthMs - activeMs) * stretch.conflictMilli) / 1000);
+  const shares = apportion(
+    activeMs,
+    stretch.tenants.map(({ weight }) => weight),
+  );
+  const divided = stretch.what === 'divided' && parts.length > 0;
+  return {
+    ...span(fromMs, fromMs + lengthMs, {}, activeMs),
+    activeMs: known ? activeMs : null,
+    conflictMs: known ? conflictMs : 0,
+    method: stretch.method,
+    tenants: stretch.tenants.map(({ pid, type, instance }, index) => ({
+      process: type === ACCOUNTED_TYPE ? processId(BOOT, `${pid}/?${fromMs}`) : pidOf(pid),
+      type,
+      gpuInstance: divided ? (parts[instance % (parts.length + 1)]?.gpuInstance ?? null) : null,
+      activeMs: known ? (shares[index] ?? 0) : null,
+    })),
+    partition: divided ? { slices: 7, instances: parts } : null,
+  };
+}
+
 /** Consecutive stretches, each a span, a gap or nothing. */
-const aTimeline = fc.array(
-  fc.record({
-    lengthMs: fc.integer({ min: 1, max: 600_000 }),
-    what: fc.constantFrom('span', 'span', 'span', 'unknown', 'gap', 'silence'),
-    weights: fc.record({
-      total: fc.integer({ min: 0, max: 1000 }),
-      each: fc.array(fc.nat(100), { minLength: 4, maxLength: 4 }),
-    }),
-    pids: fc.subarray([...PIDS]),
-  }),
-  { maxLength: 12 },
-);
+const aTimeline = fc.array(aStretch, { maxLength: 12 });
 
 export const aCell: fc.Arbitrary<CellFacts> = fc
   .record({
@@ -109,20 +170,7 @@ export const aCell: fc.Arbitrary<CellFacts> = fc
     for (const stretch of from.timeline) {
       const toMs = atMs + stretch.lengthMs;
       if (stretch.what === 'gap') gaps.push({ fromMs: atMs, toMs, reason: 'tool_failed' });
-      if (stretch.what === 'span' || stretch.what === 'unknown') {
-        const activeMs = Math.floor((stretch.lengthMs * stretch.weights.total) / 1000);
-        const shares = apportion(activeMs, stretch.weights.each.slice(0, stretch.pids.length));
-        const unknown = stretch.what === 'unknown';
-        spans.push(
-          stretch.pids.length === 0
-            ? { ...span(atMs, toMs, {}, activeMs), ...(unknown ? { activeMs: null } : {}) }
-            : span(
-                atMs,
-                toMs,
-                Object.fromEntries(stretch.pids.map((pid, i) => [pid, unknown ? null : (shares[i] ?? 0)])),
-              ),
-        );
-      }
+      else if (stretch.what !== 'silence') spans.push(spanOf(stretch, atMs));
       atMs = toMs;
     }
     return cell({

@@ -5,6 +5,7 @@ import type { BatchBody } from '../../api/contract/batch.ts';
 import { apportion } from '../../api/domain/apportion.ts';
 import { attribute } from '../../api/domain/attribute.ts';
 import { decodeNodeHour } from '../../api/domain/decode.ts';
+import { lengthMs } from '../../api/domain/interval.ts';
 import { sumEntries } from '../../api/domain/sums.ts';
 import { BOOT, cell, GPU, HOUR_MS, NODE } from '../unit/domain-facts.ts';
 import { aProcess, moment, PIDS, RUNS } from './attribute-cells.ts';
@@ -15,7 +16,9 @@ const aBatch = (seq: number, stream: string): fc.Arbitrary<BatchBody> =>
       startMs: fc.integer({ min: 0, max: 3_000_000 }),
       lengths: fc.array(fc.integer({ min: 1, max: 120_000 }), { maxLength: 4 }),
       busy: fc.integer({ min: 0, max: 1000 }),
-      pids: fc.subarray([...PIDS]),
+      conflict: fc.integer({ min: 0, max: 1000 }),
+      pids: fc.shuffledSubarray([...PIDS]),
+      instances: fc.array(fc.constantFrom(null, 1, 2, 3), { minLength: 4, maxLength: 4 }),
       gap: fc.option(fc.tuple(moment, fc.integer({ min: 1, max: 600_000 }), fc.constantFrom(null, GPU))),
       processes: fc.tuple(...PIDS.map(aProcess)),
     })
@@ -48,18 +51,20 @@ const aBatch = (seq: number, stream: string): fc.Arbitrary<BatchBody> =>
         tenancies: [
           {
             device: GPU,
-            tenants: from.pids.map((pid) => ({
+            tenants: from.pids.map((pid, row) => ({
               process: `${pid}/${pid * 10}`,
               type: 'C',
               memoryBytes: null,
-              gpuInstance: null,
+              gpuInstance: from.instances[row] ?? null,
             })),
             startMs: from.startMs,
             lengthMs: from.lengths,
             activeMs: active,
             shareMs: from.pids.map((_, row) => columns.map((column) => column[row] ?? 0)),
             method: 'equal',
-            conflictMs: [],
+            conflictMs: from.lengths.map((ms, column) =>
+              Math.floor(((ms - (active[column] ?? 0)) * from.conflict) / 1000),
+            ),
             partition: [],
           },
         ],
@@ -102,9 +107,12 @@ describe('decoding a node-hour', () => {
           atMs = toMs;
         }
         expect(atMs).toBeLessThanOrEqual(HOUR_MS);
-        for (const one of decoded.spansByDevice.get(GPU) ?? [])
+        for (const one of decoded.spansByDevice.get(GPU) ?? []) {
+          expect((one.activeMs ?? 0) + one.conflictMs).toBeLessThanOrEqual(lengthMs(one));
+          expect(one.conflictMs).toBeGreaterThanOrEqual(0);
           if (one.tenants.length > 0)
             expect(one.tenants.reduce((sum, tenant) => sum + (tenant.activeMs ?? 0), 0)).toBe(one.activeMs);
+        }
       }),
       RUNS,
     );

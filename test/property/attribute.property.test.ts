@@ -1,6 +1,7 @@
 // Properties of attribution over arbitrary cells: the books balance on both axes, and what must not matter does not.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { ACCOUNTED_TYPE } from '../../api/contract/batch.ts';
 import { apportion, partBetween } from '../../api/domain/apportion.ts';
 import { attribute } from '../../api/domain/attribute.ts';
 import type { CellFacts, Entry, ObservedSpan } from '../../api/domain/cell.ts';
@@ -79,32 +80,103 @@ describe('conservation', () => {
     );
   });
 
-  test('active time is used or unaccounted, to the millisecond', () => {
+  /** The whole hour is capacity, all of it is booked, and only whole spans of `drawn` are in it. */
+  const wholeHour = (drawn: CellFacts, keep: (span: ObservedSpan) => boolean): CellFacts => ({
+    ...drawn,
+    capacity: [{ fromMs: 0, toMs: HOUR_MS }],
+    bookedToMs: HOUR_MS,
+    spans: drawn.spans.filter((one) => one.fromMs >= 0 && one.toMs <= HOUR_MS && keep(one)),
+  });
+  const isUnseen = ({ type }: ObservedSpan['tenants'][number]): boolean => type === ACCOUNTED_TYPE;
+  const total = <T>(all: readonly T[], ms: (one: T) => number): number =>
+    all.reduce((sum, one) => sum + ms(one), 0);
+
+  test('active time is used or unaccounted, or of nobody who was seen in what a job holds', () => {
     fc.assert(
       fc.property(aCell, (drawn) => {
-        const facts = { ...drawn, capacity: [{ fromMs: 0, toMs: HOUR_MS }], bookedToMs: HOUR_MS };
-        const whole = facts.spans.filter(({ fromMs, toMs }) => fromMs >= 0 && toMs <= HOUR_MS);
-        const measured = { ...facts, spans: whole };
-        const activeMs = whole.reduce((sum, one) => sum + (one.activeMs ?? 0), 0);
-        const booked = attribute(measured).entries.reduce(
-          (sum, { activity, ms }) => sum + (activity === 'active' ? ms : 0),
-          0,
+        const facts = wholeHour(drawn, ({ activeMs }) => activeMs !== null);
+        const { entries } = attribute(facts);
+        const activeMs = total(facts.spans, (one) => one.activeMs ?? 0);
+        const unseenMs = total(facts.spans, ({ tenants }) =>
+          total(tenants.filter(isUnseen), (tenant) => tenant.activeMs ?? 0),
         );
-        expect(booked).toBe(activeMs);
+        const booked = (which: (entry: Entry) => boolean) =>
+          total(entries.filter(which), (entry) => entry.ms);
+        const executedMs = booked(
+          ({ activity, reason }) => activity === 'active' && reason !== 'telemetry_conflict',
+        );
+        const namelessMs = booked(
+          ({ bucket, activity, process }) => bucket === 'held' && activity === 'unknown' && process === null,
+        );
+        expect(executedMs + namelessMs).toBe(activeMs);
+        expect(namelessMs).toBeLessThanOrEqual(unseenMs);
+        const contradictedMs = booked(
+          ({ bucket, activity, process, reason }) =>
+            reason === 'telemetry_conflict' ||
+            (activity === 'unknown' && process !== null && (bucket === 'held' || bucket === 'idle')),
+        );
+        expect(contradictedMs).toBe(total(facts.spans, (one) => one.conflictMs));
+      }),
+      RUNS,
+    );
+  });
+
+  test('a device that contradicts itself is never idle, or still, for that time', () => {
+    fc.assert(
+      fc.property(aCell, (drawn) => {
+        const facts = wholeHour(drawn, ({ activeMs }) => activeMs !== null);
+        const stillMs = total(facts.spans, (one) => lengthMs(one) - (one.activeMs ?? 0) - one.conflictMs);
+        const booked = attribute(facts).entries.filter(
+          ({ activity }) => activity === 'none' || activity === 'resident',
+        );
+        expect(total(booked, (entry) => entry.ms)).toBe(stillMs);
+      }),
+      RUNS,
+    );
+  });
+
+  test('contexts of an instance have its part of a divided device, whoever holds what', () => {
+    fc.assert(
+      fc.property(aCell, (drawn) => {
+        const facts = wholeHour(
+          drawn,
+          ({ partition, tenants }) =>
+            partition !== null &&
+            tenants.every(({ gpuInstance, type }) => gpuInstance !== null && type === 'C'),
+        );
+        const wanted = new Map<string, number>();
+        for (const one of facts.spans)
+          for (const tenant of one.tenants) {
+            const beside = one.tenants.filter(({ gpuInstance }) => gpuInstance === tenant.gpuInstance).length;
+            const instance = one.partition?.instances.find((each) => each.gpuInstance === tenant.gpuInstance);
+            const ms = (lengthMs(one) * (instance?.slices ?? 0)) / 7 / beside;
+            wanted.set(tenant.process, (wanted.get(tenant.process) ?? 0) + ms);
+          }
+        const got = new Map<string, number>();
+        for (const { process, ms } of attribute(facts).entries)
+          if (process !== null) got.set(process, (got.get(process) ?? 0) + ms);
+        // Each piece is divided into whole milliseconds, twice; holdings and jobs cut spans into pieces.
+        const pieces = facts.spans.length + 2 * (facts.holdings.length + 3 * facts.jobs.size);
+        for (const key of new Set([...wanted.keys(), ...got.keys()]))
+          expect(Math.abs((got.get(key) ?? 0) - (wanted.get(key) ?? 0))).toBeLessThanOrEqual(2 * pieces);
       }),
       RUNS,
     );
   });
 });
 
-/** Splits a span at `atMs`: active time in proportion to length, tenants' parts summing to it. */
+/** Splits a span at `atMs`: active time in proportion to length, contradicted time to what is not active, tenants' parts summing. */
 function split(whole: ObservedSpan, atMs: number): ObservedSpan[] {
   if (atMs <= whole.fromMs || atMs >= whole.toMs) return [whole];
   const { activeMs } = whole;
-  const left = { ...whole, toMs: atMs };
-  const right = { ...whole, fromMs: atMs };
-  if (activeMs === null) return [left, right];
+  const before = { ...whole, toMs: atMs };
+  const after = { ...whole, fromMs: atMs };
+  if (activeMs === null) return [before, after];
   const leftMs = partBetween(activeMs, lengthMs(whole), 0, atMs - whole.fromMs);
+  const stillMs = lengthMs(before) - leftMs;
+  const conflictMs = Math.floor((whole.conflictMs * stillMs) / Math.max(1, lengthMs(whole) - activeMs));
+  const left = { ...before, conflictMs };
+  const right = { ...after, conflictMs: whole.conflictMs - conflictMs };
   const shares = apportion(
     leftMs,
     whole.tenants.map((tenant) => tenant.activeMs ?? 0),
@@ -167,7 +239,8 @@ describe('what must not matter', () => {
         fc.array(fc.integer({ min: 1, max: HOUR_MS - 1 }), { maxLength: 20 }),
         (activeMs, weights, cuts) => {
           const [a = 0, b = 0, c = 0] = apportion(activeMs, weights);
-          const whole = span(0, HOUR_MS, { 11: a, 12: b, 13: c });
+          const conflictMs = Math.floor((HOUR_MS - activeMs) / 3);
+          const whole = { ...span(0, HOUR_MS, { 11: a, 12: b, 13: c }), conflictMs };
           const facts = cell({ processes, jobs: [j], holdings: [holds(j)], spans: [whole] });
           const spans = cuts.reduce<ObservedSpan[]>(
             (parts, cut) => parts.flatMap((part) => split(part, cut)),
