@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { HOUR_MS } from '../api/contract/batch.ts';
 import { AccountingBook } from './accounting.ts';
 import { Devices } from './devices.ts';
+import { HostWatch } from './host-watch.ts';
 import { AGENT_VERSION, newStreamId } from './identity.ts';
 import { type AgentLog, StateLog } from './log.ts';
 import { Observer } from './observer.ts';
@@ -77,6 +78,7 @@ class PollingAgent implements Agent {
   readonly #table: ProcessTable;
   readonly #accounting: AccountingBook;
   readonly #devices: Devices;
+  readonly #host: HostWatch;
   readonly #builder: SpanBuilder;
   readonly #report: Report;
   readonly #observer: Observer;
@@ -126,7 +128,11 @@ class PollingAgent implements Agent {
       inventory: () => this.#devices.inventory,
       liveFacts: () => this.#table.liveFacts(),
       tools: () => this.#observer.tools(),
-      host: () => null,
+      host: () => this.#host.fact(),
+    });
+    this.#host = new HostWatch(ports, {
+      processes: () => (config.procRoot === '/proc' ? this.#table.countAll() : null),
+      problem: (message) => this.#report.addProblem(ports.clock.wallMs(), 'host', message),
     });
     this.#observer = new Observer(config, ports.files, this.#table.known, {
       observed: (seen) => this.#report.addObservations(seen),
@@ -168,6 +174,7 @@ class PollingAgent implements Agent {
       const startedMs = clock.monotonicMs();
       await this.#survive(() => this.poll());
       if (this.#shipper.due()) void this.ship();
+      void this.#survive(() => this.#host.lookIfDue());
       const jitter = 1 + POLL_JITTER * (2 * this.#random() - 1);
       const pauseMs = this.#config.pollIntervalMs * jitter - (clock.monotonicMs() - startedMs);
       await clock.sleep(Math.max(MIN_PAUSE_MS, pauseMs), signal);

@@ -74,6 +74,8 @@ export interface ProcessTable {
   exportState(): ProcessState;
   /** Takes it back before the first poll. A state that is not understood is a problem, one of another boot is not used. */
   importState(state: unknown): void;
+  /** How many processes /proc lists. */
+  countAll(): number;
   /** What was wrong since the last call. */
   takeProblems(): AgentProblem[];
 }
@@ -125,6 +127,7 @@ export function createProcessTable(
       if (problem !== null) registry.complain(ports.clock.wallMs(), problem);
       registry.restore(records);
     },
+    countAll: () => procfs.pids().length,
     takeProblems: () => registry.takeProblems(),
   };
 }

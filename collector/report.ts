@@ -58,6 +58,7 @@ export class Report {
   #inventoryTold = '';
   #toolsTold = '';
   #factsTold = '';
+  #hostTold = '';
   /** Why the last append failed; null when it did not. */
   #refusal: string | null = null;
 
@@ -155,28 +156,30 @@ export class Report {
 
   #writeStretch(stretch: Stretch): boolean {
     const { place, inventory } = this.#inventoryFor(stretch.fromMs);
-    const newHour = this.#factsTold !== place;
-    if (newHour) this.addFacts(this.#sources.liveFacts());
+    if (this.#factsTold !== place) this.addFacts(this.#sources.liveFacts());
     const tools = this.#toolsTold === place ? null : this.#sources.tools();
+    const host = this.#hostTold === place ? null : this.#sources.host();
     const done = this.#append({
       ...stretch,
       inventory,
       processes: [...this.#facts.values()],
       observations: this.#observations,
       tools,
-      host: newHour ? this.#sources.host() : null,
+      host,
       problems: this.#problems,
       personal: [...this.#personal.values()],
     });
     if (!done) {
       // Some of it may be lost with a batch that could not be written: the next one tells everything again.
       this.#factsTold = '';
+      this.#hostTold = '';
       this.#toolsTold = '';
       return false;
     }
     this.#inventoryTold = place;
     this.#factsTold = place;
     if (tools !== null) this.#toolsTold = place;
+    if (host !== null) this.#hostTold = place;
     this.#facts.clear();
     this.#observations = nothingSeen();
     this.#personal.clear();

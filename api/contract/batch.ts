@@ -248,8 +248,8 @@ export interface DialFact {
  * Ways in which what was read contradicts itself or was read through something that changed: `process_hidden` the driver
  * names a pid that /proc does not show; `process_covered` something is mounted over its folder in /proc;
  * `member_hidden` a control group lists a pid that /proc does not show; `tool_changed` a file of `ToolFact` is
- * another than before, the driver being the same; `tool_exposed` others than root can write it; `preload_set` something is loaded into every program;
- * `version_mismatch` driver, library and tool do not belong together.
+ * another than before, the driver being the same; `tool_exposed` others than root can write it; `preload_set` something
+ * is loaded into every program; `version_mismatch` driver, library and tool do not belong together.
  */
 export const INTEGRITY_KINDS = [
   'process_hidden',
@@ -339,7 +339,7 @@ export interface BatchBody {
   integrity: IntegrityFact[];
   /** The whole list, when it is the first batch of an hour or something changed; else null. */
   tools: ToolFact[] | null;
-  /** In the first batch of an hour, where it is known; else null. */
+  /** In the first batch of an hour that knows it; else null. */
   host: HostFact | null;
   clockSteps: ClockStep[];
   problems: AgentProblem[];

@@ -1,78 +1,84 @@
 /**
- * The machine itself, through systeminformation: for inventory at a slow pace, never for a verdict. The library is
- * loaded at the first call, so that an agent that does not ask does not pay for it.
+ * The machine itself, through systeminformation: for inventory at a slow pace, never for a verdict. The library takes
+ * memory, can take seconds, and can die with an error that nobody can catch, so that only `host-program.ts` asks it,
+ * in a process of its own.
  */
+import type { HostFact } from '../../api/contract/batch.ts';
 import type { AgentClock } from '../ports.ts';
-import { isUnknown, type Value } from '../reading.ts';
 
 const TIMEOUT_MS = 10_000;
 const TEXT_CHARS = 253;
 
-export interface HostFacts {
-  readonly hostname: Value<string>;
-  /** Distribution and release, such as "Debian GNU/Linux 12". */
-  readonly os: Value<string>;
-  readonly kernel: Value<string>;
-  readonly cpuModel: Value<string>;
-  /** Logical processors. */
-  readonly cpuCount: Value<number>;
-  readonly memoryBytes: Value<number>;
-}
-
 /** The part of systeminformation that is asked. */
 export interface HostLibrary {
-  osInfo(): Promise<{ hostname: string; distro: string; release: string; kernel: string }>;
+  osInfo(): Promise<{ distro: string; release: string; kernel: string }>;
   cpu(): Promise<{ manufacturer: string; brand: string; cores: number }>;
   mem(): Promise<{ total: number }>;
+  system(): Promise<{ virtual: boolean; virtualHost?: string }>;
+  processes(): Promise<{ all: number }>;
 }
+type Load = () => Promise<HostLibrary>;
 
-/** Never rejects: what fails or takes longer than ten seconds is unknown, with the reason. */
+const loadLibrary: Load = () => import('systeminformation');
+
+/** Never rejects: what fails or takes longer than ten seconds is null. */
 export async function readHost(
   clock: Pick<AgentClock, 'sleep'>,
-  load: () => Promise<HostLibrary> = () => import('systeminformation'),
-): Promise<HostFacts> {
-  const done = new AbortController();
-  const late = clock.sleep(TIMEOUT_MS, done.signal).then(
-    () => ({ unknown: `no answer within ${TIMEOUT_MS} ms` }),
-    () => ({ unknown: 'stopped' }),
-  );
-  const ask = <T>(question: (library: HostLibrary) => Promise<T>): Promise<Value<T>> =>
-    Promise.race([
-      load()
-        .then(question)
-        .catch((error: unknown) => ({ unknown: messageOf(error) })),
-      late,
-    ]);
-  const [os, cpu, memory] = await Promise.all([
-    ask((library) => library.osInfo()),
-    ask((library) => library.cpu()),
-    ask((library) => library.mem()),
+  load: Load = loadLibrary,
+): Promise<HostFact> {
+  const [os, cpu, memory, system] = await Promise.all([
+    ask(clock, load, (library) => library.osInfo()),
+    ask(clock, load, (library) => library.cpu()),
+    ask(clock, load, (library) => library.mem()),
+    ask(clock, load, (library) => library.system()),
   ]);
-  done.abort();
   return {
-    hostname: pick(os, (info) => text(info.hostname)),
-    os: pick(os, (info) => text(`${info.distro} ${info.release}`)),
-    kernel: pick(os, (info) => text(info.kernel)),
-    cpuModel: pick(cpu, (info) => text(`${info.manufacturer} ${info.brand}`)),
-    cpuCount: pick(cpu, (info) => count(info.cores)),
-    memoryBytes: pick(memory, (info) => count(info.total)),
+    operatingSystem: os === null ? null : text(`${os.distro} ${os.release}`),
+    kernel: os === null ? null : text(os.kernel),
+    processor: cpu === null ? null : text(`${cpu.manufacturer} ${cpu.brand}`),
+    cores: cpu === null ? null : count(cpu.cores),
+    memoryBytes: memory === null ? null : count(memory.total),
+    virtualisation: system?.virtual === true ? (text(system.virtualHost ?? '') ?? 'unknown') : null,
   };
 }
 
-function pick<T, U>(value: Value<T>, choose: (known: T) => Value<U>): Value<U> {
-  return isUnknown(value) ? value : choose(value);
+/** How many processes the library lists; null where it fails. It fails silently too: then this is 0. */
+export async function countProcesses(
+  clock: Pick<AgentClock, 'sleep'>,
+  load: Load = loadLibrary,
+): Promise<number | null> {
+  const processes = await ask(clock, load, (library) => library.processes());
+  return processes !== null && Number.isSafeInteger(processes.all) ? processes.all : null;
 }
 
-function text(value: string): Value<string> {
-  const trimmed = value.trim().slice(0, TEXT_CHARS);
-  return trimmed === '' ? { unknown: 'empty' } : trimmed;
+async function ask<T>(
+  clock: Pick<AgentClock, 'sleep'>,
+  load: Load,
+  question: (library: HostLibrary) => Promise<T>,
+): Promise<T | null> {
+  const done = new AbortController();
+  const answer = load()
+    .then(question)
+    .catch(() => null);
+  const late = clock.sleep(TIMEOUT_MS, done.signal).then(() => null);
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    done.abort();
+  }
+}
+
+/** What it found as one line of harmless text. */
+function text(value: unknown): string | null {
+  if (typeof value !== 'string') return null;
+  const plain = value
+    .replace(/[^\x20-\x7e]+/g, ' ')
+    .trim()
+    .slice(0, TEXT_CHARS);
+  return plain === '' ? null : plain;
 }
 
 /** The library says 0 for what it could not find; no machine has that. */
-function count(value: number): Value<number> {
-  return Number.isSafeInteger(value) && value > 0 ? value : { unknown: 'not a positive whole number' };
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message.slice(0, TEXT_CHARS) : 'failed';
+function count(value: unknown): number | null {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value > 0 ? value : null;
 }
