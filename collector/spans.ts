@@ -62,6 +62,7 @@ export interface SpanBuilder {
 
 const CLOCK_STEPPED: Failure = { reason: 'clock_step', detail: 'the wall clock was set' };
 const MISSING: Failure = { reason: 'device_missing', detail: 'not in the reading' };
+const NEW: Failure = { reason: 'device_missing', detail: 'not in the readings before' };
 const unknownStart = (): null => null;
 const NOBODY: readonly EndedTenant[] = [];
 const NONE_ENDED: EndedTenants = new Map();
@@ -196,7 +197,7 @@ class Builder implements SpanBuilder {
     let changed = false;
     for (const device of reading.devices) {
       seen.add(device.uuid);
-      const track = this.#track(device.uuid);
+      const track = this.#track(device.uuid, interval.toMs);
       const now = occupancyOf(device, keys, track.lastGood);
       if (isFailure(now)) {
         track.failed(interval, now);
@@ -216,10 +217,12 @@ class Builder implements SpanBuilder {
       : null;
   }
 
-  #track(uuid: string): Track {
+  #track(uuid: string, atMs: number): Track {
     let track = this.#tracks.get(uuid);
     if (track === undefined) {
       track = new Track(uuid, this.#options.windowMs);
+      // What is reported next begins before it was there.
+      track.blank({ fromMs: this.#takenMs, toMs: atMs }, NEW);
       this.#tracks.set(uuid, track);
     }
     return track;

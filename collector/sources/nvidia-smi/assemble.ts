@@ -201,7 +201,12 @@ function contextsOf(output: ComputeAppsOutput, place: Place): Contexts {
     const uuid = place.device(process.device, process.busId ?? unknown('none'));
     const named = isUnknown(process.device) ? null : process.device;
     const elsewhere = process.busId !== null && uuid !== null && place.named(process.busId) !== uuid;
-    if (uuid === null && named !== null && named.startsWith('GPU-')) continue;
+    if (uuid === null && named !== null && named.startsWith('GPU-')) {
+      // A new GPU's, unless the bus id says that it is one of ours.
+      const at = process.busId === null ? null : place.named(process.busId);
+      if (at !== null) broken.set(at, `a process of ${named}, which is not the device at ${process.busId}`);
+      continue;
+    }
     if (uuid === null) lost = `a process on an unknown device: ${named ?? 'none named'}`;
     else if (elsewhere) broken.set(uuid, `a process at bus id ${process.busId}, which is another device's`);
     else if (isUnknown(process.pid)) broken.set(uuid, `a process without a pid: ${process.pid.unknown}`);
