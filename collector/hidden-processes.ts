@@ -135,7 +135,8 @@ export class HiddenProcesses {
   /** Why pids that the driver names and /proc does not show are not told; null: there are none, or they are. */
   get trouble(): string | null {
     if (!this.#partial || this.#before.size === 0) return null;
-    return `${this.#root} does not show the whole machine: nothing is said of ${this.#before.size} pids that nvidia-smi names and it does not`;
+    const pids = `${this.#before.size} pids that nvidia-smi names`;
+    return `${this.#root} does not show the whole machine, and not ${pids}: nothing is made of that`;
   }
 
   #begin(news: readonly (readonly [string, Hidden])[]): void {

@@ -62,7 +62,8 @@ export interface FileStat {
   /** Permission bits, with those of set-id and sticky. */
   readonly mode: number;
   readonly sizeBytes: number;
-  readonly modifiedMs: number;
+  /** When content, owner or mode were last changed; nobody can set it. */
+  readonly changedMs: number;
   readonly kind: 'file' | 'folder' | 'other';
 }
 

@@ -119,9 +119,9 @@ export class Tools {
   }
 
   /** Hashed again only when the file is another or was written to. */
-  #digest(path: string, { device, inode, sizeBytes, modifiedMs, kind }: FileStat): string | null {
+  #digest(path: string, { device, inode, sizeBytes, changedMs, kind }: FileStat): string | null {
     if (kind !== 'file') return null;
-    const stamp = `${device} ${inode} ${sizeBytes} ${modifiedMs}`;
+    const stamp = `${device} ${inode} ${sizeBytes} ${changedMs}`;
     const known = this.#digests.get(stamp);
     if (known !== undefined) return known;
     const digest = attempt(() => this.#files.digest(path, MAX_TOOL_BYTES));

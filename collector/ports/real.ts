@@ -82,7 +82,7 @@ function stat(path: string): FileStat {
     ownerUid: Number(found.uid),
     mode: Number(found.mode & 0o7777n),
     sizeBytes: Number(found.size),
-    modifiedMs: Number(found.mtimeMs),
+    changedMs: Number(found.ctimeMs),
     kind: found.isFile() ? 'file' : found.isDirectory() ? 'folder' : 'other',
   };
 }

@@ -89,8 +89,8 @@ export function createCgroupfs(files: Files, procRoot: string): Cgroupfs {
   };
 }
 
+const CONTROLLERS =
+  'cgroup|cpu|cpuacct|cpuset|memory|io|blkio|pids|devices|freezer|hugetlb|rdma|misc|net_cls|net_prio|perf_event|irq|dmem';
+const INTERFACE = new RegExp(`^(?:(?:${CONTROLLERS})\\.[\\w.-]+|tasks|notify_on_release|release_agent)$`);
 /** Interface files of controllers: "memory.current", "cgroup.procs", "tasks". */
-const isFile = (name: string): boolean =>
-  /^(?:cgroup|cpu|cpuacct|cpuset|memory|io|blkio|pids|devices|freezer|hugetlb|rdma|misc|net_cls|net_prio|perf_event|irq|dmem)\.[\w.-]+$/.test(
-    name,
-  ) || /^(?:tasks|notify_on_release|release_agent)$/.test(name);
+const isFile = (name: string): boolean => INTERFACE.test(name);

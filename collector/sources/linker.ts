@@ -101,7 +101,7 @@ export function createLinker(files: Files, procRoot: string, architecture: strin
   let cached: { stamp: string; bytes: Buffer } = { stamp: '', bytes: Buffer.alloc(0) };
   const cache = (): Buffer => {
     const stat = attempt(() => files.stat(CACHE));
-    const stamp = stat.ok ? `${stat.value.inode} ${stat.value.sizeBytes} ${stat.value.modifiedMs}` : '';
+    const stamp = stat.ok ? `${stat.value.inode} ${stat.value.sizeBytes} ${stat.value.changedMs}` : '';
     if (stamp === cached.stamp) return cached.bytes;
     const part = attempt(() => files.read(CACHE, CACHE_BYTES).bytes);
     cached = { stamp, bytes: part.ok ? part.value : Buffer.alloc(0) };

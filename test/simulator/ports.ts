@@ -43,20 +43,26 @@ export interface SimulatedPorts extends Ports {
   spooled(): Spooled;
 }
 
-export function createSimulatedPorts(node: SimNode, clock: AgentClock, network: Network): SimulatedPorts {
+/** `worldMs` is when it really is; the node's wall clock may say something else. */
+export function createSimulatedPorts(
+  node: SimNode,
+  clock: AgentClock,
+  network: Network,
+  worldMs: () => number = () => clock.wallMs(),
+): SimulatedPorts {
   const view = createNodeView(node);
   const memory = new Map<string, Buffer | null>();
   return {
     clock,
     network,
-    files: createSimulatedFiles(node, view, clock, memory),
+    files: createSimulatedFiles(node, view, worldMs, memory),
     spooled: () => {
       const folder = `${SIMULATED_PATHS.spool}/`;
       const below = [...memory].filter(([path]) => path.startsWith(folder));
       return new Map(below.map(([path, bytes]) => [path.slice(folder.length), bytes]));
     },
     execute: async (_file, args, { timeoutMs, maxOutputBytes }) =>
-      executed(view.at(clock.wallMs()), args, timeoutMs, maxOutputBytes),
+      executed(view.at(worldMs()), args, timeoutMs, maxOutputBytes),
   };
 }
 
@@ -82,7 +88,7 @@ const PROC = `${SIMULATED_PATHS.procRoot}/`;
 function createSimulatedFiles(
   node: SimNode,
   view: NodeView,
-  clock: AgentClock,
+  worldMs: () => number,
   memory: Map<string, Buffer | null>,
 ): Files {
   const proc = createProcRenderer();
@@ -93,7 +99,7 @@ function createSimulatedFiles(
     of: (renderer: ProcRenderer, state: NodeState, parts: readonly string[]) => T | null,
   ): T => {
     const parts = path === SIMULATED_PATHS.procRoot ? [] : path.slice(PROC.length).split('/');
-    const found = of(proc, view.at(clock.wallMs()), parts);
+    const found = of(proc, view.at(worldMs()), parts);
     if (found === null) throw fileError('ENOENT', path);
     return found;
   };
@@ -109,9 +115,9 @@ function createSimulatedFiles(
         : stored.read(path, maxBytes),
     hold: (path) => {
       if (!inProc(path)) return stored.hold(path);
-      const process = view.at(clock.wallMs()).alive.get(Number(path.slice(PROC.length).split('/')[0]));
+      const process = view.at(worldMs()).alive.get(Number(path.slice(PROC.length).split('/')[0]));
       const read = (): Buffer => {
-        const now = view.at(clock.wallMs()).alive.get(process?.pid ?? 0);
+        const now = view.at(worldMs()).alive.get(process?.pid ?? 0);
         if (now !== process) throw fileError('ESRCH', path);
         return ask(path, (renderer, state, parts) => renderer.read(state, parts));
       };
@@ -172,7 +178,7 @@ function createMemoryFiles(stored: Map<string, Buffer | null>): Files {
     },
     sizeBytes: (path) => get(path).length,
     stat: (path) => {
-      const own = { device: '0:1', inode: '1', ownerUid: 0, mode: 0o600, modifiedMs: 0 };
+      const own = { device: '0:1', inode: '1', ownerUid: 0, mode: 0o600, changedMs: 0 };
       return { ...own, sizeBytes: get(path).length, kind: 'file' };
     },
     realPath: (path) => {
