@@ -2,7 +2,8 @@
 
 import type { Statement } from '../api/contract/finance.ts';
 import type { FindingDetail, FindingList } from '../api/contract/findings.ts';
-import type { DeviceList, NodeList, NodeOut, SourceList } from '../api/contract/fleet.ts';
+import type { DeviceList, NodeList, SourceList } from '../api/contract/fleet.ts';
+import type { FleetIntegrity, NodeDetail } from '../api/contract/integrity.ts';
 import type { JobDetail, JobList } from '../api/contract/jobs.ts';
 import type { Overview, Session } from '../api/contract/overview.ts';
 import type { Problem } from '../api/contract/primitives.ts';
@@ -87,10 +88,12 @@ export const getJob = (id: string, signal?: AbortSignal): Promise<JobDetail> =>
   get(`/v1/jobs/${segment(id)}`, {}, signal);
 export const getNodes = (query: Query, signal?: AbortSignal): Promise<NodeList> =>
   get('/v1/nodes', query, signal);
-export const getNode = (name: string, signal?: AbortSignal): Promise<NodeOut> =>
+export const getNode = (name: string, signal?: AbortSignal): Promise<NodeDetail> =>
   get(`/v1/nodes/${segment(name)}`, {}, signal);
 export const getDevices = (query: Query, signal?: AbortSignal): Promise<DeviceList> =>
   get('/v1/devices', query, signal);
+export const getIntegrity = (signal?: AbortSignal): Promise<FleetIntegrity> =>
+  get('/v1/integrity', {}, signal);
 export const getSources = (signal?: AbortSignal): Promise<SourceList> => get('/v1/sources', {}, signal);
 export const getStatement = (period: string, signal?: AbortSignal): Promise<Statement> =>
   get('/v1/statements', { period }, signal);

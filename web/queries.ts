@@ -5,6 +5,7 @@ import {
   getDevices,
   getFinding,
   getFindings,
+  getIntegrity,
   getJob,
   getJobs,
   getNode,
@@ -103,6 +104,9 @@ export const useDevices = (node: string) =>
     queryKey: ['devices', node],
     queryFn: ({ signal }) => getDevices({ node, limit: 500 }, signal),
   });
+
+export const useIntegrity = () =>
+  useQuery({ queryKey: ['integrity'], queryFn: ({ signal }) => getIntegrity(signal) });
 
 export const useSources = () =>
   useQuery({ queryKey: ['sources'], queryFn: ({ signal }) => getSources(signal) });

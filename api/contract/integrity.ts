@@ -61,16 +61,19 @@ export const FleetIntegrity = z
           role: ToolRole,
           driverVersion: z.string().nullable(),
           nodes: z.int(),
-          variants: z.array(Variant).meta({ description: 'The most frequent first' }),
+          variants: z.array(Variant).meta({ description: 'The most frequent first, at most 20' }),
         }),
       )
-      .meta({ description: 'By role and driver version' }),
+      .meta({ description: 'By role and driver version, at most 100' }),
     differing: z
       .object({
         nodes: z.int(),
         items: z.array(z.object({ node: z.string(), role: ToolRole, driverVersion: z.string() })),
       })
-      .meta({ description: 'Nodes that have other files than more than half of those with the same driver' }),
+      .meta({
+        description:
+          'Nodes that have other files than more than half of those with the same driver; at most 200 items',
+      }),
     withoutLibrary: Named.meta({ description: 'Nodes with a driver on which no libnvidia-ml was found' }),
     unlisted: Named.meta({ description: 'Nodes with GPUs whose agents never listed these files' }),
   })

@@ -11,7 +11,7 @@ export function sourceName(finding: Finding): string {
   const place = device ? `GPU ${device.index ?? device.uuid}` : 'the node';
   const named = source.executable ?? source.comm;
   if (named !== null) return named;
-  return kind === 'compute' ? `No process seen on ${place}` : `${place.replace(/^the/, 'The')} itself`;
+  return kind === 'compute' ? `No process seen on ${place}` : `${place} itself`;
 }
 
 export function FindingSource({ finding }: { finding: Finding }) {

@@ -9,6 +9,7 @@ import { nowWords } from '../components/device-grid.tsx';
 import { Empty, Failure } from '../components/failure.tsx';
 import { FindingsTable } from '../components/findings-table.tsx';
 import { Ago, Moment } from '../components/moment.tsx';
+import { HostFacts, NodeTools } from '../components/node-tools.tsx';
 import { PageHead } from '../components/page-head.tsx';
 import { PagePlaceholder } from '../components/page-placeholder.tsx';
 import { Section } from '../components/section.tsx';
@@ -199,6 +200,8 @@ export function NodePage() {
         />
       </Section>
       <NodeFindings name={node.name} />
+      <NodeTools node={node} />
+      {node.host ? <HostFacts host={node.host} /> : null}
       <Section title="Agent">
         <AgentFacts node={node} />
       </Section>

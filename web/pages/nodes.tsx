@@ -9,6 +9,7 @@ import { type Column, DataTable, LoadMore } from '../components/data-table.tsx';
 import { DeviceGrid } from '../components/device-grid.tsx';
 import { Empty, Failure } from '../components/failure.tsx';
 import { Typed, useFilters } from '../components/filters.tsx';
+import { FleetTools } from '../components/fleet-tools.tsx';
 import { Ago, Moment } from '../components/moment.tsx';
 import { PageHead } from '../components/page-head.tsx';
 import { Section } from '../components/section.tsx';
@@ -195,6 +196,7 @@ npx gpuledger fleet import fleet.csv`}</pre>
           ) : null}
         </Section>
       )}
+      <FleetTools />
       <Sources />
     </>
   );

@@ -121,6 +121,24 @@ export const FINDINGS: readonly Finding[] = [
     firstSeen: at(5 * HOUR_MS),
     lastSeen: at(4 * HOUR_MS),
   },
+  {
+    ...ROME,
+    id: 'f_00000000000000af',
+    severity: 'warn',
+    strength: 'suspicion',
+    kind: 'integrity',
+    node: 'gpu-a-07',
+    devices: [],
+    source: { process: null, pid: null, comm: null, executable: null, user: null },
+    reason: 'tool_changed',
+    reasons: ['tool_changed'],
+    evidence: null,
+    insideJob: null,
+    running: false,
+    ...{ activeMs: 0, residentMs: 0, provisionalMs: 0, value: null },
+    firstSeen: at(6 * HOUR_MS),
+    lastSeen: at(6 * HOUR_MS),
+  },
 ];
 
 function timelines(finding: Finding): FindingDetail['timelines'] {

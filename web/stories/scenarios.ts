@@ -3,6 +3,7 @@ import type { Overview } from '../../api/contract/overview.ts';
 import { at, complete, HOUR_MS, NOW_MS, sums } from './facts.ts';
 import { detailOf, FINDINGS } from './findings.ts';
 import { DEVICES, JOBS, jobDetail, NODES, SOURCES, statement } from './fleet.ts';
+import { AGREED, INTEGRITY, NODE_DETAILS, NOTHING_LISTED } from './integrity.ts';
 
 export const SCENARIOS = [
   'unaccounted',
@@ -122,9 +123,10 @@ function answerFor(scenario: keyof typeof PARTS, path: string, query: URLSearchP
   }
   if (kind === 'jobs') return page(some ? JOBS : []);
   if (kind === 'nodes' && id) {
-    const node = NODES.find((one) => one.name === id);
+    const node = NODE_DETAILS.find((one) => one.name === id);
     return node ? ok(node) : problem(404, 'not_found', 'There is no such node.');
   }
+  if (kind === 'integrity') return ok(settled ? INTEGRITY : some ? AGREED : NOTHING_LISTED);
   if (kind === 'nodes')
     return page(some ? NODES.filter((node) => node.name.includes(query.get('search') ?? '')) : []);
   if (kind === 'devices')

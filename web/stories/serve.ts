@@ -12,6 +12,7 @@ const PAGES = [
   '/jobs',
   '/jobs/j_0123456789abcdef',
   '/nodes',
+  '/nodes/gpu-a-07',
   '/nodes/gpu-b-03',
   '/nodes/gpu-b-04',
   '/chargeback',

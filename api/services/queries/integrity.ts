@@ -5,6 +5,8 @@ import type { NodeFilesRow, Questions } from '../../store/questions.ts';
 
 const NAMES_MAX = 20;
 const DIFFERING_MAX = 200;
+const GROUPS_MAX = 100;
+const VARIANTS_MAX = 20;
 
 /** A node that has listed its files. */
 interface Listed extends NodeFilesRow {
@@ -39,7 +41,9 @@ export function compareFleet(rows: readonly NodeFilesRow[]): FleetIntegrity {
   return {
     ok: agreed && without.length === 0,
     nodes: listed.length,
-    groups: compared.map(({ group }) => group),
+    groups: compared
+      .slice(0, GROUPS_MAX)
+      .map(({ group }) => ({ ...group, variants: group.variants.slice(0, VARIANTS_MAX) })),
     differing: {
       nodes: new Set(differing.map((one) => one.node)).size,
       items: differing.slice(0, DIFFERING_MAX),
