@@ -158,7 +158,10 @@ function unseenTenant(rows: Rows, undeclaredFromMs: number): Tenant {
  * Where the device does not tell its activity (MIG), time goes to the contexts on it: those of an instance share its part
  * of the device equally. Where one of them is in no known instance, all share the whole device equally.
  */
-function contextParts(totalMs: number, { tenants, partition }: PieceActivity): number[] {
+export function contextParts(
+  totalMs: number,
+  { tenants, partition }: Pick<PieceActivity, 'tenants' | 'partition'>,
+): number[] {
   if (partition === null) return equalShares(totalMs, tenants.length);
   const { instances, slices } = partition;
   const at = tenants.map((tenant) => instances.findIndex((one) => one.gpuInstance === tenant.gpuInstance));

@@ -40,6 +40,8 @@ export interface StoryFacts {
   readonly attempts: number;
   /** Of a finding without a process: who had its devices open in this time, the earliest first. */
   readonly holders: readonly StoryHolder[];
+  /** Processes that only the driver's accounting lists: how long they had the devices open, and executed as it sampled. */
+  readonly unseen: { readonly processes: number; readonly openMs: number; readonly executedMs: number };
   /** Of an integrity finding: what was said of it, in the words of its agent, distinct. */
   readonly details: readonly string[];
   readonly running: boolean;
@@ -74,6 +76,8 @@ export function tellStory(facts: StoryFacts): Story {
   };
 }
 
+const didWhat = (reason: FindingReason): string =>
+  reason === 'telemetry_conflict' ? 'drew working power or executed' : 'executed';
 const isNetwork = (reason: FindingReason): boolean => NETWORK_REASONS.some((other) => other === reason);
 const isIntegrity = (reason: FindingReason): boolean => INTEGRITY_KINDS.some((other) => other === reason);
 /** Seen beside the ledger. */
@@ -86,7 +90,7 @@ function observed(facts: StoryFacts): string[] {
   const lines: string[] = [];
   if (summary.activeMs > 0)
     lines.push(
-      `${duration(summary.activeMs)} of GPU time ${where} executed with no matching declaration, ` +
+      `${duration(summary.activeMs)} of GPU time ${where} ${didWhat(summary.reason)} with no matching declaration, ` +
         `between ${time(summary.firstMs)} and ${time(summary.lastMs)}.`,
     );
   if (summary.residentMs > 0)
@@ -115,9 +119,20 @@ function observed(facts: StoryFacts): string[] {
       `It, or a process beside it, tried to reach ${facts.attempts} ${facts.attempts === 1 ? 'address or port' : 'addresses and ports'}.`,
     );
   if (isIntegrity(summary.reason) && facts.devices.length > 0) lines.push(`It is about ${place}.`);
-  lines.push(SENTENCES[summary.reason], ...detailLines(facts.details), ...holderLines(facts.holders));
+  lines.push(SENTENCES[summary.reason], ...unseenLines(facts.unseen));
+  lines.push(...detailLines(facts.details), ...holderLines(facts.holders));
   if (facts.running) lines.push('It was still there at the last reading.');
   return lines;
+}
+
+/** Between what was sampled and how long they were there lies what they executed. */
+function unseenLines({ processes, openMs, executedMs }: StoryFacts['unseen']): string[] {
+  if (processes === 0) return [];
+  const lists = `The driver's accounting lists ${processes === 1 ? '1 process' : `${processes} processes`}`;
+  return [
+    `${lists} that began and ended between two readings: the device was open to them for ${duration(openMs)} in sum, ` +
+      `and executed for at least ${duration(executedMs)} of it as far as the driver sampled.`,
+  ];
 }
 
 function detailLines(details: readonly string[]): string[] {
@@ -183,7 +198,8 @@ function notObserved(facts: StoryFacts): string[] {
     return [`Connections are read about ${polls}`, 'What was sent or received is not seen.'];
   if (isIntegrity(facts.summary.reason))
     return [
-      'The files, mounts and process tables of a node are compared more rarely than its devices are read: what is changed and changed back between is not seen.',
+      'The files, mounts and process tables of a node are compared more rarely than its devices are read: ' +
+        'what is changed and changed back between is not seen.',
       'Whether a reading was false is not seen: only that it could be.',
     ];
   const lines = [

@@ -18,10 +18,13 @@ export const SENTENCES: Readonly<Record<FindingReason, string>> = {
   outside_allocation: 'It belongs to a declared job, but executed on a device that the job did not hold.',
   foreign_in_job: 'It ran inside a declared job, but is not what that job declared to run.',
   no_job: 'Nothing ties it to any declared job.',
-  no_process: 'The device executed while no process showed on it.',
-  telemetry_conflict: "The device's own readings contradict each other.",
+  no_process: 'The device was in use while no reading showed a process on it.',
+  telemetry_conflict:
+    'The device drew working power, in two readings in a row, while it reported that nothing executed.',
   reverse_tunnel:
     'A process inside a job held an external connection and was told to forward a port of the other side to this one.',
+  relayed_connection:
+    'A process inside a job that uses no device held an external connection, and meanwhile opened others to the inside, as a forward does.',
   network_scan: 'A process inside a job tried to reach many addresses or ports.',
   process_hidden: 'The driver names a process on a device, and /proc does not show it.',
   process_covered:
@@ -72,9 +75,17 @@ export const CAUSES: Readonly<Record<FindingReason, readonly string[]>> = {
   no_process: [
     'The process runs in a container or namespace that the driver does not list.',
     'Utilisation lags behind a process that has just ended.',
+    'Short programs began and ended between two readings.',
   ],
-  telemetry_conflict: ['A sensor or the driver reports wrong values.'],
+  telemetry_conflict: [
+    'A sensor or the driver reports wrong values.',
+    'Something keeps the device at high clocks without executing.',
+  ],
   reverse_tunnel: ['A person reaches a notebook or a dashboard of this job from outside in this way.'],
+  relayed_connection: [
+    'A helper of the job reports to a service outside and talks to the job itself, as experiment trackers do.',
+    'A helper fetches data from outside and hands it on inside.',
+  ],
   network_scan: [
     'A large job was finding its own members at its start.',
     'A service was looked for in a range of ports.',
@@ -119,9 +130,13 @@ export const CHANGES: Readonly<Record<FindingReason, readonly string[]>> = {
     'A declaration by a scheduler that covers this device and time and names the boundary of the process.',
     'A declaration that names its root process, for use from then on.',
   ],
-  no_process: ['A reading that names the process, such as one with access to its namespace.'],
+  no_process: [
+    'A reading that names the process, such as one with access to its namespace.',
+    "The record of a job that held the device, for what only the driver's accounting lists.",
+  ],
   telemetry_conflict: ['Readings of power and utilisation that agree.'],
   reverse_tunnel: [BESIDE],
+  relayed_connection: [BESIDE],
   network_scan: [BESIDE],
   process_hidden: [
     BESIDE,

@@ -56,6 +56,7 @@ describe('story', () => {
       externalConnections: 0,
       attempts: 0,
       holders: [],
+      unseen: { processes: 0, openMs: 0, executedMs: 0 },
       details: [],
       running: false,
       resolved: false,

@@ -3,7 +3,8 @@
 import type { Clock } from '../../clock.ts';
 import type { BatchBody } from '../../contract/batch.ts';
 import type { ObservedGap, ObservedSpan } from '../../domain/cell.ts';
-import { gapsOf, spansOf } from '../../domain/decode.ts';
+import { creditSpan } from '../../domain/credit.ts';
+import { gapsOf, type ObservedAccounted, spansOf } from '../../domain/decode.ts';
 import type { IntegrityFinding, ObservedHolder } from '../../domain/integrity.ts';
 import type { Holding } from '../../domain/job.ts';
 import type { NodeFacts } from '../../domain/verdict.ts';
@@ -15,13 +16,15 @@ import { type HourOfNode, integrityOf, placeNodeHour, watermarksOf } from '../no
 export interface HourRecord {
   readonly fromMs: number;
   readonly facts: NodeFacts;
-  /** By device UUID. */
+  /** By device UUID; what go-betweens are listed with is credited. */
   readonly spans: ReadonlyMap<string, readonly ObservedSpan[]>;
   readonly gaps: ReadonlyMap<string, readonly ObservedGap[]>;
   readonly holdings: readonly Holding[];
   /** The numbers in /dev/nvidiaN, by device UUID, where the inventory tells. */
   readonly minors: ReadonlyMap<string, number>;
   readonly holders: readonly ObservedHolder[];
+  /** What the driver's accounting lists. */
+  readonly accounted: readonly ObservedAccounted[];
   readonly integrity: readonly IntegrityFinding[];
   readonly pollIntervalMs: number;
 }
@@ -46,11 +49,14 @@ export function createHourReader(store: Store, clock: Clock): HourReader {
       return {
         fromMs: hour.hourMs,
         facts: node,
-        spans: new Map(uuids.map((uuid) => [uuid, spansOf(decoded, uuid)])),
+        spans: new Map(
+          uuids.map((uuid) => [uuid, spansOf(decoded, uuid).map((span) => creditSpan(span, node.processes))]),
+        ),
         gaps: new Map(uuids.map((uuid) => [uuid, gapsOf(decoded, uuid)])),
         holdings,
         minors: minorsOf(bodies),
         holders: decoded.holders,
+        accounted: decoded.accounted,
         integrity: integrityOf(node, judge, decoded),
         pollIntervalMs: newest.pollIntervalMs,
       };

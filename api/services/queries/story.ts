@@ -1,10 +1,10 @@
 /** What the domain needs to tell a finding's story, from what the store knows. */
-import { HOUR_MS } from '../../contract/batch.ts';
+import { ACCOUNTED_TYPE, HOUR_MS } from '../../contract/batch.ts';
 import { EVIDENCE } from '../../domain/bucket.ts';
 import type { ObservedProcess, ProcessId } from '../../domain/cell.ts';
 import type { Ties } from '../../domain/evidence.ts';
 import { lengthMs } from '../../domain/interval.ts';
-import type { Job } from '../../domain/job.ts';
+import type { Holding, Job } from '../../domain/job.ts';
 import { DEFAULT_POLICY } from '../../domain/policy.ts';
 import { lineageOf } from '../../domain/process.ts';
 import { type Story, type StoryFacts, type StoryHolder, tellStory } from '../../domain/story.ts';
@@ -78,6 +78,30 @@ function holdersOf(facts: FindingFacts, hours: readonly HourRecord[]): StoryHold
   return [...found.values()].sort((a, b) => a.firstMs - b.firstMs || a.process.pid - b.process.pid);
 }
 
+/** Processes that only accounting lists, on the finding's devices while no job held them. */
+function unseenOf(facts: FindingFacts, hours: readonly HourRecord[]): StoryFacts['unseen'] {
+  const { devices, firstSeenMs, lastSeenMs } = facts.row;
+  const unseen = new Set<string>();
+  for (const { spans, holdings } of hours)
+    for (const { uuid } of devices)
+      for (const { fromMs, tenants } of spans.get(uuid) ?? []) {
+        const held = (one: Holding): boolean =>
+          one.device === uuid && one.fromMs <= fromMs && fromMs < one.toMs;
+        if (fromMs < firstSeenMs || fromMs >= lastSeenMs || holdings.some(held)) continue;
+        for (const { type, process } of tenants)
+          if (type === ACCOUNTED_TYPE) unseen.add(`${process} ${uuid}`);
+      }
+  const rows = new Map(
+    hours.flatMap(({ accounted }) => accounted.map((one) => [`${one.process} ${one.device}`, one])),
+  );
+  const own = [...unseen].flatMap((key) => rows.get(key) ?? []);
+  return {
+    processes: own.length,
+    openMs: own.reduce((sum, one) => sum + one.openMs, 0),
+    executedMs: own.reduce((sum, one) => sum + Math.floor((one.openMs * (one.busyPercent ?? 0)) / 100), 0),
+  };
+}
+
 /** What agents said of an integrity finding, each sentence once. */
 function detailsOf({ row }: FindingFacts, hours: readonly HourRecord[]): string[] {
   const own = hours.flatMap((hour) => hour.integrity.filter((one) => one.id === row.id));
@@ -138,6 +162,7 @@ export function storyOf(
     ),
     attempts: peersOf(connections, ({ kind, peerClass }) => kind === 'attempt' && peerClass !== 'loopback'),
     holders: row.kind === 'compute' && row.source.process === null ? holdersOf(facts, hours) : [],
+    unseen: unseenOf(facts, row.kind === 'compute' && row.source.process === null ? hours : []),
     details: row.kind === 'integrity' ? detailsOf(facts, hours) : [],
     running: row.running,
     resolved: row.resolvedAtMs !== null,

@@ -1,6 +1,8 @@
 /** The time lines of a finding: what each step of each device went to, from the spans that agents sent. */
 import type { z } from 'zod';
+import { ACCOUNTED_TYPE } from '../../contract/batch.ts';
 import type { FindingDetail, TimelineSeries } from '../../contract/findings.ts';
+import { contextParts } from '../../domain/booking.ts';
 import type { ObservedGap, ObservedSpan, ProcessId } from '../../domain/cell.ts';
 import type { Holding } from '../../domain/job.ts';
 import { toTime } from './completeness.ts';
@@ -62,26 +64,30 @@ function heldWithin(holdings: readonly Holding[], fromMs: number, toMs: number):
   return holdings.some((holding) => holding.fromMs < toMs && holding.toMs > fromMs);
 }
 
-/** Spreads a span's milliseconds over the steps that it touches; what it leaves of its length is held or idle. */
+/**
+ * Spreads a span's milliseconds over the steps that it touches; what it leaves of its length is held or idle. Time that
+ * no process can be named for is the finding's where it has none either; what only accounting lists is nobody's in what a
+ * job holds.
+ */
 function addSpan(add: Add, span: ObservedSpan, device: DeviceRecord, roles: Roles): void {
-  const lengthMs = span.toMs - span.fromMs;
-  let activeMs = 0;
-  for (const tenant of span.tenants) {
-    const ms = tenant.activeMs ?? lengthMs / span.tenants.length;
-    activeMs += ms;
-    add(kindOf(tenant.process, span.fromMs, device.uuid, roles), span.fromMs, span.toMs, ms);
-  }
-  const unnamed = span.tenants.length === 0 ? (span.activeMs ?? 0) : 0;
-  if (unnamed > 0)
-    add(roles.source.size === 0 ? 'source' : 'otherUnaccounted', span.fromMs, span.toMs, unnamed);
-  const restMs = lengthMs - activeMs - unnamed;
-  if (restMs > 0)
-    add(
-      heldWithin(device.holdings, span.fromMs, span.toMs) ? 'held' : 'idle',
-      span.fromMs,
-      span.toMs,
-      restMs,
-    );
+  const { fromMs, toMs, tenants } = span;
+  const lengthMs = toMs - fromMs;
+  const still = heldWithin(device.holdings, fromMs, toMs) ? 'held' : 'idle';
+  const nameless = roles.source.size === 0 ? 'source' : 'otherUnaccounted';
+  const kinds = tenants.map(({ process, type }) => {
+    if (type !== ACCOUNTED_TYPE) return kindOf(process, fromMs, device.uuid, roles);
+    return still === 'held' ? 'held' : nameless;
+  });
+  const parts =
+    span.activeMs === null ? contextParts(lengthMs, span) : tenants.map(({ activeMs }) => activeMs ?? 0);
+  const unnamedMs = tenants.length === 0 ? (span.activeMs ?? 0) : 0;
+  for (const [index, kind] of kinds.entries()) add(kind, fromMs, toMs, parts[index] ?? 0);
+  add(nameless, fromMs, toMs, unnamedMs);
+  const [only] = kinds;
+  const contradicted = only === undefined || only === 'held' || kinds.length > 1 ? nameless : only;
+  add(kinds.includes('used') ? still : contradicted, fromMs, toMs, span.conflictMs);
+  const activeMs = parts.reduce((sum, ms) => sum + ms, unnamedMs);
+  add(still, fromMs, toMs, lengthMs - activeMs - span.conflictMs);
 }
 
 type Add = (kind: Kind, fromMs: number, toMs: number, ms: number) => void;
@@ -97,6 +103,7 @@ export function timelineOf(
   const points = Math.min(POINTS_MAX + 1, Math.ceil((toMs - startMs) / stepMs));
   const columns = new Map<Kind, number[]>(KINDS.map((kind) => [kind, new Array<number>(points).fill(0)]));
   const add: Add = (kind, spanFromMs, spanToMs, ms) => {
+    if (ms <= 0) return;
     const column = columns.get(kind);
     const first = Math.max(0, Math.floor((spanFromMs - startMs) / stepMs));
     const last = Math.min(points - 1, Math.floor((spanToMs - 1 - startMs) / stepMs));
