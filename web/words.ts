@@ -34,6 +34,7 @@ const REASON_WORDS: Readonly<Record<string, string>> = {
   no_process: 'Work that shows no process',
   telemetry_conflict: 'Power and utilisation disagree',
   reverse_tunnel: 'Reverse tunnel out of a job',
+  relayed_connection: 'Outside and inside at once, out of a job',
   network_scan: 'Many connection attempts from a job',
   process_hidden: 'A process that /proc does not show',
   process_covered: 'A process covered in /proc',

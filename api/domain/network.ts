@@ -4,10 +4,11 @@ import type { ObservedProcess, ProcessId } from './cell.ts';
 import type { ObservedConnection } from './decode.ts';
 import { isJobBoundary, runAt } from './evidence.ts';
 import type { Severity } from './finding.ts';
+import { sameExecutable } from './process.ts';
 import { findingId } from './source.ts';
 import type { Judge, NodeFacts } from './verdict.ts';
 
-export const NETWORK_REASONS = ['reverse_tunnel', 'network_scan'] as const;
+export const NETWORK_REASONS = ['reverse_tunnel', 'relayed_connection', 'network_scan'] as const;
 export type NetworkReason = (typeof NETWORK_REASONS)[number];
 
 /** A network finding of one node-hour; it carries no GPU time. */
@@ -30,15 +31,24 @@ export interface NetworkFinding {
 /** Attempts to this many distinct peers and ports, by one process within the hour, look like a scan. */
 export const SCAN_PEERS = 20;
 
+/** A forward holds one connection to the outside, or one more while it reconnects … */
+const RELAY_EXTERNAL = 2;
+/** … for longer than a download of a page takes, … */
+const RELAY_LASTS_MS = 60_000;
+/** … and opens few to the inside. Services and loaders of data have many. */
+const RELAY_INWARD = 8;
+
 /**
  * Looks at the connections of processes inside a job's boundary or lineage. A reverse tunnel is an external connection of
  * a process that was told to forward a remote port; a scan is many attempts, which job start-up may also look like, so it
- * stays a notice. One finding per process and reason.
+ * stays a notice; so does a relay (`looksLikeRelay`). One finding per process and reason. `onDevices`: processes that used
+ * a device.
  */
 export function networkFindings(
   facts: NodeFacts,
   judge: Judge,
   connections: Iterable<ObservedConnection>,
+  onDevices: ReadonlySet<ProcessId>,
 ): NetworkFinding[] {
   const byProcess = new Map<ProcessId, ObservedConnection[]>();
   for (const connection of connections) {
@@ -56,7 +66,10 @@ export function networkFindings(
     const tunnel = own.filter((fact) => fact.kind === 'established' && fact.peerClass === 'external');
     const attempts = own.filter((fact) => fact.kind === 'attempt' && fact.peerClass !== 'loopback');
     const seen: [NetworkReason, Severity, ObservedConnection[]][] = [];
+    const relay = relayOf(own);
     if (tunnel.length > 0 && forwardsRemotePort(process)) seen.push(['reverse_tunnel', 'warn', tunnel]);
+    else if (relay.length > 0 && !runsOnDevices(process, onDevices, facts))
+      seen.push(['relayed_connection', 'notice', relay]);
     if (attempts.reduce((sum, fact) => sum + fact.peers, 0) >= SCAN_PEERS)
       seen.push(['network_scan', 'notice', attempts]);
     for (const [reason, severity, evidence] of seen) {
@@ -79,6 +92,45 @@ export function networkFindings(
     }
   }
   return findings.sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+/**
+ * The connections of a process that has the shape of a remote forward in use, by its sockets alone: it went outside and
+ * stayed there, and meanwhile went to a few places inside. None where it has not. A forward of a local port looks like
+ * any program that serves its job and reports to the outside, and is not told.
+ */
+function relayOf(own: readonly ObservedConnection[]): ObservedConnection[] {
+  const listening = new Set(own.filter((fact) => fact.kind === 'listening').map((fact) => fact.localPort));
+  const gone = own.filter((fact) => fact.kind === 'established' && !listening.has(fact.localPort));
+  const outward = gone.filter((fact) => fact.peerClass === 'external');
+  const lasting = outward.filter((fact) => fact.lastMs - fact.firstMs >= RELAY_LASTS_MS);
+  const inward = gone.filter((fact) => fact.peerClass !== 'external');
+  const meanwhile = inward.filter((fact) =>
+    lasting.some((out) => out.firstMs <= fact.firstMs && fact.firstMs <= out.lastMs),
+  );
+  const few = places(outward) <= RELAY_EXTERNAL && places(inward) <= RELAY_INWARD;
+  return few && meanwhile.length > 0 ? [...lasting, ...meanwhile] : [];
+}
+
+/** Each place is told again and again while its connection lasts. */
+const places = (facts: readonly ObservedConnection[]): number =>
+  [...new Map(facts.map((fact) => [`${fact.peerClass} ${fact.localPort}`, fact.peers])).values()].reduce(
+    (sum, peers) => sum + peers,
+    0,
+  );
+
+/** Whether it uses a device, or is the program of one that does: what trains also fetches and reports. */
+function runsOnDevices(
+  process: ObservedProcess,
+  onDevices: ReadonlySet<ProcessId>,
+  facts: NodeFacts,
+): boolean {
+  if (onDevices.has(process.id) || process.executable === null) return true;
+  for (const id of onDevices) {
+    const executable = facts.processes.get(id)?.executable ?? null;
+    if (executable !== null && sameExecutable(executable, process.executable)) return true;
+  }
+  return false;
 }
 
 /** [bind address:]port:host:port, as ssh's -R takes it. */

@@ -190,7 +190,7 @@ export function computeNodeHour(inputs: NodeHourInputs): NodeHourResult {
     findings,
     partsOf: divideByHolder(findings, cells),
     observations: [
-      ...networkFindings(node, judge, decoded.connections),
+      ...networkFindings(node, judge, decoded.connections, onDevices(decoded)),
       ...integrityOf(node, judge, decoded),
     ],
   };
@@ -198,11 +198,16 @@ export function computeNodeHour(inputs: NodeHourInputs): NodeHourResult {
 
 /** The integrity findings of a decoded hour. */
 export function integrityOf(node: NodeFacts, judge: Judge, decoded: DecodedHour): IntegrityFinding[] {
-  const onDevices = new Set<ProcessId>();
-  if (decoded.integrity.length > 0)
-    for (const spans of decoded.spansByDevice.values())
-      for (const span of spans) for (const tenant of span.tenants) onDevices.add(tenant.process);
-  return integrityFindings(node, judge, decoded.integrity, onDevices);
+  if (decoded.integrity.length === 0) return [];
+  return integrityFindings(node, judge, decoded.integrity, onDevices(decoded));
+}
+
+/** The processes that used a device in the hour. */
+function onDevices({ spansByDevice }: DecodedHour): Set<ProcessId> {
+  const processes = new Set<ProcessId>();
+  for (const spans of spansByDevice.values())
+    for (const span of spans) for (const tenant of span.tenants) processes.add(tenant.process);
+  return processes;
 }
 
 function countedOnly(seen: FirstSeen, counted: readonly Job[]): FirstSeen {

@@ -218,9 +218,11 @@ const connection = (change: Partial<ObservedConnection>): ObservedConnection => 
 describe('network', () => {
   const tunnel = (commandLine: string, change: Parameters<typeof processFact>[1] = {}) =>
     processFact(30, { path: '/usr/bin/ssh', commandLine, ...change });
+  const trainer = processFact(40);
   const seen = (process: ReturnType<typeof processFact>, ...connections: ObservedConnection[]) => {
-    const facts = cell({ processes: [process], jobs: [job('8101')] });
-    return networkFindings(facts, createJudge(facts), connections).map(({ reason, job: of }) => [reason, of]);
+    const facts = cell({ processes: [process, trainer], jobs: [job('8101')] });
+    const found = networkFindings(facts, createJudge(facts), connections, new Set([trainer.id]));
+    return found.map(({ reason, job: of }) => [reason, of]);
   };
 
   test.each([
@@ -256,6 +258,51 @@ describe('network', () => {
 
   test('connections of a process that nothing is known of say nothing', () => {
     const facts = cell({});
-    expect(networkFindings(facts, createJudge(facts), [connection({})])).toEqual([]);
+    expect(networkFindings(facts, createJudge(facts), [connection({})], new Set())).toEqual([]);
+  });
+
+  describe('a relay', () => {
+    const MINUTE = 60_000;
+    const out = (change: Partial<ObservedConnection> = {}) =>
+      connection({ firstMs: MINUTE, lastMs: 9 * MINUTE, localPort: 40_000, ...change });
+    const inward = (change: Partial<ObservedConnection> = {}) =>
+      connection({
+        firstMs: 3 * MINUTE,
+        lastMs: 3 * MINUTE,
+        localPort: 40_001,
+        peerClass: 'internal',
+        ...change,
+      });
+    const renamed = tunnel('python train.py', { path: '/tmp/torchrun' });
+
+    test('is told by its sockets, whatever it is called', () => {
+      expect(seen(renamed, out(), inward())).toEqual([['relayed_connection', 'j_8101']]);
+      expect(seen(renamed, out(), inward({ peerClass: 'loopback' }))).toHaveLength(1);
+      expect(seen(renamed, out(), out({ lastMs: 20 * MINUTE }), inward())).toHaveLength(1);
+      expect(seen(tunnel('ssh -N -R 2222:localhost:22 u@h'), out(), inward())).toEqual([
+        ['reverse_tunnel', 'j_8101'],
+      ]);
+    });
+
+    test.each([
+      ['only goes outside', [out()]],
+      ['only stays inside', [inward()]],
+      ['fetched something in a moment', [out({ lastMs: MINUTE + 5000 }), inward()]],
+      ['was inside before it went outside', [out(), inward({ firstMs: 0 })]],
+      [
+        'is reached from inside',
+        [out(), inward(), inward({ kind: 'listening', localPort: 40_001, peers: 0 })],
+      ],
+      ['loads data from many places', [out({ localPort: 0, peers: 30 }), inward()]],
+      ['serves many', [out(), inward({ localPort: 0, peers: 30 })]],
+    ])('is not what %s', (_what, connections) => {
+      expect(seen(renamed, ...connections)).toEqual([]);
+    });
+
+    test('is not what computes for the job, nor another process of that program', () => {
+      expect(seen(tunnel('', { path: '/usr/bin/python3' }), out(), inward())).toEqual([]);
+      const own = { process: trainer.id };
+      expect(seen(processFact(30), out(own), inward(own))).toEqual([]);
+    });
   });
 });
