@@ -9,6 +9,18 @@ import { StandInService } from './spool-fixture.ts';
 interface FakeProcess {
   readonly pid: number;
   readonly sm?: number;
+  /** MIG: where it has a context. */
+  readonly gpuInstance?: number;
+}
+/** A row of the driver's accounting; 0 ms while it runs. */
+interface FakeAccounted {
+  readonly pid: number;
+  readonly util: number;
+  readonly ms: number;
+}
+interface FakeInstance {
+  readonly gpuInstance: number;
+  readonly profile: string;
 }
 export interface FakeDevice {
   readonly uuid: string;
@@ -16,6 +28,12 @@ export interface FakeDevice {
   processes: FakeProcess[];
   /** It has no row in any answer. */
   lost?: boolean;
+  /** Of 400; 30 unless given. */
+  watts?: number;
+  /** Accounting mode is on, with these rows. */
+  accounted?: FakeAccounted[];
+  /** MIG is on, with these instances. */
+  mig?: FakeInstance[];
 }
 export const uuidOf = (index: number): string => `GPU-00000000-0000-4000-8000-00000000000${index}`;
 /** A full UTC hour, so that tests know where the edges are. */
@@ -117,10 +135,12 @@ export class Node {
       );
     if (option === '--query-gpu')
       return table(
-        present.map(({ uuid, index, percent }) => ({
-          ...{ index: String(index), uuid, 'pci.bus_id': busOf(index), 'utilization.gpu': `${percent} %` },
-          ...{ 'memory.used': '10 MiB', 'memory.total': '100 MiB', 'power.draw': '30.00 W' },
-          'mig.mode.current': 'Disabled',
+        present.map(({ uuid, index, percent, watts = 30, accounted, mig }) => ({
+          ...{ index: String(index), uuid, 'pci.bus_id': busOf(index) },
+          'utilization.gpu': mig ? '[N/A]' : `${percent} %`,
+          ...{ 'memory.used': '10 MiB', 'memory.total': '100 MiB', 'power.draw': `${watts.toFixed(2)} W` },
+          ...{ 'enforced.power.limit': '400.00 W', 'mig.mode.current': onOff(mig) },
+          'accounting.mode': onOff(accounted),
         })),
       );
     if (option === '--query-compute-apps')
@@ -131,7 +151,17 @@ export class Node {
           })),
         ),
       );
+    if (option === '--query-accounted-apps')
+      return table(
+        present.flatMap(({ uuid, accounted = [] }) =>
+          accounted.map(({ pid, util, ms }) => ({
+            ...{ gpu_uuid: uuid, pid: String(pid), gpu_util: `${util} %` },
+            ...{ max_memory_usage: '7 MiB', time: `${ms} ms` },
+          })),
+        ),
+      );
     if (option === 'pmon') return done(pmonText(present));
+    if (option === '-L') return done(listText(present));
     return done(xmlText(present));
   };
 }
@@ -147,12 +177,45 @@ function pmonText(devices: readonly Indexed[]): string {
   return `# gpu pid type sm mem command\n# Idx # C/G % % name\n${rows.join('\n')}\n`;
 }
 
+const onOff = (lines: readonly unknown[] | undefined): string => (lines ? 'Enabled' : 'Disabled');
+
+function listText(devices: readonly Indexed[]): string {
+  return devices
+    .flatMap(({ uuid, index, mig = [] }) => [
+      `GPU ${index}: NVIDIA T (UUID: ${uuid})`,
+      ...mig.map(
+        ({ profile }, at) => `  MIG ${profile}     Device  ${at}: (UUID: MIG-${uuid.slice(4, -1)}${at})`,
+      ),
+    ])
+    .map((line) => `${line}\n`)
+    .join('');
+}
+
+/** The numbers of an instance, as reports have them; every instance has one compute instance. */
+const idsText = (gpuInstance: number | undefined): string =>
+  `<gpu_instance_id>${gpuInstance ?? 'N/A'}</gpu_instance_id>` +
+  `<compute_instance_id>${gpuInstance === undefined ? 'N/A' : 0}</compute_instance_id>`;
+
+const migText = (mig: readonly FakeInstance[] = []): string =>
+  mig
+    .map(({ gpuInstance }, at) => `<mig_device><index>${at}</index>${idsText(gpuInstance)}</mig_device>`)
+    .join('');
+
+const processesText = (processes: readonly FakeProcess[]): string =>
+  processes
+    .map(
+      ({ pid, gpuInstance }) =>
+        `<process_info>${idsText(gpuInstance)}<pid>${pid}</pid><type>C</type><used_memory>5 MiB</used_memory></process_info>`,
+    )
+    .join('');
+
 function xmlText(devices: readonly Indexed[]): string {
   const gpus = devices.map(
-    ({ uuid, index }) =>
+    ({ uuid, index, mig, accounted, processes }) =>
       `<gpu id="${busOf(index)}"><product_name>NVIDIA T</product_name><uuid>${uuid}</uuid>` +
       `<minor_number>${index}</minor_number><fb_memory_usage><total>100 MiB</total><used>10 MiB</used></fb_memory_usage>` +
-      '<mig_mode><current_mig>Disabled</current_mig></mig_mode></gpu>',
+      `<mig_mode><current_mig>${onOff(mig)}</current_mig></mig_mode><mig_devices>${migText(mig)}</mig_devices>` +
+      `<accounting_mode>${onOff(accounted)}</accounting_mode><processes>${processesText(processes)}</processes></gpu>`,
   );
   return (
     '<?xml version="1.0" ?><nvidia_smi_log><driver_version>580.1</driver_version>' +

@@ -246,27 +246,45 @@ function sharesOf(
 
 const known = <T>(value: Value<T>): T | null => (isUnknown(value) ? null : value);
 
-/** One per pid: a context list and pmon complete each other, since pmon alone has graphics clients and types. */
+/**
+ * One per pid, and under MIG per GPU instance that it is in: a context list and pmon complete each other, since pmon alone
+ * has graphics clients and types, and a context list names no instances.
+ */
 function merge(
   contexts: readonly ParsedProcess[],
   shares: ReadonlyMap<number, ParsedProcess> | null,
 ): DeviceProcess[] {
-  const processes = new Map<number, DeviceProcess>();
-  for (const row of [...contexts, ...(shares?.values() ?? [])]) {
+  const rows = [...contexts, ...(shares?.values() ?? [])];
+  const placed = Map.groupBy(
+    rows.filter((row) => !isUnknown(row.gpuInstance)),
+    (row) => row.pid,
+  );
+  const processes = new Map<string, DeviceProcess>();
+  for (const row of rows) {
     const pid = known(row.pid);
     if (pid === null) continue;
-    const before = processes.get(pid);
-    const memory = known(row.memoryBytes);
-    processes.set(pid, {
-      pid,
-      type: known(row.type) ?? before?.type ?? '?',
-      smPercent: known(row.smPercent) ?? before?.smPercent ?? null,
-      // Compute instances of one GPU instance share their memory and print it once each: the largest, not the sum.
-      memoryBytes:
-        memory === null ? (before?.memoryBytes ?? null) : Math.max(memory, before?.memoryBytes ?? 0),
-      gpuInstance: known(row.gpuInstance) ?? before?.gpuInstance ?? null,
-      computeInstance: known(row.computeInstance) ?? before?.computeInstance ?? null,
-    });
+    const own = known(row.gpuInstance);
+    const places = new Set(
+      (own === null ? (placed.get(pid) ?? [row]) : [row]).map((one) => known(one.gpuInstance)),
+    );
+    for (const gpuInstance of places) {
+      const key = `${pid} ${gpuInstance}`;
+      const before = processes.get(key);
+      // What a row without an instance says of memory may be another instance's.
+      const memory = own === null && places.size > 1 ? null : known(row.memoryBytes);
+      processes.set(key, {
+        pid,
+        type: known(row.type) ?? before?.type ?? '?',
+        smPercent: known(row.smPercent) ?? before?.smPercent ?? null,
+        // Compute instances of one GPU instance share their memory and print it once each: the largest, not the sum.
+        memoryBytes:
+          memory === null ? (before?.memoryBytes ?? null) : Math.max(memory, before?.memoryBytes ?? 0),
+        gpuInstance,
+        computeInstance: known(row.computeInstance) ?? before?.computeInstance ?? null,
+      });
+    }
   }
-  return [...processes.values()].sort((a, b) => a.pid - b.pid);
+  return [...processes.values()].sort(
+    (a, b) => a.pid - b.pid || (a.gpuInstance ?? -1) - (b.gpuInstance ?? -1),
+  );
 }
