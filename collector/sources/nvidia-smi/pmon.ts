@@ -2,14 +2,7 @@
  * `nvidia-smi pmon`: one row a process and device. The columns depend on the driver and the switches and their order
  * follows the switches, so they are read from the header, which may come again in the middle of a tick.
  */
-import {
-  createProblems,
-  NOT_IN_OUTPUT,
-  type ParsedProcess,
-  type Problem,
-  readLines,
-  UNKNOWN_PROCESS,
-} from './parsed.ts';
+import { createProblems, type ParsedProcess, type Problem, readLines, UNKNOWN_PROCESS } from './parsed.ts';
 import { bytes, name, percent, pid, processType, whole } from './values.ts';
 
 export interface PmonOutput {
@@ -62,26 +55,29 @@ export function parsePmon(text: string): PmonOutput {
 /** The first of the two header lines names the columns, the second their units. */
 function readHeader(line: string, before: Header | null): Header | null {
   const words = line.replace('#', ' ').trim().toLowerCase().split(/\s+/, MAX_COLUMNS);
-  if (words.includes('gpu') && words.includes('pid')) return { columns: words, units: new Map() };
+  // A process whose name begins with a line break and "#" writes 14 bytes here; a header is longer.
+  if (words.includes('gpu') && words.includes('pid') && words.at(-1) === 'command')
+    return { columns: words, units: new Map() };
   if (!before || words.length !== before.columns.length) return before;
   const spelt = line.replace('#', ' ').trim().split(/\s+/, MAX_COLUMNS);
   const units = new Map(before.columns.map((column, at) => [column, spelt[at] ?? '']));
   return { columns: before.columns, units };
 }
 
-/** The command is the last column and may hold spaces. A row without one is half a row. */
+/**
+ * The command is the last column and may hold spaces. A row that ends before it is half a row; one that ends in the gap
+ * is of a process whose name begins with a line break or is blank.
+ */
 function cellsOf(line: string, columns: readonly string[]): ReadonlyMap<string, string> | null {
-  const fixed = columns.at(-1) === 'command' ? columns.length - 1 : columns.length;
   const cells = new Map<string, string>();
   const word = /\S+/g;
-  for (const column of columns.slice(0, fixed)) {
+  for (const column of columns.slice(0, -1)) {
     const match = word.exec(line);
     if (!match) return null;
     cells.set(column, match[0]);
   }
   const rest = line.slice(word.lastIndex).trim();
-  if (fixed === columns.length) return rest === '' ? cells : null;
-  if (rest === '') return null;
+  if (rest === '' && !/\s{2}$/.test(line)) return null;
   return cells.set('command', rest);
 }
 
@@ -96,7 +92,7 @@ function processOf(
     device: String(index),
     pid: number,
     type: processType(cells.get('type')),
-    name: header.columns.includes('command') ? name(cells.get('command')) : NOT_IN_OUTPUT,
+    name: name(cells.get('command')),
     smPercent: percent(cells.get('sm')),
     memoryBytes: bytes(cells.get('fb'), header.units.get('fb') ?? 'MB'),
   };
