@@ -60,7 +60,7 @@ export interface StoryHolder {
 /** Candidates beyond this many are only counted. */
 export const MAX_CANDIDATES = 20;
 /** The same of processes that hold a device, and of what an agent says of one thing. */
-export const MAX_HOLDERS = 10;
+const MAX_HOLDERS = 10;
 const MAX_DETAILS = 10;
 
 /** Tells a finding. Text from workloads is quoted as it is: whoever shows it must escape it. */

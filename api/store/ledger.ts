@@ -121,7 +121,7 @@ export interface KnownFinding {
   readonly otherRows: readonly FindingRow[];
   /** Whose time the node-hour gave to it until now. */
   readonly processesHere: readonly ProcessId[];
-  /** Of what is seen beside the ledger: when the other node-hours saw it; the job is that of the first, the severity that of the gravest. */
+  /** Of what is seen beside the ledger: when the other node-hours saw it; the first one's job, the gravest one's severity. */
   readonly otherSeen: Sighting | null;
 }
 

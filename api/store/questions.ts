@@ -194,7 +194,7 @@ export interface NodeFilesRow {
   readonly tools: readonly ToolFact[] | null;
 }
 
-export interface NodeDetailFacts {
+interface NodeDetailFacts {
   readonly row: NodeRow;
   readonly files: Pick<NodeFilesRow, 'listedMs' | 'tools'> | null;
   /** Null: nobody described it. */

@@ -27,7 +27,7 @@ export async function askIntegrity(questions: Questions): Promise<FleetIntegrity
 }
 
 /** `rows` by name of the node. */
-export function compareFleet(rows: readonly NodeFilesRow[]): FleetIntegrity {
+function compareFleet(rows: readonly NodeFilesRow[]): FleetIntegrity {
   const listed = rows.filter(hasListed);
   const compared = TOOL_ROLES.flatMap((role) => compareRole(role, listed));
   const differing = compared.flatMap(differingOf);
