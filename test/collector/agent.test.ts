@@ -272,7 +272,8 @@ describe('the agent', () => {
       if (i > 0) expect(body.fromMs).toBeGreaterThanOrEqual(all[i - 1]?.toMs ?? 0);
   });
 
-  it('runs until it is told to stop, pacing its polls with jitter', async () => {
+  /** Runs for 50 polls; the times between them. */
+  async function pauses(): Promise<number[]> {
     const controller = new AbortController();
     const polls: number[] = [];
     const { agent } = node;
@@ -284,10 +285,25 @@ describe('the agent', () => {
     };
     await agent.run(controller.signal);
     await agent.stop();
-    const pauses = polls.slice(1).map((at, i) => at - (polls[i] ?? 0));
-    expect(Math.min(...pauses)).toBeGreaterThanOrEqual(4500);
-    expect(Math.max(...pauses)).toBeLessThanOrEqual(5500);
-    expect(new Set(pauses).size).toBeGreaterThan(40);
+    return polls.slice(1).map((at, i) => at - (polls[i] ?? 0));
+  }
+
+  it('runs until it is told to stop, pacing its polls with jitter', async () => {
+    const between = await pauses();
+    expect(Math.min(...between)).toBeGreaterThanOrEqual(4500);
+    expect(Math.max(...between)).toBeLessThanOrEqual(5500);
+    expect(new Set(between).size).toBeGreaterThan(40);
     expect(node.service.stored.length).toBeGreaterThan(5);
+  });
+
+  it('has a pace that nobody can foresee who knows its names, and the same one from the same seed', async () => {
+    const paces: string[] = [];
+    for (const config of [{ seed: 'a' }, { seed: 'a' }, { seed: undefined }, { seed: undefined }]) {
+      node.proc.destroy();
+      node = new Node(folder.path, disk, config);
+      paces.push((await pauses()).map(Math.round).join(' '));
+    }
+    expect(paces[1]).toBe(paces[0]);
+    expect(new Set(paces).size).toBe(3);
   });
 });
