@@ -15,6 +15,38 @@ export interface Declared {
 /** What a source calls itself where the scenario does not matter. */
 export const SOURCE_INSTANCE = 'main';
 
+/** All jobs by name, copies as "<name> <number>". */
+export function jobsOf(scenario: Scenario): ReadonlyMap<string, ScenarioJob> {
+  const jobs = new Map<string, ScenarioJob>();
+  for (const [name, spec] of Object.entries(scenario.jobs)) {
+    if (spec.copies === undefined) jobs.set(name, spec);
+    else
+      for (let number = 0; number < spec.copies.count; number += 1)
+        jobs.set(`${name} ${number}`, copyOf(scenario, name, spec, number, spec.copies));
+  }
+  return jobs;
+}
+
+function copyOf(
+  scenario: Scenario,
+  name: string,
+  spec: ScenarioJob,
+  number: number,
+  { every, gpu }: NonNullable<ScenarioJob['copies']>,
+): ScenarioJob {
+  const further = (node: string, what: NonNullable<ScenarioJob['on']>[string]): typeof what =>
+    Array.isArray(what)
+      ? what.map((index) => (index + number * gpu) % (scenario.nodes[node]?.gpus.count ?? 1))
+      : what;
+  return {
+    ...spec,
+    id: `${spec.id ?? name}_${number}`,
+    start: (spec.start ?? 0) + number * every,
+    ...(typeof spec.end === 'number' ? { end: spec.end + number * every } : {}),
+    on: Object.fromEntries(Object.entries(spec.on ?? {}).map(([node, what]) => [node, further(node, what)])),
+  };
+}
+
 type Revision = Omit<ScenarioJob['revisions'][number], 'at'>;
 
 /** All versions of all jobs, ascending by when they become known. */
@@ -25,7 +57,7 @@ export function declarationsOf(
   rootOf: (process: string) => JobIn['root'],
 ): Declared[] {
   const declared: Declared[] = [];
-  for (const [name, spec] of Object.entries(scenario.jobs)) {
+  for (const [name, spec] of jobsOf(scenario)) {
     const bornMs = spec.start ?? 0;
     const say = (at: number, known: Revision): void => {
       const root = spec.root === undefined ? null : rootOf(spec.root);

@@ -8,7 +8,10 @@ const MEMORY_DEVICE = '0:1';
 const TMPFS_DEVICE = '0:26';
 const TMPFS = ['/dev/shm/', '/run/', '/tmp/'];
 
-type ImageSpec = Pick<ScenarioProcess, 'exe' | 'inode' | 'deleted' | 'argv' | 'comm' | 'environment'>;
+type ImageSpec = Pick<
+  ScenarioProcess,
+  'exe' | 'inode' | 'deleted' | 'argv' | 'comm' | 'environment' | 'argumentBytes'
+>;
 
 /** Ascending: what it starts as, and what each change makes of it. */
 export function imagesOf(spec: ScenarioProcess, bornMs: number, startMs: number): Image[] {
@@ -41,10 +44,15 @@ function imageOf(spec: ImageSpec, fromMs: number): Image {
         : ROOT_DEVICE,
     exeInode: spec.inode ?? inodeOf(path),
     exeDeleted: spec.deleted ?? inMemory,
-    argv: spec.argv ?? [path],
+    argv: padded(spec.argv ?? [path], spec.argumentBytes ?? 0),
     environ: Object.entries(spec.environment).map(([key, value]) => `${key}=${value}`),
   };
 }
+
+const padded = (argv: readonly string[], bytes: number): readonly string[] =>
+  bytes === 0
+    ? argv
+    : argv.map((word, index) => (index === argv.length - 1 ? word.padEnd(bytes, 'x') : word));
 
 /** The same path is the same file. */
 function inodeOf(path: string): string {

@@ -1,7 +1,7 @@
 /** From a scenario to what is played: simulated nodes, declarations with the moment at which each becomes known, the truth. */
 import type { JobIn } from '../../api/contract/jobs.ts';
 import { addProcess, type DeviceUse, type Load, type SimNode, type SimProcess } from '../simulator/model.ts';
-import { boundaryOf, type Declared, declarationsOf } from './build-jobs.ts';
+import { boundaryOf, type Declared, declarationsOf, jobsOf } from './build-jobs.ts';
 import { buildNode } from './build-nodes.ts';
 import { imagesOf, socketsOf } from './build-processes.ts';
 import type { Scenario, ScenarioJob, ScenarioProcess, Truth } from './format.ts';
@@ -41,13 +41,14 @@ export function build(scenario: Scenario): Built {
   for (const [index, [name, node]] of Object.entries(scenario.nodes).entries())
     nodes.set(name, buildNode(scenario, name, node, index, startMs));
   const truths = new Map<SimProcess, readonly TruthSpan[]>();
-  const pids = pidsOf(scenario);
+  const jobs = jobsOf(scenario);
   const copies = Object.entries(scenario.processes)
-    .flatMap(([name, spec]) => copiesOf(name, spec))
+    .flatMap(([name, spec]) => copiesOf(jobs, name, spec))
     .sort((a, b) => a.spec.start - b.spec.start);
+  const pids = pidsOf(copies);
   for (const copy of copies) {
     const node = nodeOf(nodes, copy.spec.node, `processes.${copy.name}.node`);
-    const process = buildProcess(scenario, node, copy, pids, startMs);
+    const process = buildProcess(scenario, jobs, node, copy, pids, startMs);
     addProcess(node, process);
     truths.set(process, truthOf(copy, startMs));
   }
@@ -65,7 +66,7 @@ interface Copy {
 }
 
 /** A process and its copies: later by `every`, further by `gpu` devices. */
-function copiesOf(name: string, spec: ScenarioProcess): Copy[] {
+function copiesOf(jobs: ReadonlyMap<string, ScenarioJob>, name: string, spec: ScenarioProcess): Copy[] {
   const { count, every, gpu } = spec.copies ?? { count: 1, every: 0, gpu: 0 };
   return Array.from({ length: count }, (_, number) => {
     const laterMs = number * every;
@@ -77,6 +78,7 @@ function copiesOf(name: string, spec: ScenarioProcess): Copy[] {
     const moved: ScenarioProcess = {
       ...spec,
       start: spec.start + laterMs,
+      ...(spec.job === undefined ? {} : { job: jobs.has(spec.job) ? spec.job : `${spec.job} ${number}` }),
       ...(spec.end === undefined ? {} : { end: spec.end + laterMs }),
       ...(spec.pid === undefined ? {} : { pid: spec.pid + number }),
       changes: spec.changes.map((change) => ({ ...change, at: change.at + laterMs })),
@@ -88,12 +90,11 @@ function copiesOf(name: string, spec: ScenarioProcess): Copy[] {
 }
 
 /** The pid of every copy: as written, else ascending by start. */
-function pidsOf(scenario: Scenario): ReadonlyMap<string, number> {
+function pidsOf(copies: readonly Copy[]): ReadonlyMap<string, number> {
   const pids = new Map<string, number>();
-  const taken = new Set(Object.values(scenario.processes).flatMap((spec) => spec.pid ?? []));
-  const all = Object.entries(scenario.processes).flatMap(([name, spec]) => copiesOf(name, spec));
+  const taken = new Set(copies.flatMap(({ spec }) => spec.pid ?? []));
   let next = FIRST_PID;
-  for (const { name, spec, number } of all.sort((a, b) => a.spec.start - b.spec.start)) {
+  for (const { name, spec, number } of copies) {
     if (spec.pid === undefined) {
       do next += PID_STEP;
       while (taken.has(next));
@@ -115,6 +116,7 @@ function parentPid(pids: ReadonlyMap<string, number>, copy: Copy): number {
 
 function buildProcess(
   scenario: Scenario,
+  jobs: ReadonlyMap<string, ScenarioJob>,
   node: SimNode,
   copy: Copy,
   pids: ReadonlyMap<string, number>,
@@ -126,7 +128,7 @@ function buildProcess(
   if (uid === undefined) throw new ScenarioError(`processes.${name}.user: users has no ${spec.user}`);
   const cgroupAt = (place: { job?: string | undefined; cgroup?: string | undefined }): string | null => {
     if (place.cgroup !== undefined) return place.cgroup;
-    return place.job === undefined ? null : boundaryOf(place.job, jobOf(scenario, place.job, name)).cgroup;
+    return place.job === undefined ? null : boundaryOf(place.job, jobOf(jobs, place.job, name)).cgroup;
   };
   const session = `0::/user.slice/user-${uid}.slice/session-${uid % 97}.scope\n`;
   const cgroups = [
@@ -179,8 +181,8 @@ function loadOf(scenario: Scenario, key: string, process: string): { load: Load;
   };
 }
 
-function jobOf(scenario: Scenario, name: string, where: string): ScenarioJob {
-  const job = scenario.jobs[name];
+function jobOf(jobs: ReadonlyMap<string, ScenarioJob>, name: string, where: string): ScenarioJob {
+  const job = jobs.get(name);
   if (job === undefined) throw new ScenarioError(`processes.${where}.job: jobs has no ${name}`);
   return job;
 }

@@ -40,6 +40,15 @@ const Load = z.strictObject({
   }),
 });
 
+const Copies = z
+  .strictObject({ count: z.int().min(1).max(10_000), every: Offset.default(0), gpu: z.int().default(0) })
+  .optional()
+  .meta({
+    description:
+      'So many of it, each later by `every` and `gpu` GPUs further on (modulo their number). Of a job, the ids are ' +
+      '<id>_0, <id>_1, …, and the copies of a process live in the copy of their job that has their number',
+  });
+
 const Declared = {
   name: z.string().optional(),
   account: z.string().optional(),
@@ -63,6 +72,7 @@ const Job = z.strictObject({
   }),
   known: Offset.default(0).meta({ description: 'How long after its start it was declared' }),
   endKnown: Offset.default(0).meta({ description: 'How long after its end that was declared' }),
+  copies: Copies,
   revisions: z
     .array(z.strictObject({ at: Offset, ...Declared }))
     .default([])
@@ -122,12 +132,13 @@ const Process = z.strictObject({
   sockets: z.array(Socket).default([]),
   namespace: z.int().optional().meta({ description: 'Number of its own network namespace' }),
   hidden: z.enum(['mount']).optional().meta({ description: 'How /proc was made not to show it' }),
-  copies: z
-    .strictObject({ count: z.int().min(1).max(10_000), every: Offset.default(0), gpu: z.int().default(0) })
+  copies: Copies,
+  argumentBytes: z
+    .int()
+    .min(1)
+    .max(2_000_000)
     .optional()
-    .meta({
-      description: 'So many of it, each later by `every` and `gpu` GPUs further on (modulo their number)',
-    }),
+    .meta({ description: 'Makes its last argument this long' }),
   truth: z
     .union([z.enum(TRUTHS), z.array(z.strictObject({ from: Offset, is: z.enum(TRUTHS) })).min(1)])
     .default('declared')

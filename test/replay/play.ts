@@ -144,7 +144,12 @@ function ticksDue(app: App, built: Built, world: World, tick: () => Promise<void
         for (const source of sources) {
           const { lag = 0, down = [] } = feeds[source] ?? {};
           if (source === 'api' || down.some(({ from, to }) => sinceMs >= from && sinceMs < to)) continue;
-          await app.services.declarations.putSource(SCHEDULER, source, SOURCE_INSTANCE, Math.floor(world.nowMs) - lag);
+          await app.services.declarations.putSource(
+            SCHEDULER,
+            source,
+            SOURCE_INSTANCE,
+            Math.floor(world.nowMs) - lag,
+          );
         }
         await tick();
       },
