@@ -1,6 +1,7 @@
 /** What will and will not be seen on this node, and how to mend it: every check once, in the order in which to mend. */
 import { type Check, found, type Patient } from './doctor/check.ts';
 import { checkGpus } from './doctor/gpus.ts';
+import { checkCovers, checkDeviceFiles, checkTools } from './doctor/integrity.ts';
 import { checkBoot, checkClock } from './doctor/machine.ts';
 import {
   checkCgroups,
@@ -27,6 +28,9 @@ export async function diagnose(patient: Patient): Promise<Check[]> {
     ['pid-namespace', () => checkPidNamespace(patient)],
     ['gpu-pids', () => checkGpuPids(patient, gpus.reading)],
     ['hidepid', () => checkHidepid(patient)],
+    ['covers', () => checkCovers(patient)],
+    ['device-files', () => checkDeviceFiles(patient, gpus.reading)],
+    ['tools', () => checkTools(patient)],
     ['cgroups', () => checkCgroups(patient)],
     ['boot', () => checkBoot(patient)],
     ['clock', () => clock],

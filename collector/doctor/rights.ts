@@ -1,6 +1,7 @@
 /** May the agent see other people's processes, and all of them? */
 import { cgroupOwner } from '../../api/contract/cgroup.ts';
 import type { Reading } from '../reading.ts';
+import { FIRST_PID_NAMESPACE } from '../sources/proc-view.ts';
 import { attempt } from '../sources/procfs.ts';
 import { type Check, found, listed, type Patient, readLink, readText } from './check.ts';
 
@@ -18,11 +19,10 @@ const CAPABILITIES = {
   CAP_SYS_PTRACE: 19,
   CAP_SYS_ADMIN: 21,
 } as const;
-/** Links of the machine's first namespaces: constants of the kernel. */
-const FIRST_PID_NAMESPACE = 'pid:[4026531836]';
+/** Link of the machine's first control group namespace: a constant of the kernel. */
 const FIRST_CGROUP_NAMESPACE = 'cgroup:[4026531835]';
 
-const RIGHTS_REMEDY =
+export const RIGHTS_REMEDY =
   'Run the agent as root, or give it CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH (docs/deploy/gpuledger-agent.service).';
 
 interface Rights {
