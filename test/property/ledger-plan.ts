@@ -1,6 +1,12 @@
 // Arbitrary small sites as facts: what agents report, what people and schedulers declare, in lanes that keep their order.
 import fc from 'fast-check';
-import type { Batch, BatchBody, ProcessFact, Tenancy } from '../../api/contract/batch.ts';
+import {
+  ACCOUNTED_TYPE,
+  type Batch,
+  type BatchBody,
+  type ProcessFact,
+  type Tenancy,
+} from '../../api/contract/batch.ts';
 import { FleetIn } from '../../api/contract/fleet.ts';
 import { JobIn, type JobPatch } from '../../api/contract/jobs.ts';
 import { apportion } from '../../api/domain/apportion.ts';
@@ -66,6 +72,10 @@ interface Stretch {
     readonly pids: readonly number[];
     readonly busy: number;
     readonly weights: readonly number[];
+    /** Of what is not active, in thousandths. */
+    readonly conflict: number;
+    /** A process that only accounting lists was there too. */
+    readonly unseen: boolean;
   }[];
   readonly inventory: boolean;
   /** A process that tries many peers. */
@@ -87,6 +97,8 @@ const aStretch: fc.Arbitrary<Stretch> = fc.record({
       pids: fc.subarray([...PIDS], { minLength: 1 }),
       busy: fc.integer({ min: 0, max: 1000 }),
       weights: fc.array(fc.nat(9), { minLength: PIDS.length, maxLength: PIDS.length }),
+      conflict: fc.constantFrom(0, 0, 300, 1000),
+      unseen: fc.constantFrom(false, false, true),
     }),
     { minLength: 2, maxLength: 2 },
   ),
@@ -118,31 +130,38 @@ function tenancyOf(
   at: number,
 ): Tenancy {
   const ms = toMs - fromMs;
-  const { pids, busy, weights } = stretch.on[at % 2] ?? { pids: [], busy: 0, weights: [] };
-  const here = alive.filter((life) => pids.includes(life.fact.pid));
-  const activeMs = Math.floor((ms * busy) / 1000);
+  const on = stretch.on[at % 2];
   const known = stretch.what !== 'unknown';
-  const shares = apportion(
-    activeMs,
-    here.map((life) => weights[life.fact.pid - 11] ?? 0),
-  );
+  const here = alive.filter((life) => on?.pids.includes(life.fact.pid));
+  const tenants = here.map(({ fact: { key, pid } }) => {
+    return { process: key, type: 'C', memoryBytes: null, gpuInstance: known ? null : (pid % 3) + 1 };
+  });
+  const weights = here.map((life) => on?.weights[life.fact.pid - 11] ?? 0);
+  if (known && on?.unseen) {
+    tenants.push({ process: `9/?${fromMs}`, type: ACCOUNTED_TYPE, memoryBytes: null, gpuInstance: null });
+    weights.push(5);
+  }
+  const activeMs = Math.floor((ms * (on?.busy ?? 0)) / 1000);
   return {
     device: uuid,
-    tenants: here.map((life) => ({
-      process: life.fact.key,
-      type: 'C',
-      memoryBytes: null,
-      gpuInstance: null,
-    })),
+    tenants,
     startMs: fromMs,
     lengthMs: [ms],
     activeMs: known ? [activeMs] : null,
-    shareMs: known ? shares.map((share) => [share]) : [],
-    method: here.length === 0 ? 'none' : 'sm_share',
-    conflictMs: [],
-    partition: [],
+    shareMs: known ? apportion(activeMs, weights).map((share) => [share]) : [],
+    method: tenants.length === 0 ? 'none' : 'sm_share',
+    conflictMs: known ? [Math.floor(((ms - activeMs) * (on?.conflict ?? 0)) / 1000)] : [],
+    partition: known ? [] : PARTITION,
   };
 }
+
+/** Of seven slices; where the inventory does not say so, the device is taken as a whole. */
+const PARTITION = [
+  { gpuInstance: 1, slices: 3 },
+  { gpuInstance: 2, slices: 2 },
+  { gpuInstance: 3, slices: 1 },
+];
+const slicesOf = (uuid: string): number | null => (uuid === uuids[0] ? 7 : null);
 
 /** What one installation of an agent sends: a batch for each stretch, cut where hours end. */
 function batchesOf(source: Source, places: readonly Place[], lives: readonly Life[]): Batch[] {
@@ -168,7 +187,7 @@ function batchesOf(source: Source, places: readonly Place[], lives: readonly Lif
         processes: told.map((life) => life.fact),
         inventory:
           fresh || stretch.inventory
-            ? here.map((place, index) => ({ ...device(source.node, index), uuid: place.uuid }))
+            ? here.map(({ uuid }, index) => ({ ...device(source.node, index), uuid, slices: slicesOf(uuid) }))
             : null,
       };
       if (stretch.what === 'gap')
@@ -344,7 +363,7 @@ function keyOf(facts: readonly Fact[]): string {
 /** What happens between two facts. */
 const aTurn = fc.record({
   lane: fc.nat(1000),
-  next: fc.constantFrom('nothing', 'nothing', 'attribute', 'wait', 'again', 'seal', 'earlier'),
+  next: fc.constantFrom('nothing', 'nothing', 'attribute', 'wait', 'again', 'seal', 'restart'),
   minutes: fc.integer({ min: 1, max: 40 }),
 });
 export const turns = fc.array(aTurn, { minLength: 60, maxLength: 60 });

@@ -26,6 +26,8 @@ export interface Ledger {
   /** Lets time pass: nodes may fall silent, hours may be sealed. Never backwards. */
   wait(untilMs: number): Promise<void>;
   seal(): Promise<void>;
+  /** Stops the service wherever it is, and starts it again on what it has kept. */
+  restart(): Promise<void>;
   attribute(): Promise<void>;
   /** Attributes every node-hour again, from the facts alone. */
   again(): Promise<void>;
@@ -38,8 +40,6 @@ export interface Ledger {
 
 export function openLedger(): Ledger {
   const file = join(temporaryFolder(), 'gpuledger.sqlite');
-  const store = openSqlite({ file });
-  const questions = openQuestions(file);
   const reader = new Database(file);
   const clock = handClock(START);
   // When a batch comes late is nobody's business; when a job was declared is part of the declaration.
@@ -47,16 +47,29 @@ export function openLedger(): Ledger {
   const declared = handClock(START);
   const failures: string[] = [];
   const log = { error: (details: object, text: string) => void failures.push(`${text} ${inspect(details)}`) };
-  const live = createLive();
-  const ingest = createIngest(store, arrival, live, CLUSTER);
-  const declarations = createDeclarations(store, declared, CLUSTER);
-  const attribution = createAttribution(store, clock, live, log);
-  const silence = createSilence(store, clock, live, log);
-  const sealer = createSealer(store, clock, log);
+  const start = () => {
+    const store = openSqlite({ file });
+    const live = createLive();
+    return {
+      store,
+      questions: openQuestions(file),
+      ingest: createIngest(store, arrival, live, CLUSTER),
+      declarations: createDeclarations(store, declared, CLUSTER),
+      attribution: createAttribution(store, clock, live, log),
+      silence: createSilence(store, clock, live, log),
+      sealer: createSealer(store, clock, log),
+    };
+  };
+  const stop = async (): Promise<void> => {
+    await service.attribution.stop();
+    await service.questions.close();
+    await service.store.close();
+  };
+  let service = start();
   const jobIds = new Map<object, string>();
 
   async function attribute(): Promise<void> {
-    await attribution.whenIdle();
+    await service.attribution.whenIdle();
     if (failures.length > 0) throw new Error(failures.join('\n'));
   }
 
@@ -64,20 +77,20 @@ export function openLedger(): Ledger {
     if (fact.kind === 'post') {
       const newestMs = Math.max(...fact.batches.map((batch) => batch.body.toMs));
       arrival.set(Math.max(clock.nowMs(), newestMs));
-      const { results } = await ingest.accept(agentOf(fact.node), post(...fact.batches));
+      const { results } = await service.ingest.accept(agentOf(fact.node), post(...fact.batches));
       const bad = results.find((one) => one.status !== 'stored' && one.status !== 'duplicate');
       if (bad !== undefined) throw new Error(`not stored: ${JSON.stringify(bad)}`);
     } else if (fact.kind === 'watermark') {
       declared.set(Math.max(LATE, fact.completeToMs));
-      await declarations.putSource(caller('scheduler'), fact.source, 'default', fact.completeToMs);
+      await service.declarations.putSource(caller('scheduler'), fact.source, 'default', fact.completeToMs);
     } else if (fact.kind === 'fleet') {
       declared.set(LATE);
-      await declarations.putFleet(caller('admin'), fact.fleet);
+      await service.declarations.putFleet(caller('admin'), fact.fleet);
     } else {
       declared.set(fact.recordedAtMs);
       if (fact.kind === 'declare')
-        jobIds.set(fact.job, (await declarations.declareJob(caller('admin'), fact.job)).job.id);
-      else await declarations.patchJob(caller('admin'), jobIds.get(fact.job) ?? '', fact.patch);
+        jobIds.set(fact.job, (await service.declarations.declareJob(caller('admin'), fact.job)).job.id);
+      else await service.declarations.patchJob(caller('admin'), jobIds.get(fact.job) ?? '', fact.patch);
     }
   }
 
@@ -92,9 +105,13 @@ export function openLedger(): Ledger {
     },
     async wait(untilMs) {
       clock.set(Math.max(clock.nowMs(), untilMs));
-      await silence.tick();
+      await service.silence.tick();
     },
-    seal: async () => void (await sealer.tick()),
+    async restart() {
+      await stop();
+      service = start();
+    },
+    seal: async () => void (await service.sealer.tick()),
     attribute,
     async again() {
       reader.exec(
@@ -104,11 +121,17 @@ export function openLedger(): Ledger {
     },
     rows: (sql) => reader.prepare<[], Record<string, unknown>>(sql).all(),
     ask: async (groups) =>
-      (await questions.ledger({ fromMs: START - 24 * HOUR, toMs: LATE + 24 * HOUR, groups, maxRows: 10_000 }))
-        .rows,
+      (
+        await service.questions.ledger({
+          fromMs: START - 24 * HOUR,
+          toMs: LATE + 24 * HOUR,
+          groups,
+          maxRows: 10_000,
+        })
+      ).rows,
     statement(period) {
       const { fromMs, toMs } = periodInterval(period);
-      return questions.statement(fromMs, toMs);
+      return service.questions.statement(fromMs, toMs);
     },
     async verify() {
       const copy = openSqlite({ file, readOnly: true });
@@ -117,10 +140,8 @@ export function openLedger(): Ledger {
       return report;
     },
     async close() {
-      await attribution.stop();
       reader.close();
-      await questions.close();
-      await store.close();
+      await stop();
       rmSync(dirname(file), { recursive: true });
     },
   };
@@ -205,7 +226,7 @@ export async function inOrder(ledger: Ledger, plan: Plan): Promise<Derived> {
   return settle(ledger);
 }
 
-/** The lanes shuffled into one another; attribution, silence and seals strike anywhere; facts come again. */
+/** The lanes shuffled into one another; attribution, silence, seals and restarts strike anywhere; facts come again. */
 export async function shuffled(ledger: Ledger, plan: Plan, script: readonly Turn[]): Promise<Derived> {
   const lanes = plan.lanes.map((lane) => [...lane]);
   const told: Fact[] = [];
@@ -220,9 +241,10 @@ export async function shuffled(ledger: Ledger, plan: Plan, script: readonly Turn
     if (turn.next === 'attribute') await ledger.attribute();
     if (turn.next === 'wait') {
       nowMs += turn.minutes * MINUTE;
-      await ledger.wait(Math.min(nowMs, LATE));
+      await ledger.wait(Math.min(nowMs, LATE - HOUR));
     }
     if (turn.next === 'seal') await ledger.seal();
+    if (turn.next === 'restart') await ledger.restart();
     const again = told[turn.minutes % Math.max(1, told.length)];
     if (turn.next === 'again' && again?.kind === 'post') await ledger.tell(again);
   }
