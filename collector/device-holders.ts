@@ -22,6 +22,8 @@ const URGENT_MS = 30_000;
 const URGENT_DESCRIPTORS = 30_000;
 /** Holders known at once; those beyond are not told. */
 const MAX_HOLDERS = 512;
+/** Taken in within one poll; the others have to wait for the next sweep. */
+const MAX_SUSPECTS = 64;
 const MAX_ANCESTORS = 16;
 
 type Holder = Omit<HolderFact, 'firstMs' | 'lastMs'>;
@@ -138,7 +140,7 @@ export class DeviceHolders {
     if (this.#isHarmless(stat, view.listed.get(device) ?? new Set())) return;
     const sinceMs = suspects?.get(name)?.sinceMs;
     if (sinceMs === undefined) {
-      this.#suspects.set(name, { pid: stat.pid, sinceMs: view.atMs });
+      if (this.#suspects.size < MAX_SUSPECTS) this.#suspects.set(name, { pid: stat.pid, sinceMs: view.atMs });
       return;
     }
     this.#full ||= this.#told.size >= MAX_HOLDERS;

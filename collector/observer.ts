@@ -109,13 +109,13 @@ export class Observer {
   }
 
   #lookAtTools(atMs: number, driverVersion: string | null): void {
-    if (this.#toSave !== null && this.#toSave !== this.#saved) {
-      this.#saved = this.#toSave;
-      this.#files.writeDurably(this.#statePath, Buffer.from(this.#toSave));
-    }
+    const toSave = this.#toSave;
     if (this.#tools.look(atMs, driverVersion)) this.#listener.toolsChanged();
     const { state } = this.#tools;
     this.#toSave = state === null ? null : toolStateText(state);
+    if (toSave === null || toSave === this.#saved) return;
+    this.#files.writeDurably(this.#statePath, Buffer.from(toSave));
+    this.#saved = toSave;
   }
 
   #readState(): string {

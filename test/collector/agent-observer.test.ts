@@ -51,7 +51,7 @@ describe('holders of a device', () => {
     hold(302, ['/var/lib/box/rootfs/dev/nvidia0 (deleted)']);
     hold(303, ['/dev/nvidia0', '/dev/nvidia1']);
     for (const one of [0, 1]) device(one).processes = [{ pid: 303 }];
-    await node.pass(120);
+    await node.pass(40);
     const told = (await holders()).map(({ device: uuid, process }) => `${process} ${uuid}`);
     expect(told.sort()).toEqual([`300/3000 ${uuidOf(1)}`, `302/3020 ${uuidOf(0)}`]);
     const body = (await bodies()).find((one) => one.holders.some(({ process }) => process === '300/3000'));
@@ -59,7 +59,7 @@ describe('holders of a device', () => {
       .filter(({ seq }) => seq <= (body?.seq ?? 0))
       .flatMap(({ processes }) => processes.map(({ key }) => key));
     expect(known).toContain('300/3000');
-    await node.pass(HOUR_MS / 5000);
+    await node.pass(HOUR_MS / 30_000, 30_000);
     const again = (await holders()).filter(({ process }) => process === '300/3000');
     expect(again).toHaveLength(2);
     expect(again[1]?.firstMs).toBe(again[0]?.firstMs);
@@ -150,11 +150,28 @@ describe('the tools', () => {
     writeFileSync(tool, 'second');
     await node.pass(24);
     expect((await told()).map(([one]) => one?.sizeBytes)).toEqual([5, 6]);
-    await node.pass(HOUR_MS / 5000);
+    await node.pass(HOUR_MS / 30_000, 30_000);
     expect(await told()).toHaveLength(3);
     expect((await integrity('tool_changed')).map(({ detail }) => detail)).toEqual([
       expect.stringContaining(`${tool} has another content`),
     ]);
+  });
+
+  it('are looked at although what was seen cannot be kept', async () => {
+    const writeDurably = (path: string, bytes: Buffer): void => {
+      if (path.endsWith('tools.json')) throw Object.assign(new Error('ENOSPC: planted'), { code: 'ENOSPC' });
+      files.writeDurably(path, bytes);
+    };
+    const other = new Node(join(folder.path, 'other'), { ...files, writeDurably }, { nvidiaSmi: tool });
+    await other.pass(30);
+    writeFileSync(tool, 'second');
+    await other.pass(24);
+    const stored = (await other.stored()).map(({ body }) => body);
+    other.proc.destroy();
+    expect(stored.flatMap((body) => body.integrity).map(({ kind }) => kind)).toEqual(['tool_changed']);
+    expect(stored.flatMap(({ problems }) => problems).map(({ message }) => message)).toContain(
+      'ENOSPC: planted',
+    );
   });
 
   it('are compared with what an earlier run saw, whatever became of its file', async () => {
