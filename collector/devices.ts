@@ -18,12 +18,13 @@ export interface DeviceListener {
 
 export interface DevicesConfig {
   readonly nvidiaSmi: string;
+  readonly procRoot: string;
   readonly inventoryIntervalMs: number;
 }
 
 export class Devices {
   readonly #config: DevicesConfig;
-  readonly #ports: Pick<Ports, 'execute' | 'clock'>;
+  readonly #ports: Pick<Ports, 'execute' | 'files' | 'clock'>;
   readonly #listener: DeviceListener;
   readonly #poller: DevicePoller;
   /** Every device that this run has seen, by UUID: one that vanishes is missing, not gone. */
@@ -35,7 +36,11 @@ export class Devices {
   #lastMs = Number.NEGATIVE_INFINITY;
   #failed = '';
 
-  constructor(config: DevicesConfig, ports: Pick<Ports, 'execute' | 'clock'>, listener: DeviceListener) {
+  constructor(
+    config: DevicesConfig,
+    ports: Pick<Ports, 'execute' | 'files' | 'clock'>,
+    listener: DeviceListener,
+  ) {
     this.#config = config;
     this.#ports = ports;
     this.#listener = listener;
@@ -84,7 +89,8 @@ export class Devices {
     this.#nextMs = this.#lastMs + (found > 0 ? this.#config.inventoryIntervalMs : INVENTORY_RETRY_MS);
     for (const problem of problems) this.#listener.problem(problem);
     if (devices === null) {
-      const { reason, detail } = failure ?? { reason: 'tool_failed', detail: 'no inventory' };
+      const { reason, detail: said } = failure ?? { reason: 'tool_failed', detail: 'no inventory' };
+      const detail = (reason === 'device_missing' ? this.#hidden(0) : null) ?? said;
       this.#listener.problem({ source: 'inventory', device: null, message: detail });
       this.#listener.state('inventory', `no inventory of the GPUs: ${detail}`, '');
       // Once devices are known they stay known: their readings tell how they fare.
@@ -101,7 +107,27 @@ export class Devices {
     this.#inventory = [...this.#known.values()];
     if (JSON.stringify(this.#inventory) !== before) this.#listener.inventoryChanged();
     const none = found === 0 ? 'nvidia-smi shows no GPU on this node' : null;
-    this.#listener.state('inventory', none, `watching ${found} GPUs`);
+    const hidden = this.#hidden(found);
+    if (hidden !== null) this.#listener.problem({ source: 'inventory', device: null, message: hidden });
+    this.#listener.state('inventory', hidden ?? none, `watching ${found} GPUs`);
+  }
+
+  /** A device control group keeps GPUs from nvidia-smi, though not from the driver's own list. Null: none is missing. */
+  #hidden(found: number): string | null {
+    const count = this.#driverCount();
+    if (count <= found) return null;
+    if (found === 0)
+      return `nvidia-smi finds no devices, though the driver has ${count}: a device control group hides them from the agent`;
+    const others = 'the others are lost, or a device control group hides them from the agent';
+    return `nvidia-smi shows ${found} of the ${count} GPUs that the driver has: ${others}`;
+  }
+
+  #driverCount(): number {
+    try {
+      return this.#ports.files.list(`${this.#config.procRoot}/driver/nvidia/gpus`).length;
+    } catch {
+      return 0;
+    }
   }
 
   async #readInventory(): Promise<Inventory> {
