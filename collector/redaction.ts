@@ -10,7 +10,7 @@ export type Redact = (argv: readonly string[]) => string[];
 
 /** A name is secret when one of its words ends like this: `--hf-token`, `authToken`, `CLIENT_SECRET`. */
 const SECRET_WORD_END =
-  /(?:token|passwords?|passwd|passphrase|secrets?|apikey|credentials?|userpass|dbpass|passin|passout|authkey)$/;
+  /(?:token|passwords?|passwd|passphrase|passcode|secrets?|apikey|credentials?|userpass|dbpass|passin|passout|authkey|authorization)$/;
 const SECRET_WORDS = new Set([
   'pass',
   'pwd',
@@ -21,10 +21,18 @@ const SECRET_WORDS = new Set([
   'cookie',
   'psk',
   'signature',
+  'sig',
+  'otp',
+  'jwt',
+]);
+/** Words that programs also use for sub-commands: "gpuledger token create". */
+const COMMAND_WORDS = new Set([
+  ...['token', 'tokens', 'auth', 'secret', 'secrets', 'credential', 'credentials', 'pass', 'key', 'keys'],
+  ...['cookie', 'signature', 'authorization'],
 ]);
 /** … or when its words in a row contain one of these: `AWS_ACCESS_KEY_ID`, `--api-key`. */
 const SECRET_KEYS =
-  /(?:api|access|private|secret|auth|account|shared|master|signing|encryption|session|storage)key/;
+  /(?:api|access|private|priv|secret|auth|account|shared|master|signing|encryption|session|storage)key/;
 const LONGEST_NAME = 128;
 
 const SCHEME = /(?:bearer|basic|token|digest|negotiate)[ \t]{1,8}/iy;
@@ -36,12 +44,17 @@ const SHELL_WORD = /(?:"[^"]*"?|'[^']*'?|\\(?:x5c)?.|[^\s"'\\;|&])+/sy;
 /** Up to the password of an address, unless what follows the colon is a port. */
 const USER = /[^/?#@:\s]{0,1024}:(?!\d{1,5}(?:[/?#\s"'<>]|$))/y;
 const ADDRESS = /[^\s"'<>]+/y;
+const LOGIN = /[^\s"'<>,;|&]+/g;
 const NAME = /[A-Za-z][A-Za-z0-9_.-]*/g;
 
 /** Shapes of tokens that give themselves away, wherever they stand. */
 const TOKEN_SHAPES = new RegExp(
   [
     '-----BEGIN[A-Z0-9 ]{0,64}-----[\\s\\S]*?(?:-----END[A-Z0-9 ]{0,64}-----|$)',
+    // Keys of cloud accounts: so many digits of base 64, capitals, small letters and figures among them.
+    '(?<![A-Za-z0-9/+])(?=[a-z0-9/+]{0,39}[A-Z])(?=[A-Z0-9/+]{0,39}[a-z])(?=[A-Za-z/+]{0,39}[0-9])' +
+      '[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])',
+    '(?<![A-Za-z0-9/+])[A-Za-z0-9/+]{86}==',
     '(?<![A-Za-z0-9])(?:' +
       [
         'gh[pousr]_[A-Za-z0-9]{16,}',
@@ -65,7 +78,22 @@ const TOKEN_SHAPES = new RegExp(
 const PORT_PROGRAMS = new Set(['ssh', 'autossh', 'docker', 'podman', 'nerdctl', 'nc', 'ncat']);
 const PORT = /^[\d.:-]{1,64}(?:\/(?:tcp|udp))?$/;
 /** Programs that take the password right behind `-p`. */
-const JOINED_PASSWORD = /^(?:mysql|mysqldump|mysqladmin|mariadb|mariadb-dump|sshpass)$/;
+const JOINED_PASSWORD = new Set([
+  ...[
+    'mysql',
+    'mysqldump',
+    'mysqladmin',
+    'mysqlimport',
+    'mysqlshow',
+    'mariadb',
+    'mariadb-dump',
+    'mariadb-admin',
+  ],
+  ...['sshpass', 'mongo', 'mongosh', 'mongodump', 'mongorestore', '7z', '7za', '7zr', 'rar', 'unrar'],
+]);
+/** `-u user:password`, and with more words. */
+const LOGIN_OPTION = /^(?:-u|-U|--[a-z-]{0,32}user|--login|--creds?)$/;
+const LOGIN_JOINED = /^(?:-[uU]|--(?:[a-z-]{0,32}user|login|creds?)=)/;
 
 /** `extraOptions`: names of further options whose value is secret, with or without dashes. */
 export function createRedactor(extraOptions: readonly string[]): Redact {
@@ -102,19 +130,22 @@ function takesNext(argument: string, next: string, program: string, isSecret: Is
   const name = /^-{0,2}([A-Za-z][\w.-]*)(:?)$/.exec(argument);
   if (name === null) return false;
   const option = argument.startsWith('-');
-  return (option || name[2] === ':') && isSecret(name[1] ?? '');
+  const word = name[1] ?? '';
+  if (option || name[2] === ':') return isSecret(word);
+  // "aws configure set aws_secret_access_key …"
+  return !COMMAND_WORDS.has(word.toLowerCase()) && isSecret(word);
 }
 
 function redactArgument(argument: string, before: string, program: string, isSecret: IsSecret): string {
-  if (JOINED_PASSWORD.test(program) && /^-p./s.test(argument)) return `-p${REDACTED}`;
-  if (before === '-u' || before === '--user') {
-    const colon = argument.indexOf(':');
-    if (colon !== -1 && !/^\d+$/.test(argument.slice(colon + 1)))
-      return `${argument.slice(0, colon + 1)}${REDACTED}`;
+  if (JOINED_PASSWORD.has(program) && /^-p./s.test(argument)) return `-p${REDACTED}`;
+  if (LOGIN_OPTION.test(before) || LOGIN_JOINED.test(argument)) {
+    const mark = argument.search(/^-U/.test(before) || argument.startsWith('-U') ? /[:%]/ : /:/);
+    if (mark !== -1 && !/^\d+$/.test(argument.slice(mark + 1)))
+      return `${argument.slice(0, mark + 1)}${REDACTED}`;
   }
   const whole = wholeValue(argument, before, isSecret);
   if (whole !== null) return whole;
-  return redactNames(redactAddresses(argument), isSecret).replace(TOKEN_SHAPES, REDACTED);
+  return redactNames(redactLogins(redactAddresses(argument)), isSecret).replace(TOKEN_SHAPES, REDACTED);
 }
 
 /** `--name=value`, `NAME=value` and `Header: value` as one argument: all behind the mark goes, spaces or not. */
@@ -171,6 +202,19 @@ function redactAddresses(text: string): string {
   return result + text.slice(from);
 }
 
+/** `user:password@host` without a scheme, as ssh, proxies and databases take it. */
+function redactLogins(text: string): string {
+  return text.replace(LOGIN, (word: string) => {
+    const colon = word.indexOf(':');
+    const at = word.lastIndexOf('@');
+    const user = word.slice(0, colon);
+    const isLogin = colon > 0 && at > colon + 1 && at < word.length - 1 && !user.includes('@');
+    // Not a path behind a host, an address with a scheme, nor an image with its digest.
+    if (!isLogin || word[colon + 1] === '/' || word.slice(at + 1).startsWith('sha256:')) return word;
+    return `${word.slice(0, colon + 1)}${REDACTED}${word.slice(at)}`;
+  });
+}
+
 /** Where a sticky pattern that starts at `at` ends; null where it does not match. */
 function match(pattern: RegExp, text: string, at: number): number | null {
   pattern.lastIndex = at;
@@ -183,6 +227,7 @@ function isSecretName(name: string): boolean {
     .replace(/([a-z0-9])([A-Z])/g, '$1-$2')
     .toLowerCase()
     .split(/[-_.]+/);
+  if (words.at(-1) === 'key') return true;
   if (words.some((word) => SECRET_WORDS.has(word) || SECRET_WORD_END.test(word))) return true;
   return SECRET_KEYS.test(words.join(''));
 }

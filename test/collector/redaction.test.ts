@@ -120,6 +120,42 @@ describe('redaction', () => {
       ['x', '-----BEGIN', 'RSA', 'PRIVATE', 'KEY-----', S],
       ['x', '-----BEGIN', R, R, R, R],
     ],
+    [
+      ['curl', `-ualice:${S}`, '--proxy-user', `bob:${S}`],
+      ['curl', `-ualice:${R}`, '--proxy-user', `bob:${R}`],
+    ],
+    [
+      ['curl', `--user=alice:${S}`, `-HAuthorization: Basic ${S}`],
+      ['curl', `--user=alice:${R}`, `-HAuthorization: ${R}`],
+    ],
+    [
+      ['smbclient', '-U', `alice%${S}`],
+      ['smbclient', '-U', `alice%${R}`],
+    ],
+    [
+      ['scp', `alice:${S}@198.51.100.7:/x`, `--proxy=bob:${S}@proxy:3128`],
+      ['scp', `alice:${R}@198.51.100.7:/x`, `--proxy=bob:${R}@proxy:3128`],
+    ],
+    [
+      ['aws', 'configure', 'set', 'aws_secret_access_key', S],
+      ['aws', 'configure', 'set', 'aws_secret_access_key', R],
+    ],
+    [
+      ['x', 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKE7'],
+      ['x', R],
+    ],
+    [
+      ['x', '--key', S, `license-key=${S}`],
+      ['x', '--key', R, `license-key=${R}`],
+    ],
+    [
+      ['x', `https://a.example/b?sv=1&sig=${S}`],
+      ['x', `https://a.example/b?sv=1&sig=${R}`],
+    ],
+    [
+      ['7z', 'x', `-p${S}`],
+      ['7z', 'x', `-p${R}`],
+    ],
   ])('%j', (argv, expected) => {
     expect(redact(argv)).toEqual(expected);
   });
@@ -141,6 +177,11 @@ describe('redaction', () => {
     [['docker', 'run', '-p', '127.0.0.1:8080:80', '--user', '1000:1000', 'image']],
     [['ray::RolloutWorker.generate']],
     [['x', 'http://host:8080/a@b']],
+    [['git', 'clone', 'git@host.example:group/project@v1']],
+    [['docker', 'run', 'registry/image:tag@sha256:0123abcd', '--user=1000:1000']],
+    [['git', 'show', '0123456789abcdef0123456789abcdef01234567']],
+    [['gpuledger', 'token', 'create']],
+    [['python', '-m', 'torch', '--data', '/data/images/train/shards/part-00001.tar', '--pin-memory', 'on']],
   ])('leaves %j alone', (argv) => {
     expect(redact(argv)).toEqual(argv);
   });
@@ -161,7 +202,7 @@ describe('redaction', () => {
       'authToken',
       'passwd',
     );
-    const planted = fc.tuple(secret, name, fc.nat(7)).map(([s, n, form]) => {
+    const planted = fc.tuple(secret, name, fc.nat(21)).map(([s, n, form]) => {
       const forms: string[][] = [
         [`--${n}`, s],
         [`--${n}=${s}`],
@@ -171,6 +212,24 @@ describe('redaction', () => {
         ['sh', '-c', `run --${n} '${s}' && echo done`],
         [`{"${n}": "${s}"}`],
         ['--config', `a=1;${n}=${s};b=2`],
+        [`-${n}`, s],
+        [`-${n}=${s}`],
+        [`--env=${n}=${s}`],
+        ['-e', `${n}=${s}`],
+        [`{\\"${n}\\":\\"${s}\\"}`],
+        [`{'${n}': '${s}'}`],
+        [`${n}: ${s}`],
+        ['-p', s],
+        ['-u', `alice:${s}`],
+        [`-ualice:${s}`],
+        [`alice:${s}@198.51.100.7`],
+        [`postgres://alice:${s}@db/x?${n}=${s}`],
+        [
+          'bash',
+          '-lc',
+          `export ${n.replaceAll('-', '_')}=${s}; curl -H "Authorization: Bearer ${s}" http://h`,
+        ],
+        ['aws', 'configure', 'set', `aws_${n.replaceAll('-', '_')}`, s],
       ];
       return { secret: s, argv: forms[form] ?? [] };
     });
