@@ -138,10 +138,11 @@ function ownerOfPath(raw: string, unified: boolean): CgroupOwner | null {
   const session = sessionOwner(parts);
   if (session) return session;
   return (
+    // A pod's own folder is a slice, below which anybody's names may stand, also those of Slurm.
+    pod(parts) ??
     (unified ? slurmV2(parts, hidden > 0) : slurmV1(parts)) ??
     pbs(parts) ??
     inDaemon(parts) ??
-    pod(parts) ??
     container(parts, hidden > 0) ??
     unit(parts)
   );
