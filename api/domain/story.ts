@@ -3,8 +3,8 @@ import { INTEGRITY_KINDS } from '../contract/batch.ts';
 import type { FindingDetail } from '../contract/findings.ts';
 import type { JobRef } from '../contract/jobs.ts';
 import type { ObservedProcess, SourceWatermark } from './cell.ts';
-import { effectiveStartMs, type Ties, userMatches } from './evidence.ts';
-import type { FindingSummary } from './finding.ts';
+import { effectiveStartMs, ownersOf, type Ties, userMatches } from './evidence.ts';
+import { type FindingSummary, MOMENTARY } from './finding.ts';
 import { isDeclared } from './fit.ts';
 import type { Interval } from './interval.ts';
 import type { Holding, Job } from './job.ts';
@@ -54,7 +54,7 @@ export interface StoryHolder {
   /** Such as "/dev/nvidia6". */
   readonly file: string;
   readonly seenMs: number;
-  readonly process: Pick<ObservedProcess, 'pid' | 'comm' | 'executable' | 'user' | 'uid' | 'cgroup'>;
+  readonly process: ObservedProcess;
 }
 
 /** Candidates beyond this many are only counted. */
@@ -62,6 +62,7 @@ export const MAX_CANDIDATES = 20;
 /** The same of processes that hold a device, and of what an agent says of one thing. */
 const MAX_HOLDERS = 10;
 const MAX_DETAILS = 10;
+const MAX_CGROUP_CHARS = 200;
 
 /** Tells a finding. Text from workloads is quoted as it is: whoever shows it must escape it. */
 export function tellStory(facts: StoryFacts): Story {
@@ -121,7 +122,7 @@ function observed(facts: StoryFacts): string[] {
   if (isIntegrity(summary.reason) && facts.devices.length > 0) lines.push(`It is about ${place}.`);
   lines.push(SENTENCES[summary.reason], ...unseenLines(facts.unseen));
   lines.push(...detailLines(facts.details), ...holderLines(facts.holders));
-  if (facts.running) lines.push('It was still there at the last reading.');
+  if (facts.running && summary.reason !== MOMENTARY) lines.push('It was still there at the last reading.');
   return lines;
 }
 
@@ -130,7 +131,7 @@ function unseenLines({ processes, openMs, executedMs }: StoryFacts['unseen']): s
   if (processes === 0) return [];
   const lists = `The driver's accounting lists ${processes === 1 ? '1 process' : `${processes} processes`}`;
   return [
-    `${lists} that began and ended between two readings: the device was open to them for ${duration(openMs)} in sum, ` +
+    `${lists} that no reading showed there: the device was open to them for ${duration(openMs)} in sum, ` +
       `and executed for at least ${duration(executedMs)} of it as far as the driver sampled.`,
   ];
 }
@@ -145,17 +146,22 @@ function detailLines(details: readonly string[]): string[] {
 function holderLines(holders: readonly StoryHolder[]): string[] {
   const rest = holders.length - MAX_HOLDERS;
   const lines = holders.slice(0, MAX_HOLDERS).map(({ file, seenMs, process }) => {
-    const { pid, comm, executable, cgroup } = process;
+    const { executable, cgroup } = process;
     const path = executable === null ? 'an executable that could not be read' : executablePath(executable);
-    const where = cgroup === '' ? '' : `, in ${cgroup.replaceAll('\n', ' ')}`;
+    const place = ownersOf(process)[0]?.boundary ?? cgroup.replaceAll('\n', ' ').slice(0, MAX_CGROUP_CHARS);
+    const where = place === '' ? '' : `, in ${place}`;
     return (
-      `Process ${pid} ("${comm}") had ${file} open at ${time(seenMs)}, though the driver does not list it there: ` +
+      `${nameOf(process)} had ${file} open at ${time(seenMs)}, though the driver does not list it there: ` +
       `${path}, as ${accountOf(process) ?? 'an unknown OS account'}${where}.`
     );
   });
   if (rest > 0) lines.push(`So had ${rest} more processes.`);
   return lines;
 }
+
+/** Of a hidden process no name is known. */
+const nameOf = ({ pid, comm }: ObservedProcess): string =>
+  comm === '' ? `Process ${pid}` : `Process ${pid} ("${comm}")`;
 
 function accountOf({ user, uid }: Pick<ObservedProcess, 'user' | 'uid'>): string | null {
   const account = user ?? (uid === null ? null : `uid ${uid}`);
@@ -185,7 +191,7 @@ function describe(process: ObservedProcess): string[] {
   const file = executable?.inode ? ` (file ${executable.device ?? '?'} inode ${executable.inode})` : '';
   const account = accountOf(process);
   const ran = account === null ? 'The OS account is unknown' : `It ran as ${account}`;
-  const lines = [`Process ${process.pid} ("${process.comm}") ran ${path}${file}. ${ran}.`];
+  const lines = [`${nameOf(process)} ran ${path}${file}. ${ran}.`];
   if (executable?.deleted) lines.push('The executable had been removed from its folder while it ran.');
   if (process.startedMs !== null) lines.push(`It started at ${time(process.startedMs)}.`);
   return lines;

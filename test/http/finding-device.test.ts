@@ -84,7 +84,7 @@ test('processes that only accounting lists are told with both bounds of what the
     residentMs: 5000,
   });
   expect(finding.story.observed).toContain(
-    "The driver's accounting lists 3 processes that began and ended between two readings: the device was open to them " +
+    "The driver's accounting lists 3 processes that no reading showed there: the device was open to them " +
       'for 9 s in sum, and executed for at least 4 s of it as far as the driver sampled.',
   );
   expect(sums(finding)).toMatchObject({ source: 4000 });
