@@ -1,5 +1,6 @@
 /** The files of the spool: their names, their form, and reading them back without trust. */
 import type { Batch } from '../api/contract/batch.ts';
+import { canonicalJson, sha256Hex } from '../api/contract/canonical.ts';
 import { type Head, isSealed } from './batch.ts';
 import type { Files } from './ports.ts';
 
@@ -40,9 +41,10 @@ const HEAD_CHECKS: Readonly<Record<keyof SavedHead, Check>> = {
   lastToMs: isTimeOrNull,
   stoppedAtMs: isTimeOrNull,
 };
+/** A head that points elsewhere by one wrong bit would take the batches that wait for another stream's leftovers. */
+const digestOf = (head: SavedHead): string => sha256Hex(canonicalJson(head));
 /** Has these members, and no others. */
-function isSavedHead(value: unknown): value is SavedHead {
-  if (typeof value !== 'object' || value === null) return false;
+function isSavedHead(value: object): value is SavedHead {
   const members: Readonly<Record<string, unknown>> = { ...value };
   return (
     Object.keys(members).length === Object.keys(HEAD_CHECKS).length &&
@@ -63,8 +65,11 @@ function readJson(files: Files, path: string, maxBytes: number): unknown {
 /** `absent`: there is none; `damaged`: there is one that cannot be read. */
 export function readHead(files: Files, path: string): SavedHead | 'absent' | 'damaged' {
   try {
-    const saved = readJson(files, path, MAX_HEAD_FILE_BYTES);
-    return isSavedHead(saved) ? saved : 'damaged';
+    const members: Readonly<Record<string, unknown>> = {
+      ...Object(readJson(files, path, MAX_HEAD_FILE_BYTES)),
+    };
+    const { digest, ...head } = members;
+    return isSavedHead(head) && digest === digestOf(head) ? head : 'damaged';
   } catch (error) {
     return isMissing(error) ? 'absent' : 'damaged';
   }
@@ -79,7 +84,7 @@ export function writeHead(
   stoppedAtMs: number | null,
 ): void {
   const saved: SavedHead = { ...head, lastToMs, stoppedAtMs };
-  files.writeDurably(path, Buffer.from(`${JSON.stringify(saved)}\n`));
+  files.writeDurably(path, Buffer.from(`${JSON.stringify({ ...saved, digest: digestOf(saved) })}\n`));
 }
 
 /** The batch and the size of its file, or null when it is not, to the last bit, what was written. */

@@ -229,8 +229,10 @@ class FileSpool implements Spool {
         else sources.push({ path, stream, seq, entry: null });
       }
     }
+    // The oldest here follows upon what is known to have been kept: where that ends, the oldest begins.
+    const beginsMs = known && sources[0]?.seq === this.#head.nextSeq ? this.#lastToMs : null;
     if (known ? this.#readChain(sources) : sources.length === 0) return;
-    if (!this.#rechain(sources)) throw new Error(this.#problems.join('; '));
+    if (!this.#rechain(sources, beginsMs)) throw new Error(this.#problems.join('; '));
   }
 
   /** False when a file is damaged or a link is missing. */
@@ -261,14 +263,15 @@ class FileSpool implements Spool {
 
   /**
    * Puts the readable ones of `sources` into a new stream, in their order. The new files are complete before
-   * `stream.json` names them, and the old ones go after that, so that a crash at any point loses nothing.
+   * `stream.json` names them, and the old ones go after that, so that a crash at any point loses nothing. `beginsMs`: where
+   * the first of them begins, when that is known without reading it.
    */
-  #rechain(sources: readonly Source[]): boolean {
+  #rechain(sources: readonly Source[], beginsMs: number | null = null): boolean {
     const lost: Loss[] = [];
     const damaged: Source[] = [];
     const entries: Entry[] = [];
     let head = newHead(this.#options.newStream());
-    let lastToMs: number | null = null;
+    let lastToMs = beginsMs;
     /** Something between the last readable one and the next is gone. */
     let broken = false;
     let before: string | null = null;

@@ -8,6 +8,7 @@ import { exitCodeOf } from '../../collector/doctor.ts';
 import { execute } from '../../collector/ports/execute.ts';
 import { clock, files } from '../../collector/ports/real.ts';
 import type { Execute } from '../../collector/ports.ts';
+import { writeHead } from '../../collector/spool-files.ts';
 import { type Service, startService } from '../http/service.ts';
 import { createWard, startStranger, UUIDS, type Ward } from './doctor-fixture.ts';
 import { batchAt } from './spool-fixture.ts';
@@ -194,7 +195,7 @@ describe('the doctor on the spool', () => {
       writeFileSync(paths.at(-1) ?? '', JSON.stringify(batch));
       head = headAfter(batch);
     }
-    writeFileSync(stream, `${JSON.stringify({ ...head, lastToMs: 1, stoppedAtMs: null })}\n`);
+    writeHead(files, stream, head, 1, null);
     const chain = async () => (await ward.examine()).get('chain');
     expect(await chain()).toMatchObject({ status: 'ok' });
     expect((await chain())?.finding).toContain('3 batches wait');

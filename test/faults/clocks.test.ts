@@ -32,7 +32,8 @@ describe('an agent that is not run', () => {
       unaccounted: BEFORE_MS + 9 * POLL_MS,
       'unobserved poll_late': 60_000 + POLL_MS,
     });
-    expect(site.dark()).toEqual([{ fromMs: lastMs, toMs: lastMs + 60_000 + POLL_MS, cause: 'poll_late' }]);
+    const ms = 60_000 + POLL_MS;
+    expect(site.dark()).toEqual([{ fromMs: lastMs, toMs: lastMs + ms, ms, cause: 'poll_late' }]);
   });
 
   it('stopped over the end of an hour: each hour has its part', async () => {

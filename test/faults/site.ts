@@ -31,10 +31,11 @@ export interface Faults {
   network: ((real: Network) => Network) | null;
 }
 
-/** A stretch of time of one device that nobody measured. */
+/** Time of one device that nobody measured for one cause, within one hour or touching: `ms` of it from first to last. */
 export interface Dark {
   readonly fromMs: number;
   readonly toMs: number;
+  readonly ms: number;
   readonly cause: string;
 }
 
@@ -107,14 +108,15 @@ export class FaultSite {
     return sums;
   }
 
-  /** What was not measured of a device, in order; touching stretches of one cause are one. */
+  /** What was not measured of a device, by hour and cause; over the end of an hour they join. */
   dark(uuid = uuidOf(0)): Dark[] {
     const dark: Dark[] = [];
-    for (const { cause, fromMs, toMs } of this.#entries(uuid)) {
+    for (const { cause, fromMs, toMs, ms } of this.#entries(uuid)) {
       if (cause === null) continue;
       const last = dark.at(-1);
-      if (last?.toMs === fromMs && last.cause === cause) dark[dark.length - 1] = { ...last, toMs };
-      else dark.push({ fromMs, toMs, cause });
+      if (last?.toMs === fromMs && last.cause === cause)
+        dark[dark.length - 1] = { ...last, toMs, ms: last.ms + ms };
+      else dark.push({ fromMs, toMs, ms, cause });
     }
     return dark;
   }

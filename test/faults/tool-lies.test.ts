@@ -124,7 +124,7 @@ describe('a tool that lies', () => {
       const [dark, ...others] = site.dark();
       expect(others).toEqual([]);
       const fromMs = START_MS + 10 * POLL_MS;
-      expect(dark).toEqual({ fromMs, toMs: fromMs + darkMs, cause });
+      expect(dark).toEqual({ fromMs, toMs: fromMs + darkMs, ms: darkMs, cause });
       expect(site.booked()).toEqual({ unaccounted: goodMs, [`unobserved ${cause}`]: darkMs });
     },
   );
