@@ -14,7 +14,11 @@ const NOT_MEASURED = '·';
 export const valueText = (finding: Finding): string | null =>
   finding.value === null ? null : `${finding.value.amount} ${finding.value.currency}`;
 export const sourceName = ({ source, devices }: Finding): string =>
-  source.executable ?? source.comm ?? (devices.map((device) => device.uuid).join(' ') || 'the node itself');
+  source.executable ||
+  source.comm ||
+  (source.pid === null ? '' : `pid ${source.pid}`) ||
+  devices.map((device) => device.uuid).join(' ') ||
+  'the node itself';
 
 /** Broken between words; a word that is longer than a line stays whole, so that it can be copied. */
 export function wrap(text: string, first: string, rest: string): string[] {

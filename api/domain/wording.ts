@@ -140,16 +140,16 @@ export const CHANGES: Readonly<Record<FindingReason, readonly string[]>> = {
   network_scan: [BESIDE],
   process_hidden: [
     BESIDE,
-    'A reading of /proc that shows the process; `gpuledger-agent doctor` on the node says what it may see.',
+    'A reading of /proc that shows the process; gpuledger-agent doctor on the node says what it may see.',
   ],
   process_covered: [BESIDE, 'A reading in which nothing is mounted over it.'],
   member_hidden: [
     BESIDE,
-    'A reading of /proc that shows the process; `gpuledger-agent doctor` on the node says what it may see.',
+    'A reading of /proc that shows the process; gpuledger-agent doctor on the node says what it may see.',
   ],
   tool_changed: [
     BESIDE,
-    'Whether other nodes with this driver version have the same file: the page of nodes and `gpuledger fleet integrity` compare them.',
+    'Whether other nodes with this driver version have the same file: the page of nodes and gpuledger fleet integrity compare them.',
   ],
   tool_exposed: [BESIDE, 'Rights on the file and its folder that let nobody but root write.'],
   preload_set: [BESIDE, 'A node on which nothing is loaded into every program.'],

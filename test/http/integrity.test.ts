@@ -208,7 +208,7 @@ describe('stories', () => {
     const named = observed.filter((line) => line.includes('/dev/nvidia6'));
     expect(named).toEqual([
       `Process 812 ("quiet") had /dev/nvidia6 open at 2026-10-05 08:01:00 UTC, though the driver does not list it there: ` +
-        `/usr/bin/python3.11, as OS account alice, in ${slurm}.`,
+        `/usr/bin/python3.11, as OS account alice, in slurm:7.`,
     ]);
   });
 

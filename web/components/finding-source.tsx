@@ -9,8 +9,9 @@ export function sourceName(finding: Finding): string {
   const { source, devices, kind } = finding;
   const device = devices[0];
   const place = device ? `GPU ${device.index ?? device.uuid}` : 'the node';
-  const named = source.executable ?? source.comm;
-  if (named !== null) return named;
+  // Of a hidden process the pid may be all that is known.
+  const named = source.executable || source.comm || (source.pid === null ? '' : `pid ${source.pid}`);
+  if (named !== '') return named;
   return kind === 'compute' ? `No process seen on ${place}` : `${place} itself`;
 }
 

@@ -20,9 +20,13 @@ import { evidenceWords, reasonWords, STRENGTH_WORDS } from '../words.ts';
 
 const isCompute = (finding: FindingDetail): boolean => finding.kind === 'compute';
 
+/** What is about a node as a whole needs no other name than the node's. */
+const hasSource = (finding: FindingDetail): boolean =>
+  isCompute(finding) || finding.source.process !== null || finding.devices.length > 0;
+
 function opening(finding: FindingDetail): string {
   if (finding.resolvedAt !== null) return 'By later records this no longer stands: ';
-  if (!isCompute(finding)) return `${reasonWords(finding.reason)}: `;
+  if (!isCompute(finding)) return reasonWords(finding.reason) + (hasSource(finding) ? ': ' : '');
   return finding.state === 'settled' ? 'No declaration covers ' : 'No declaration covers yet ';
 }
 
@@ -32,9 +36,11 @@ function Headline({ finding }: { finding: FindingDetail }) {
   return (
     <span className="headline">
       {opening(finding)}
-      <span className="mono">
-        <Untrusted text={sourceName(finding)} maxChars={64} />
-      </span>
+      {hasSource(finding) || finding.resolvedAt !== null ? (
+        <span className="mono">
+          <Untrusted text={sourceName(finding)} maxChars={64} />
+        </span>
+      ) : null}
       {source.user === null ? null : (
         <>
           {', which ran as OS account '}
@@ -152,21 +158,25 @@ export function FindingPage() {
           )}
         </Section>
       ) : null}
-      <Section
-        title="The process and its lineage"
-        hint="Arrow keys move; the details are of the selected process."
-      >
-        {finding.processes.length === 0 ? (
-          <p className="soft">
-            {isCompute(finding)
-              ? 'No process was seen: the device worked and none showed itself.'
-              : 'It is about no process.'}
-          </p>
-        ) : (
-          <LineageTree processes={finding.processes} />
-        )}
-      </Section>
-      <Connections connections={finding.connections} dials={finding.dials} />
+      {hasSource(finding) || finding.processes.length > 0 ? (
+        <>
+          <Section
+            title="The process and its lineage"
+            hint="Arrow keys move; the details are of the selected process."
+          >
+            {finding.processes.length > 0 ? (
+              <LineageTree processes={finding.processes} />
+            ) : (
+              <p className="soft">
+                {isCompute(finding)
+                  ? 'No process was seen: the device worked and none showed itself.'
+                  : 'It is about no process.'}
+              </p>
+            )}
+          </Section>
+          <Connections connections={finding.connections} dials={finding.dials} />
+        </>
+      ) : null}
       <Story story={finding.story} compute={isCompute(finding)} />
       {isCompute(finding) && finding.resolvedAt === null ? <Cost finding={finding} /> : null}
       <History history={finding.history} />
