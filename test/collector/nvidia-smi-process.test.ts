@@ -77,4 +77,62 @@ describe('with an executable', () => {
       failure: { reason: 'tool_missing' },
     });
   });
+
+  it('reads divided devices beside whole ones, of several drivers', async () => {
+    for (const driver of ['470.82.01', '550.54.15', '590.48.01']) {
+      fake.setDriver(driver);
+      const instances = [
+        { gpuInstance: 1, computeInstance: 0, profile: '3g.40gb', uuid: 'MIG-a', memoryMiB: 40_320 },
+        { gpuInstance: 9, computeInstance: 0, profile: '1g.10gb', uuid: 'MIG-b', memoryMiB: 9_984 },
+      ];
+      fake.setDevices(
+        uuids.map((uuid, index) => ({
+          uuid,
+          index,
+          model: 'NVIDIA H100',
+          ...(index === 0 ? { instances } : {}),
+        })),
+      );
+      const on = {
+        device: first,
+        pid: 4242,
+        sm: 70,
+        memoryBytes: 1024 ** 3,
+        gpuInstance: 9,
+        computeInstance: 0,
+      };
+      fake.setProcesses([on, { ...on, pid: 4343, gpuInstance: 1 }]);
+      const read = await readInventory({ execute }, config);
+      expect(read.problems).toEqual([]);
+      expect(read.devices?.[0]).toMatchObject({ slices: 7, instances: [{ slices: 3 }, { slices: 1 }] });
+      const { devices, problems } = await createDevicePoller({ execute, clock }, config).poll(
+        read.devices ?? [],
+      );
+      expect({ driver, problems }).toEqual({ driver, problems: [] });
+      expect(devices[0]).toMatchObject({
+        partition: [
+          { gpuInstance: 1, slices: 3 },
+          { gpuInstance: 9, slices: 1 },
+        ],
+        processes: [
+          { pid: 4242, gpuInstance: 9 },
+          { pid: 4343, gpuInstance: 1 },
+        ],
+      });
+      expect(summary(devices.slice(1))).toEqual(others.map(() => 'ok'));
+    }
+  });
+
+  it('reads what ended since the poll before', async () => {
+    const row = { device: first, memoryPercent: 1, busyPercent: 60, maxMemoryMiB: 9 };
+    const poller = createDevicePoller({ execute, clock }, config);
+    fake.setAccounting({ on: true, rows: [{ ...row, pid: 7, timeMs: 4000 }] });
+    expect((await poller.poll(inventory)).ended).toEqual([]);
+    fake.setAccounting({ on: true, rows: [7, 8].map((pid) => ({ ...row, pid, timeMs: 500 * pid })) });
+    const { ended } = await poller.poll(inventory);
+    expect(ended.map(({ pid, openMs, busyPercent }) => [pid, openMs, busyPercent])).toEqual([
+      [7, 3500, 60],
+      [8, 4000, 60],
+    ]);
+  });
 });
