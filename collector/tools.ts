@@ -202,7 +202,7 @@ function mismatch(
 }
 
 /** In words, each file that is another than before while the driver is the same. */
-export function changesOf(before: ToolState | null, now: ToolState): string[] {
+function changesOf(before: ToolState | null, now: ToolState): string[] {
   if (before === null || before.driverVersion === null || before.driverVersion !== now.driverVersion)
     return [];
   return now.tools.flatMap((tool) => {
