@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { z } from 'zod';
 import { GAP_REASONS } from '../api/contract/batch.ts';
+import { BatchRequestSchema } from '../api/contract/batch-schema.ts';
 import { BUCKETS, EVIDENCE, REASONS } from '../api/domain/bucket.ts';
 
 const top = new URL('../', import.meta.url);
@@ -39,6 +40,34 @@ test('docs/ACCOUNTING.md explains every bucket, reason, kind of evidence and cau
     (word) => !text.includes(`\`${word}\``),
   );
   expect(missing).toEqual([]);
+});
+
+/** Members of every object in a JSON schema, as "<name of the object>.<member>". */
+function membersOf(schema: unknown, name: string, found = new Set<string>()): Set<string> {
+  if (Array.isArray(schema)) for (const one of schema) membersOf(one, name, found);
+  if (typeof schema !== 'object' || schema === null || Array.isArray(schema)) return found;
+  for (const [key, value] of Object.entries(schema)) {
+    if (key !== 'properties') {
+      if (['items', 'anyOf', 'oneOf', 'allOf'].includes(key)) membersOf(value, name, found);
+      continue;
+    }
+    for (const [member, inner] of Object.entries(z.record(z.string(), z.unknown()).parse(value))) {
+      if (name !== '') found.add(`${name}.${member}`);
+      membersOf(inner, member, found);
+    }
+  }
+  return found;
+}
+
+test('docs/AGENT.md lists every field that an agent reports, and no other', () => {
+  const schema = z.toJSONSchema(BatchRequestSchema, { unrepresentable: 'any' }).$defs?.['BatchRequest'];
+  const section = read('docs/AGENT.md').split('## What is kept about processes and people')[1] ?? '';
+  const words = (text: string): string[] => [...text.matchAll(/`(\w+)`/g)].map((match) => match[1] ?? '');
+  const listed = [...section.matchAll(/^\| ([^:|]+): ([^|]+) \|/gm)].flatMap(
+    ([, objects = '', members = '']) =>
+      words(objects).flatMap((object) => words(members).map((member) => `${object}.${member}`)),
+  );
+  expect(listed.toSorted()).toEqual([...membersOf(schema, '')].toSorted());
 });
 
 test('every npm script and file that the README names is there', () => {
