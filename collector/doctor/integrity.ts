@@ -35,7 +35,7 @@ export function checkTools({ settings, ports }: Patient): Check {
       'tools',
       'warn',
       `What is read through ${listed(named)} may be what somebody else wants: ${doubts.join('; ')}.`,
-      'Compare the files with those of the package; give them and their folders to root alone, preload nothing, and reload a driver that was upgraded.',
+      'Compare them with those of the package, give them and their folders to root alone, preload nothing, reload an upgraded driver.',
     );
   if (!files.some(({ role }) => role === 'libnvidia_ml'))
     return found(
@@ -93,7 +93,7 @@ export function checkDeviceFiles(patient: Patient, reading: Reading | null): Che
   return found(
     'device-files',
     refused >= looked / 2 ? 'fail' : 'warn',
-    `The descriptors of ${refused} of ${looked} processes cannot be read: a GPU that they hold without the driver's saying so is not seen. Of the others ${seen}.`,
+    `The descriptors of ${refused} of ${looked} processes cannot be read: a GPU that they have open is not seen. Of the others ${seen}.`,
     RIGHTS_REMEDY,
   );
 }

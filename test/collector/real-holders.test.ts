@@ -124,6 +124,17 @@ describe.skipIf(!hasNamespaces)('holders of a device', () => {
   });
 });
 
+it.skipIf(!hasNamespaces)('a /proc of a container is known for what it is', () => {
+  const module = new URL('../../collector/sources/proc-view.ts', import.meta.url).href;
+  const ports = new URL('../../collector/ports/real.ts', import.meta.url).href;
+  const script =
+    `const { showsWholeMachine } = await import('${module}'); const { files } = await import('${ports}');` +
+    "console.log(showsWholeMachine(files, '/proc'))";
+  const node = [process.execPath, '--input-type=module', '-e', script];
+  const inside = execFileSync('unshare', ['--pid', '--fork', '--mount-proc', ...node], { encoding: 'utf8' });
+  expect(inside.trim()).toBe('false');
+});
+
 const hasCgroups = existsSync(join(DEVICES, 'cgroup.procs'));
 describe.skipIf(!hasNamespaces || !hasCgroups)('processes covered in /proc', () => {
   /** Puts processes into the control group of a Slurm job of its own. */
