@@ -2,11 +2,14 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ACCOUNTED_TYPE, type Gap, HOUR_MS, type Tenancy } from '../../api/contract/batch.ts';
+import { attribute } from '../../api/domain/attribute.ts';
+import { decodeNodeHour, spansOf } from '../../api/domain/decode.ts';
 import { checkBatchRequest } from '../../api/services/validate-batch.ts';
 import { headAfter, makeBatches, newHead } from '../../collector/batch.ts';
 import type { EndedTenant } from '../../collector/parts.ts';
 import type { DeviceReading, Reading } from '../../collector/reading.ts';
 import { createSpanBuilder, type Taken } from '../../collector/spans.ts';
+import { cell } from '../unit/domain-facts.ts';
 
 const POLL_MS = 5000;
 const WINDOW_MS = 30_000;
@@ -265,6 +268,37 @@ describe('spans', () => {
         const once = run(fromMs, [first, ...steps, last], false);
         expect(totals(often)).toEqual(totals(once));
         expect(often.clockSteps).toBe(once.clockSteps);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  it('are booked to the millisecond: what was active, and what contradicts itself', () => {
+    fc.assert(
+      fc.property(startMs, fc.array(step(anySteps), { minLength: 1, maxLength: 40 }), (fromMs, steps) => {
+        const bodies = run(fromMs, steps, true).taken.flatMap((taken) =>
+          makeBatches({ ...NOTHING_ELSE, ...taken }, SENDER, newHead('s1')).map((batch) => batch.body),
+        );
+        const booked = { active: 0, conflict: 0 };
+        for (const hourMs of new Set(bodies.map((body) => Math.floor(body.fromMs / HOUR_MS) * HOUR_MS))) {
+          const hour = { fromMs: hourMs, toMs: hourMs + HOUR_MS };
+          const numbered = bodies.map((body, index) => ({ ...body, seq: index + 1 }));
+          const decoded = decodeNodeHour(hour, numbered, new Map());
+          const facts = cell({ interval: hour, capacity: [hour], bookedToMs: hour.toMs });
+          for (const uuid of DEVICES)
+            for (const { activity, reason, ms } of attribute({ ...facts, spans: spansOf(decoded, uuid) })
+              .entries)
+              if (activity === 'active')
+                booked[reason === 'telemetry_conflict' ? 'conflict' : 'active'] += ms;
+        }
+        const sum = (of: (tenancy: Tenancy) => readonly number[] | null): number =>
+          bodies
+            .flatMap((body) => body.tenancies.flatMap((one) => of(one) ?? []))
+            .reduce((total, ms) => total + ms, 0);
+        expect(booked).toEqual({
+          active: sum((one) => one.activeMs),
+          conflict: sum((one) => one.conflictMs),
+        });
       }),
       { numRuns: 200 },
     );
