@@ -26,6 +26,8 @@ export async function watch(settings: AgentSettings): Promise<number> {
     release = lock(settings.agent.spoolFolder);
     const stop = stopSignal();
     endWithParent();
+    // A log that nobody takes any more must not end the measuring.
+    process.stderr.on('error', () => undefined);
     const log = createLog(settings.log, clock.wallMs, (line) => process.stderr.write(line));
     const agent = createAgent(settings.agent, createPorts({ apiUrl: api, token }), log);
     const { cluster, node } = settings.agent;
