@@ -17,13 +17,15 @@ type CgroupKind =
   | 'podman'
   | 'container'
   | 'pbs'
+  | 'lsf'
+  | 'oar'
   | 'systemd'
   | 'user_session';
 
 export interface CgroupOwner {
   readonly kind: CgroupKind;
   /**
-   * Slurm and PBS: the job id (with `sluid`: the SLUID as a decimal number, which is Slurm's DBIndex). Kubernetes: the
+   * Slurm, PBS, LSF and OAR: the job id (with `sluid`: the SLUID as a decimal number, which is Slurm's DBIndex). Kubernetes: the
    * pod UID with dashes, or the 32 digits of a static pod. Containers: their id. systemd and sessions: the unit's path.
    */
   readonly id: string;
@@ -72,6 +74,12 @@ const CONTAINER = /^(?:([a-z][a-z-]*)[-:])?([0-9a-f]{64})(?:\.scope)?$/;
 const GARDEN = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3,4}(?:[0-9a-f]{8})?$/;
 const PBS_ROOT = /^(?:pbs_jobs|pbspro|torque)(\.service)?$/;
 const PBS_JOB = /^\d{1,20}(?:\[\d{0,10}\])?\.[^/]{1,253}$/;
+/** `/lsf/<cluster>/job.<id>.<pid>.<time>`. */
+const LSF_JOB = /^job\.(\d{1,20})(?:\.[^/]*)?$/;
+/** OAR 3: `/oar.slice/oar-u<uid>.slice/oar-u<uid>-j<id>.slice/…`; OAR 2: `/oar/<user>_<id>`. */
+const OAR_USER = /^oar-u(\d{1,10})\.slice$/;
+const OAR_JOB = /^oar-u(\d{1,10})-j(\d{1,20})(?:\.slice)?$/;
+const OAR2_JOB = /^[^/]*_(\d{1,20})$/;
 const USER_SLICE = /^user-(\d{1,10})\.slice$/;
 /** Services that make containers below themselves when they are not told to use systemd. */
 const CONTAINER_DAEMON =
@@ -142,6 +150,8 @@ function ownerOfPath(raw: string, unified: boolean): CgroupOwner | null {
     pod(parts) ??
     (unified ? slurmV2(parts, hidden > 0) : slurmV1(parts)) ??
     pbs(parts) ??
+    lsf(parts) ??
+    oar(parts) ??
     inDaemon(parts) ??
     container(parts, hidden > 0) ??
     unit(parts)
@@ -205,6 +215,28 @@ function pbs(parts: readonly string[]): CgroupOwner | null {
   if (at === 2 && part(parts, 1) !== 'jobid') return null;
   const job = part(parts, at);
   return PBS_JOB.test(job) ? { kind: 'pbs', id: job, boundary: `pbs:${job}` } : null;
+}
+
+function lsf(parts: readonly string[]): CgroupOwner | null {
+  const job = part(parts, 0) === 'lsf' ? LSF_JOB.exec(part(parts, 2))?.[1] : undefined;
+  return job === undefined ? null : { kind: 'lsf', id: job, boundary: `lsf:${job}` };
+}
+
+function oar(parts: readonly string[]): CgroupOwner | null {
+  const owner = (job: string, uid: number | null): CgroupOwner => ({
+    kind: 'oar',
+    id: job,
+    boundary: `oar:${job}`,
+    uid,
+  });
+  if (part(parts, 0) === 'oar') {
+    const job = OAR2_JOB.exec(part(parts, 1))?.[1];
+    return job === undefined ? null : owner(job, null);
+  }
+  if (part(parts, 0) !== 'oar.slice') return null;
+  const uid = OAR_USER.exec(part(parts, 1))?.[1];
+  const [, jobUid, job] = OAR_JOB.exec(part(parts, 2)) ?? [];
+  return job !== undefined && uid !== undefined && jobUid === uid ? owner(job, Number(uid)) : null;
 }
 
 /** Containers below the service that made them, such as containerd told to use one driver and runc the other. */

@@ -45,7 +45,7 @@ export interface Verdict {
 }
 
 /** Sources of these names speak for kernel boundaries of their own kind only. */
-const BOUNDARY_SOURCES: readonly string[] = ['slurm', 'kubernetes', 'docker', 'podman', 'pbs'];
+const BOUNDARY_SOURCES: readonly string[] = ['slurm', 'kubernetes', 'docker', 'podman', 'pbs', 'lsf', 'oar'];
 
 /** Judges processes of one node. Ties and fits are worked out once per process. */
 export interface Judge {

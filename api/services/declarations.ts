@@ -22,7 +22,7 @@ const FLEET_BEHIND_MAX_DAYS = 400;
 const URGENT_WITHIN_MS = 2 * HOUR_MS;
 const ATTEMPTS = 3;
 /** Sources whose external id names a kernel boundary of the same kind. */
-const BOUNDARY_SOURCES: readonly string[] = ['slurm', 'kubernetes', 'docker', 'podman', 'pbs'];
+const BOUNDARY_SOURCES: readonly string[] = ['slurm', 'kubernetes', 'docker', 'podman', 'pbs', 'lsf', 'oar'];
 const DECLARING_ROLES: readonly string[] = ['admin', 'scheduler', 'owner'];
 
 export interface Declarations {
