@@ -90,6 +90,7 @@ export function buildNode(
       buildDevice(scenario, name, spec, index, faults, startMs),
     ),
     processes: daemonsOf(bootMs),
+    accounting: { on: spec.accounting, fromMs: bootMs, rows: [] },
     toolFaults: faults.flatMap((fault) =>
       fault.kind === 'tool'
         ? [

@@ -241,6 +241,7 @@ class PlayedNode {
 
 const configOf = (built: Built, node: SimNode): AgentConfig => ({
   ...{ cluster: CLUSTER, node: node.name, spoolFolder: SIMULATED_PATHS.spool, spoolMaxBytes: SPOOL_BYTES },
+  seed: `${built.scenario.id} ${node.name}`,
   pollIntervalMs: built.scenario.poll,
   shipIntervalMs: SHIP_MS,
   windowMs: Math.max(WINDOW_MS, built.scenario.poll),
