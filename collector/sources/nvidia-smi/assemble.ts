@@ -100,8 +100,16 @@ const MISSING: Failure = { reason: 'device_missing', detail: 'no row in query-gp
 function createPlace(inventory: readonly DeviceFact[]) {
   const uuids = new Set(inventory.map((device) => device.uuid));
   const byBus = new Map(inventory.map((device) => [busIdKey(device.busId), device.uuid]));
-  const named = (text: string | null): string | null =>
-    text === null ? null : uuids.has(text) ? text : (byBus.get(busIdKey(text)) ?? null);
+  // Devices come with every process again.
+  const places = new Map<string, string | null>();
+  const named = (text: string | null): string | null => {
+    if (text === null) return null;
+    const before = places.get(text);
+    if (before !== undefined) return before;
+    const found = uuids.has(text) ? text : (byBus.get(busIdKey(text)) ?? null);
+    places.set(text, found);
+    return found;
+  };
   return {
     /** By UUID; by bus id only where the UUID cannot be read. */
     device: (uuid: Value<string>, busId: Value<string>): string | null =>
