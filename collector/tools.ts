@@ -90,16 +90,15 @@ export class Tools {
   }
 
   #find(preloads: readonly Preload[]): Found[] {
-    const program = this.#linker.program(this.#config.nvidiaSmi);
     const preloaded = preloads.flatMap(({ libraries }) =>
-      libraries.flatMap((name) => (name.includes('/') ? [name] : this.#linker.library(name))),
+      libraries.flatMap((name) => (name.includes('/') ? name : (this.#linker.library(name) ?? []))),
     );
-    const wanted: [Role, string][] = [
-      ...(program === null ? [] : [['nvidia_smi', program] satisfies [Role, string]]),
-      ...this.#linker.library(LIBRARY).map((path): [Role, string] => ['libnvidia_ml', path]),
+    const wanted: [Role, string | null][] = [
+      ['nvidia_smi', this.#linker.program(this.#config.nvidiaSmi)],
+      ['libnvidia_ml', this.#linker.library(LIBRARY)],
       ...[...new Set(preloaded)].map((path): [Role, string] => ['preload', path]),
     ];
-    return wanted.flatMap(([role, path]) => this.#describe(role, path) ?? []);
+    return wanted.flatMap(([role, path]) => (path === null ? [] : (this.#describe(role, path) ?? [])));
   }
 
   #describe(role: Role, called: string): Found | null {

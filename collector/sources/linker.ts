@@ -79,8 +79,8 @@ export interface Preload {
 export interface Linker {
   /** Where execvp finds a program; null: nowhere. */
   program(name: string): string | null;
-  /** Where a library is found, the first of them first. */
-  library(name: string): string[];
+  /** Which file a library is; null: none is found. */
+  library(name: string): string | null;
   /** What is set to be loaded into programs, or into the agent. */
   preloads(): Preload[];
 }
@@ -124,10 +124,8 @@ export function createLinker(files: Files, procRoot: string, architecture: strin
       return null;
     },
     library(name) {
-      const inCache = findInCache(cache(), name, architecture).filter(exists);
-      if (inCache.length > 0) return inCache;
-      const found = folders().find((folder) => exists(`${folder}/${name}`));
-      return found === undefined ? [] : [`${found}/${name}`];
+      const inFolders = folders().map((folder) => `${folder}/${name}`);
+      return [...findInCache(cache(), name, architecture), ...inFolders].find(exists) ?? null;
     },
     preloads() {
       const list = attempt(() => files.read(PRELOAD, PRELOAD_BYTES).bytes.toString('utf8'));
