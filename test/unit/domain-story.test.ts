@@ -159,6 +159,38 @@ describe('story', () => {
     expect(scan).toContain('tried to reach 192 addresses and ports');
   });
 
+  test('an integrity finding tells what its agent said, bounded, and claims no GPU time', () => {
+    const base = facts();
+    const summary = { ...base.summary, reason: 'process_covered', activeMs: 0, residentMs: 0 } as const;
+    const details = Array.from({ length: 14 }, (_, at) => `detail ${at}`);
+    const told = tellStory({ ...base, summary, details, running: true });
+    expect(told.candidates).toEqual([]);
+    const said = told.observed.filter((line) => line.startsWith('The agent of the node says: '));
+    expect(said).toHaveLength(10);
+    expect(told.observed).toContain('It says 4 more of the same kind.');
+    expect(told.observed.join('\n')).not.toContain('GPU time');
+    expect(told.observed.at(-1)).toBe('It was still there at the last reading.');
+    const changed = tellStory({ ...base, summary: { ...summary, reason: 'tool_changed' }, running: true });
+    expect(changed.observed.join('\n')).not.toContain('still there');
+    const gone = tellStory({ ...base, summary, details, resolved: true });
+    expect(gone.observed[0]).toBe('It was reported of the node. By what is known now nothing reports it.');
+  });
+
+  test('holders of a device are named one by one up to a bound, a nameless one by its pid', () => {
+    const base = facts();
+    const process = { ...foreign, comm: '', executable: null, user: null, uid: null, cgroup: '' };
+    const holders = Array.from({ length: 12 }, () => ({ file: '/dev/nvidia3', seenMs: 0, process }));
+    const lines = tellStory({ ...base, lineage: [], holders }).observed.filter((line) =>
+      line.includes('/dev/nvidia3'),
+    );
+    expect(lines).toHaveLength(10);
+    expect(lines[0]).toBe(
+      `Process ${foreign.pid} had /dev/nvidia3 open at 1970-01-01 00:00:00 UTC, though the driver does not list it there: ` +
+        'an executable that could not be read, as an unknown OS account.',
+    );
+    expect(tellStory({ ...base, lineage: [], holders }).observed).toContain('So had 2 more processes.');
+  });
+
   test.each<[string]>(FINDING_REASONS.map((reason) => [reason]))(
     '%s has a sentence, a cause and a change',
     (name) => {
