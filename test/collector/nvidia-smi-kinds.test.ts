@@ -77,6 +77,14 @@ describe('at a poll', () => {
     expect(reasons((await polled(withGpu({ 0: sick }))).devices)).toEqual(['device_error', 'ok']);
   });
 
+  it('a driver that hangs for shares alone is asked less often for those, and goes on to measure', async () => {
+    const { poller, calls } = rig({ pmon: () => done('', 0, 'timeout') });
+    for (let poll = 0; poll < 4; poll += 1)
+      expect(reasons((await poller.poll([fact(0), fact(1)])).devices)).toEqual(['ok', 'ok']);
+    expect(calls.filter(([head]) => head === 'pmon')).toHaveLength(3);
+    expect(calls.filter(([head]) => head?.startsWith('--query-gpu'))).toHaveLength(4);
+  });
+
   it.each([
     'Failed to initialize NVML: Unknown Error',
     'Failed to initialize NVML: Insufficient Permissions',
