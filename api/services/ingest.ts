@@ -19,7 +19,7 @@ import { ServiceError } from './errors.ts';
 import type { Live } from './live.ts';
 import { checkBatchRequest } from './validate-batch.ts';
 
-/** A batch that ends later than this after the service's clock is refused: one of the two clocks is wrong. */
+/** A batch that ends later than this after the service's clock is not taken yet: one of the two clocks is wrong. */
 export const MAX_AHEAD_MS = 600_000;
 /**
  * Further off than this and no waiting helps: a machine that started with its clock in 1970 or 2038 would open capacity
@@ -97,7 +97,10 @@ export function createIngest(store: Store, clock: Clock, live: Live, cluster: st
       if (first.cluster !== cluster)
         throw invalid('batches.0.body.cluster', `this service keeps the cluster "${cluster}"`);
       const nowMs = clock.nowMs();
-      const batches = request.batches.map((batch, index) => checkBatch(batch, index, nowMs));
+      // What stands before the first one that lies ahead is taken: a node whose clock is fast is late, not lost.
+      const ahead = request.batches.findIndex((batch) => liesAhead(batch, nowMs));
+      const timely = ahead > 0 ? request.batches.slice(0, ahead) : request.batches;
+      const batches = timely.map((batch, index) => checkBatch(batch, index, nowMs));
       if (waiting.length >= MAX_WAITING_POSTS)
         throw new ServiceError('unavailable', 'too many posts wait to be stored; try again');
       const key = { cluster, node: first.node, stream: first.stream };
@@ -128,9 +131,13 @@ function checkCaller(caller: Caller, node: string): void {
     throw new ServiceError('forbidden', `this token writes for node ${caller.node ?? '-'}, not for ${node}`);
 }
 
+/** It ends too late to be taken now, and can be taken later. */
+const liesAhead = (batch: Batch, nowMs: number): boolean =>
+  batch.body.toMs > nowMs + MAX_AHEAD_MS && clockFault(batch, nowMs) === null;
+
 function checkBatch(batch: Batch, index: number, nowMs: number): CheckedBatch {
   const at = `batches.${index}`;
-  if (batch.body.toMs > nowMs + MAX_AHEAD_MS && clockFault(batch, nowMs) === null)
+  if (liesAhead(batch, nowMs))
     throw invalid(
       `${at}.body.toMs`,
       `lies ${Math.round((batch.body.toMs - nowMs) / 1000)} seconds ahead of this service's clock; check the clocks of both machines`,
