@@ -4,7 +4,7 @@
  * whose it is must be found out.
  */
 import { ACCOUNTED_TYPE, type AccountedFact } from '../api/contract/batch.ts';
-import type { EndedTenant } from './parts.ts';
+import type { EndedTenant, StartOf } from './parts.ts';
 import type { EndedProcess, Reading } from './reading.ts';
 
 /** A row may come later than the reading in which its process was gone; after this long the pid is another process. */
@@ -24,7 +24,7 @@ export interface Identities {
   keyOfEnded(pid: number, atMs: number, why: string): string;
 }
 
-/** `ended`: by device, whom no reading saw there. `lost`: rows beyond what one reading may hold. */
+/** `ended`: by device, who has time there that readings do not show. `lost`: rows beyond what one reading may hold. */
 export interface Accounted {
   readonly facts: readonly AccountedFact[];
   readonly ended: ReadonlyMap<string, readonly EndedTenant[]>;
@@ -33,6 +33,10 @@ export interface Accounted {
 
 interface Sight {
   readonly key: string;
+  readonly type: string;
+  /** By the monotonic clock: it came after this; null where that is not known. */
+  readonly afterMs: number | null;
+  /** By the monotonic clock: the last reading that saw it. */
   atMs: number;
 }
 
@@ -42,6 +46,8 @@ export class AccountingBook {
   readonly #identities: Identities;
   /** By device and pid, whom readings saw there. */
   readonly #sights = new Map<string, Map<number, Sight>>();
+  /** By device, the last reading that measured it, by the monotonic clock. */
+  readonly #measuredMs = new Map<string, number>();
   /** Wall clock of the last reading that measured a device. */
   #beforeMs: number | null = null;
 
@@ -49,26 +55,33 @@ export class AccountingBook {
     this.#identities = identities;
   }
 
-  /** Takes every reading. `keys`: process key by pid. */
-  take(reading: Reading, keys: ReadonlyMap<number, string>): Accounted {
-    this.#remember(reading, keys);
-    const beforeMs = this.#beforeMs ?? reading.wallMs;
+  /** Takes every reading. `keys`: process key by pid. `startedMs`: when a process started by the wall clock, if known. */
+  take(reading: Reading, keys: ReadonlyMap<number, string>, startedMs: StartOf): Accounted {
+    this.#remember(reading, keys, startedMs);
+    const accounted = reading.ended.length === 0 ? NOTHING : this.#takeRows(reading);
+    for (const { ok, uuid } of reading.devices) if (ok) this.#measuredMs.set(uuid, reading.monotonicMs);
     if (reading.devices.some((device) => device.ok)) this.#beforeMs = reading.wallMs;
-    if (reading.ended.length === 0) return NOTHING;
+    return accounted;
+  }
+
+  #takeRows(reading: Reading): Accounted {
     const facts: AccountedFact[] = [];
     const ended = new Map<string, EndedTenant[]>();
     const unseen = new Map<number, Owner>();
     const seenMs = Math.round(reading.wallMs);
-    const afterMs = Math.min(Math.round(beforeMs), seenMs);
+    const afterMs = Math.min(Math.round(this.#beforeMs ?? seenMs), seenMs);
     for (const one of reading.ended.slice(0, MAX_ROWS)) {
       const openMs = Math.round(one.openMs);
       const busyPercent =
         one.busyPercent === null ? null : Math.min(100, Math.max(0, Math.round(one.busyPercent)));
       const row = { ...one, openMs, busyPercent };
-      const seen = this.#keyOfSeen(row, reading.monotonicMs);
-      const owner =
-        seen === null ? this.#ownerOfUnseen(row, unseen, afterMs, seenMs) : { key: seen, type: '' };
-      if (seen === null) place(ended, row, owner);
+      const sight = this.#sightOf(row, reading.monotonicMs);
+      const owner = sight ?? this.#ownerOfUnseen(row, unseen, afterMs, seenMs);
+      if (sight === null) place(ended, { ...row, stayed: false }, owner);
+      else {
+        const leftMs = this.#openAfter(sight, row);
+        if (leftMs > 0) place(ended, { ...row, openMs: leftMs, stayed: true }, owner);
+      }
       facts.push({
         device: row.device,
         process: owner.key,
@@ -82,29 +95,48 @@ export class AccountingBook {
     return { facts, ended, lost: Math.max(0, reading.ended.length - MAX_ROWS) };
   }
 
-  #remember({ devices, monotonicMs }: Reading, keys: ReadonlyMap<number, string>): void {
+  #remember(
+    { devices, wallMs, monotonicMs }: Reading,
+    keys: ReadonlyMap<number, string>,
+    startedMs: StartOf,
+  ): void {
     for (const device of devices) {
       if (!device.ok || device.processes.length === 0) continue;
       const sights = this.#sights.get(device.uuid) ?? new Map<number, Sight>();
       this.#sights.set(device.uuid, sights);
-      for (const { pid } of device.processes) {
+      for (const { pid, type } of device.processes) {
         const key = keys.get(pid);
         const sight = sights.get(pid);
-        if (sight?.key === key && sight !== undefined) sight.atMs = monotonicMs;
-        else if (key !== undefined) sights.set(pid, { key, atMs: monotonicMs });
+        if (key === undefined) continue;
+        if (sight?.key === key && sight.atMs === this.#measuredMs.get(device.uuid)) sight.atMs = monotonicMs;
+        else {
+          const began = startedMs(key);
+          const bornMs = began === null ? null : Math.min(monotonicMs, monotonicMs - (wallMs - began));
+          const afterMs = larger(this.#measuredMs.get(device.uuid) ?? null, bornMs);
+          sights.set(pid, { key, type, afterMs, atMs: monotonicMs });
+        }
       }
       if (sights.size > MAX_REMEMBERED) forget(sights, monotonicMs);
     }
   }
 
-  /** Key of the process that a row is about, where a reading saw it on that device; it is told of once after it is gone. */
-  #keyOfSeen({ device, pid }: EndedProcess, atMs: number): string | null {
+  /** The process that a row is about, where a reading saw it on that device; it is told of once after it is gone. */
+  #sightOf({ device, pid }: EndedProcess, atMs: number): Sight | null {
     const sights = this.#sights.get(device);
     const sight = sights?.get(pid);
     if (sight === undefined || atMs - sight.atMs > REMEMBERED_MS) return null;
     // What has a context again, or still, may end another one.
     if (sight.atMs !== atMs) sights?.delete(pid);
-    return sight.key;
+    return sight;
+  }
+
+  /**
+   * How long at least it had the device open after the last reading that saw it, in the interval in which it left: what
+   * is left of its open time when all of the time is taken off in which it can have been there before.
+   */
+  #openAfter({ afterMs, atMs }: Sight, { device, openMs }: EndedProcess): number {
+    if (afterMs === null || atMs !== this.#measuredMs.get(device)) return 0;
+    return Math.round(openMs - (atMs - afterMs));
   }
 
   #ownerOfUnseen(row: EndedProcess, known: Map<number, Owner>, afterMs: number, seenMs: number): Owner {
@@ -135,14 +167,18 @@ interface Owner {
 const larger = (a: number | null, b: number | null): number | null =>
   a === null || b === null ? (a ?? b) : Math.max(a, b);
 
-function place(ended: Map<string, EndedTenant[]>, row: EndedProcess, { key, type }: Owner): void {
+function place(
+  ended: Map<string, EndedTenant[]>,
+  row: EndedProcess & { readonly stayed: boolean },
+  { key, type }: Owner,
+): void {
   const tenants = ended.get(row.device) ?? [];
   ended.set(row.device, tenants);
-  const { openMs, busyPercent, maxMemoryBytes } = row;
+  const { openMs, busyPercent, maxMemoryBytes, stayed } = row;
   const at = tenants.findIndex(({ process }) => process === key);
   const other = tenants[at];
   if (other === undefined)
-    tenants.push({ process: key, type, openMs, busyPercent, memoryBytes: maxMemoryBytes });
+    tenants.push({ process: key, type, stayed, openMs, busyPercent, memoryBytes: maxMemoryBytes });
   // The same pid twice: one tenant, with all of the time.
   else
     tenants[at] = {

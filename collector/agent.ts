@@ -12,6 +12,7 @@ import { AGENT_VERSION, newStreamId } from './identity.ts';
 import { type AgentLog, StateLog } from './log.ts';
 import { Observer } from './observer.ts';
 import type { Failure } from './occupancy.ts';
+import type { StartOf } from './parts.ts';
 import type { Ports } from './ports.ts';
 import { createProcessTable, type ProcessTable } from './processes.ts';
 import { seededRandom } from './random.ts';
@@ -145,7 +146,8 @@ class PollingAgent implements Agent {
     const wasBlind = this.#devices.blind;
     const { reading, keys } = this.#identify(await this.#devices.read());
     const startOf = (key: string): number | null => this.#startedMs.get(key) ?? null;
-    const { changed, atMs } = this.#builder.add(reading, keys, startOf, this.#account(reading, keys));
+    const ended = this.#account(reading, keys, startOf);
+    const { changed, atMs } = this.#builder.add(reading, keys, startOf, ended);
     if (changed) this.#newsMs = atMs;
     if (!this.#begun) this.#begin(atMs);
     // The stretch before the first good reading belongs to the time without one.
@@ -224,9 +226,9 @@ class PollingAgent implements Agent {
     }
   }
 
-  /** By device, who came and went since the reading before without being seen. */
-  #account(reading: Reading, keys: ReadonlyMap<number, string>): EndedTenants {
-    const { facts, ended, lost } = this.#accounting.take(reading, keys);
+  /** By device, who ended since the reading before and has time that readings do not show. */
+  #account(reading: Reading, keys: ReadonlyMap<number, string>, startOf: StartOf): EndedTenants {
+    const { facts, ended, lost } = this.#accounting.take(reading, keys, startOf);
     this.#report.addObservations({ accounted: facts });
     if (lost > 0)
       this.#report.addProblem(

@@ -17,8 +17,12 @@ export interface Part extends Stretched {
   readonly occupancy: Occupancy;
 }
 
-/** A process that no reading saw: it ended within the interval, and had the device open for `openMs`. */
+/**
+ * A process that ended within the interval, by the driver's accounting, and had the device open for `openMs` of it: from
+ * its beginning, `stayed`, or where no reading saw it up to its end.
+ */
 export interface EndedTenant {
+  readonly stayed: boolean;
   readonly process: string;
   readonly type: string;
   readonly openMs: number;
@@ -30,14 +34,12 @@ export interface EndedTenant {
 export type StartOf = (process: string) => number | null;
 
 /**
- * So many unseen processes of one device and interval are placed, the busiest and longest; all of them lie at its end, so
- * that what further ones had is mostly inside the time of these.
+ * So many ended processes of one device and interval are placed, the busiest and longest; nearly all of them lie at its
+ * end, so that what further ones had is mostly inside the time of these.
  */
 const MAX_PLACED = 16;
 
-interface Placed extends EndedTenant {
-  readonly fromMs: number;
-}
+type Placed = EndedTenant & Stretched;
 
 const NO_STARTS: ReadonlyMap<string, number> = new Map();
 
@@ -53,12 +55,13 @@ export function partsOf(
   const starts = startsWithin(interval, last, there, startOf);
   const placed = placedIn(interval, there, ended);
   if (starts.size === 0 && placed.length === 0) return [{ ...interval, occupancy: there }];
-  const cuts = [...starts.values(), ...placed.map(({ fromMs }) => fromMs)].sort((a, b) => a - b);
+  const edges = placed.flatMap(({ fromMs, toMs }) => [fromMs, toMs]);
+  const cuts = [...starts.values(), ...edges].sort((a, b) => a - b);
   const parts: Part[] = [];
   let fromMs = interval.fromMs;
   for (const toMs of [...new Set(cuts), interval.toMs]) {
     if (toMs <= fromMs) continue;
-    const begun = ({ fromMs: beganMs }: Placed): boolean => beganMs <= fromMs;
+    const begun = (one: Placed): boolean => one.fromMs <= fromMs && one.toMs >= toMs;
     const seen = starts.size === 0 ? there : begunBy(fromMs, starts, there);
     parts.push({ fromMs, toMs, occupancy: withEnded(seen, placed.filter(begun)) });
     fromMs = toMs;
@@ -91,16 +94,23 @@ function begunBy(atMs: number, starts: ReadonlyMap<string, number>, there: Occup
   return nobodyYet ? { ...present, percent: 0 } : present;
 }
 
-/** When it ended is not known, only that it did: it takes the end of the interval, or all of it if it was open longer. */
+/** When an unseen one ended is not known, only that it did. What was open for longer has all of the interval. */
 function placedIn({ fromMs, toMs }: Stretched, there: Occupancy, ended: readonly EndedTenant[]): Placed[] {
   if (ended.length === 0) return [];
   const room = Math.min(MAX_PLACED, BATCH_LIMITS.tenantsPerTenancy - there.occupants.length);
   return ended
-    .filter(({ process, openMs }) => openMs > 0 && !there.occupants.some((one) => one.process === process))
+    .filter((one) => one.openMs > 0 && (one.stayed || !isThere(there, one)))
     .sort((a, b) => (b.busyPercent ?? 0) - (a.busyPercent ?? 0) || b.openMs - a.openMs)
     .slice(0, Math.max(0, room))
-    .map((one) => ({ ...one, fromMs: Math.max(fromMs, toMs - one.openMs) }));
+    .map((one) => ({
+      ...one,
+      fromMs: one.stayed ? fromMs : Math.max(fromMs, toMs - one.openMs),
+      toMs: one.stayed ? Math.min(toMs, fromMs + one.openMs) : toMs,
+    }));
 }
+
+const isThere = ({ occupants }: Occupancy, { process }: EndedTenant): boolean =>
+  occupants.some((one) => one.process === process);
 
 /**
  * The device worked as much as the reading or the busiest of them says. They take part by how busy they were, so one that
@@ -112,13 +122,15 @@ function withEnded(seen: Occupancy, ended: readonly EndedTenant[]): Occupancy {
   const measured = seen.smPercent.some((value) => (value ?? 0) > 0);
   // Where nothing tells the seen ones apart they have the reading's work in equal parts.
   const each = Math.max(1, Math.floor((percent ?? 0) / Math.max(1, seen.occupants.length)));
+  // Who is there already works more, and no second time.
+  const others = ended.filter((one) => !isThere(seen, one));
   const rows = [
     ...seen.occupants.map((occupant, i) => ({
       occupant,
       smPercent: measured ? (seen.smPercent[i] ?? 0) : each,
       memoryBytes: seen.memoryBytes[i] ?? null,
     })),
-    ...ended.map(({ process, type, busyPercent, memoryBytes }) => ({
+    ...others.map(({ process, type, busyPercent, memoryBytes }) => ({
       occupant: { process, type, gpuInstance: null } satisfies Occupant,
       smPercent: busyPercent ?? 0,
       memoryBytes,

@@ -51,7 +51,7 @@ export type EndedTenants = ReadonlyMap<string, readonly EndedTenant[]>;
 export interface SpanBuilder {
   /**
    * Takes the next reading. `keys`: process key by pid. `startedMs`: when a process started by the wall clock, where it
-   * is known. `ended`: by device, who came and went since the reading before without being seen, each once.
+   * is known. `ended`: by device, who ended since the reading before and has time that readings do not show, each once.
    */
   add(reading: Reading, keys: ReadonlyMap<number, string>, startedMs?: StartOf, ended?: EndedTenants): Added;
   /** What is complete but not taken; `closed`: no more will come to it. null before the first reading. */

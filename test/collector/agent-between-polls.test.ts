@@ -121,6 +121,29 @@ describe('a process that came and went between two polls', () => {
     expect(unseen(tenancies).map(({ lengthMs }) => lengthMs)).toEqual([[1500]]);
   });
 
+  it('has the rest of its time where only one poll saw it', async () => {
+    device(0).accounted = [{ pid: 9, util: 1, ms: 1 }];
+    await node.pass(2);
+    const startedMs = node.wallMs + 4000;
+    node.proc.put({ pid: 50, startTicks: startedMs / 10 - BOOT_SECONDS * 100 });
+    device(0).processes = [{ pid: 50 }];
+    device(0).percent = 100;
+    await node.pass(1);
+    node.proc.remove(50);
+    device(0).processes = [];
+    device(0).percent = 0;
+    device(0).accounted = [
+      { pid: 9, util: 1, ms: 1 },
+      { pid: 50, util: 100, ms: 3000 },
+    ];
+    await node.pass(1);
+    const { tenancies } = await told();
+    const own = tenancies.filter(({ tenants }) => tenants.some(({ process }) => process.startsWith('50/')));
+    expect(own[0]).toMatchObject({ tenants: [{ type: 'C' }], startMs: startedMs });
+    expect(sum(own.flatMap(({ lengthMs }) => lengthMs))).toBe(1000 + 2000);
+    expect(sum(own.flatMap(({ activeMs }) => activeMs ?? []))).toBe(1000 + 2000);
+  });
+
   it('is told by its own key where it lives on and only its context was short', async () => {
     node.proc.put({ pid: 60, comm: 'burst', startTicks: START_MS / 10 - BOOT_SECONDS * 100 });
     device(0).accounted = [{ pid: 9, util: 1, ms: 1 }];

@@ -32,6 +32,7 @@ const ended = fc.uniqueArray(
   fc.record({
     process: fc.constantFrom('8/?1', '9/?1', '9/?2', '1/1'),
     type: fc.constantFrom(ACCOUNTED_TYPE, '?'),
+    stayed: fc.boolean(),
     openMs: fc.oneof(fc.integer({ min: 0, max: 6000 }), fc.constant(HOUR_MS)),
     busyPercent: fc.option(fc.constantFrom(0, 1, 50, 100)),
     memoryBytes: fc.option(fc.constant(7)),

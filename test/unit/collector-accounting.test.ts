@@ -15,6 +15,7 @@ class World {
   /** Since when a pid has been a process that lives. */
   readonly living = new Map<number, number>();
   readonly ended: string[] = [];
+  startedMs: number | null = null;
   readonly #book = new AccountingBook({
     keyOfLiving: (pid, sinceMs) => ((this.living.get(pid) ?? Infinity) < sinceMs ? `${pid}/9` : null),
     keyOfEnded: (pid, atMs, why) => {
@@ -37,7 +38,7 @@ class World {
       Object.values(listed).flatMap((pids) => pids.map((pid) => [pid, `${pid}/1`] as const)),
     );
     const { wallMs, monotonicMs } = this;
-    return this.#book.take({ wallMs, monotonicMs, devices, ended, problems: [] }, keys);
+    return this.#book.take({ wallMs, monotonicMs, devices, ended, problems: [] }, keys, () => this.startedMs);
   }
 }
 
@@ -58,6 +59,25 @@ describe('a row of the accounting', () => {
     const again = world.poll({ [GPU]: [] }, [row(5)]);
     expect(keysOf(again)).toEqual([`5/?${world.wallMs}`]);
     expect(placedOf(again)).toEqual([`5/?${world.wallMs} ${ACCOUNTED_TYPE}`]);
+  });
+
+  test('gives a process that left what is left of its open time, at the least', () => {
+    const world = new World();
+    world.poll({ [GPU]: [] });
+    // It began two seconds before the reading that saw it.
+    world.startedMs = world.wallMs + POLL_MS - 2000;
+    world.poll({ [GPU]: [5] });
+    const { ended } = world.poll({ [GPU]: [] }, [row(5, GPU, 3500)]);
+    expect(ended.get(GPU)).toMatchObject([{ process: '5/1', type: 'C', stayed: true, openMs: 1500 }]);
+    // The start is not known: it can have been there since the reading before.
+    world.startedMs = null;
+    world.poll({ [GPU]: [6] });
+    expect(world.poll({ [GPU]: [] }, [row(6, GPU, POLL_MS)]).ended.size).toBe(0);
+    world.poll({ [GPU]: [7] });
+    const late = world.poll({ [GPU]: [] });
+    expect(late.facts).toEqual([]);
+    // The interval in which it left is over.
+    expect(world.poll({ [GPU]: [] }, [row(7, GPU, 9000)]).ended.size).toBe(0);
   });
 
   test('of a process that is still listed is its own each time: it closed one context of several', () => {

@@ -162,7 +162,7 @@ describe('power without utilisation', () => {
 
 describe('a process that only accounting tells of', () => {
   const burst = (openMs: number, busyPercent: number | null, process = '77/?1'): EndedTenant => ({
-    ...{ process, type: ACCOUNTED_TYPE, openMs, busyPercent, memoryBytes: 9 },
+    ...{ process, type: ACCOUNTED_TYPE, stayed: false, openMs, busyPercent, memoryBytes: 9 },
   });
   const shown = (polls: readonly Poll[]) =>
     play(polls).tenancies.map(({ tenants, startMs, lengthMs, activeMs, shareMs }) => [
@@ -221,6 +221,19 @@ describe('a process that only accounting tells of', () => {
       ['79/?1 A', 0, [2000], [1000], [[1000]]],
       ['77/?1 A, 79/?1 A', 2000, [2000], [2000], [[1333], [667]]],
       ['77/?1 A, 78/?1 A, 79/?1 A', 4000, [1000], [1000], [[400], [400], [200]]],
+    ]);
+  });
+
+  test('that a reading saw has the beginning of the interval in which it left, for what is left of its open time', () => {
+    const left = { ...burst(2000, 80, '1/1'), type: 'C', stayed: true };
+    expect(shown([{ pids: [1], percent: 80 }, { ended: [left] }, RESTS])).toEqual([
+      ['1/1 C', 0, [2000], [1600], [[1600]]],
+      ['', 2000, [8000], [0], []],
+    ]);
+    // Where the reading still shows its work, that is at least what the driver says.
+    expect(shown([{ pids: [1], percent: 80 }, { percent: 10, ended: [left] }, RESTS])).toEqual([
+      ['1/1 C', 0, [5000], [1900], [[1900]]],
+      ['', 5000, [5000], [0], []],
     ]);
   });
 
