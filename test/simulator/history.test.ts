@@ -105,6 +105,12 @@ beforeAll(async () => {
   compute({ ...inJob, device: 1, fromMin: 12, toMin: 100, sm: 50 }, training);
   const session = { exePath: '/home/egarcia/fontd', cgroup: '/user.slice/user-2011.slice/session-4.scope' };
   compute({ ...session, device: 5, fromMin: 20, toMin: 50, sm: 100 }, null);
+  compute({ ...session, device: 6, fromMin: 20, toMin: 50, sm: 100 }, null);
+  slurm.devices[6]?.lies.push({ fromMs: at(20), toMs: at(50), utilisationPercent: 0, hideProcesses: true });
+  // Between the polls, each time another process. Two in one interval would be booked as if side by side: at least so much.
+  slurm.accounting = { on: true, fromMs: START_MS, rows: [] };
+  for (let minute = 60; minute < 100; minute += 1)
+    compute({ ...session, device: 7, fromMin: minute + 5 / 60, toMin: minute + 35 / 60, sm: 100 }, null);
   pods.devices[7]?.faults.push({ fromMs: at(30), toMs: at(61), kind: 'requires_reset' });
   pods.agentOff.push({ fromMs: at(90), toMs: at(100) });
 
@@ -174,7 +180,9 @@ test('each undeclared use is a finding with its reason and executable', async ()
   const found = items
     .filter(({ kind }) => kind === 'compute')
     .map(({ reasons, source }) => [...reasons, source.executable]);
-  expect(found).toHaveLength(2);
+  expect(found).toHaveLength(4);
   expect(found).toContainEqual(['after_end', TRAINER]);
   expect(found).toContainEqual(['no_job', '/home/egarcia/fontd']);
+  expect(found).toContainEqual(['telemetry_conflict', 'no_process', null]);
+  expect(found).toContainEqual(['no_process', null]);
 });

@@ -42,7 +42,7 @@ export interface SimDevice {
   readonly serial: string;
   readonly model: SimModel;
   readonly faults: DeviceFault[];
-  readonly lies: readonly SensorLie[];
+  readonly lies: SensorLie[];
   /** Its MIG instances, by their numbers; absent: MIG mode is off. */
   readonly instances?: readonly SimInstance[];
   /** Memory is the host's: the driver counts none for the device. */
@@ -189,7 +189,7 @@ export interface SimNode {
   readonly agentOff: { readonly fromMs: number; readonly toMs: number }[];
   readonly users: readonly SimUser[];
   /** Absent: the mode is off and the buffers are empty. */
-  readonly accounting?: SimAccounting;
+  accounting?: SimAccounting;
 }
 
 /** USER_HZ: clock ticks per second in /proc/PID/stat. */

@@ -17,8 +17,10 @@ export interface DeviceState {
   readonly utilisationPercent: number;
   readonly memoryUsedMiB: number;
   readonly powerWatts: number;
-  /** Ascending by pid. */
+  /** Those that the driver shows, ascending by pid. */
   readonly tenants: readonly DeviceTenant[];
+  /** Those that there are: nothing renders it. */
+  readonly actual: readonly DeviceTenant[];
 }
 
 export interface NodeState {
@@ -116,7 +118,7 @@ function deviceStates(
 function deviceState(device: SimDevice, present: DeviceTenant[], atMs: number): DeviceState {
   const fault = device.faults.find((candidate) => within(candidate, atMs))?.kind ?? null;
   if (fault !== null)
-    return { device, fault, utilisationPercent: 0, memoryUsedMiB: 0, powerWatts: 0, tenants: [] };
+    return { device, fault, utilisationPercent: 0, memoryUsedMiB: 0, powerWatts: 0, tenants: [], actual: [] };
   const tenants = fitted(present);
   let utilisation = 0;
   let memory = DRIVER_MIB;
@@ -135,6 +137,7 @@ function deviceState(device: SimDevice, present: DeviceTenant[], atMs: number): 
     memoryUsedMiB: lie?.memoryMiB ?? Math.min(memory, device.model.memoryMiB),
     powerWatts: lie?.powerWatts ?? watts + noise(device.minor + 1, Math.floor(atMs / NOISE_MS)) * 3,
     tenants: lie?.hideProcesses === true ? [] : tenants,
+    actual: tenants,
   };
 }
 

@@ -46,7 +46,7 @@ export function truthOf(node: SimNode, jobs: readonly SimJob[], fromMs: number, 
 function addSecond(sum: Buckets, device: DeviceState, held: boolean, atMs: number): void {
   let left = STEP_MS;
   let strangers = false;
-  for (const { process, smPercent } of device.tenants) {
+  for (const { process, smPercent } of device.actual) {
     const cover = process.cover;
     const declared = cover !== null && (cover.toMs === null || atMs < cover.toMs);
     const activeMs = smPercent * PERCENT_MS;
