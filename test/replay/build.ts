@@ -141,7 +141,8 @@ function buildProcess(
   return {
     pid: pids.get(`${name} ${copy.number}`) ?? 0,
     startMs: bornMs,
-    endMs: spec.end === undefined ? null : startMs + spec.end,
+    // Everything ends with the scenario; the books are played on a little, until every record has come.
+    endMs: startMs + Math.min(spec.end ?? scenario.length, scenario.length),
     ppid: parentPid(pids, copy),
     uid,
     loginUid: spec.session && uid !== 0 ? uid : null,

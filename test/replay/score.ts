@@ -1,0 +1,195 @@
+/** Scores what the service said of a scenario against what really happened. */
+import { type Finding, FindingsQuery } from '../../api/contract/findings.ts';
+import { JobsQuery } from '../../api/contract/jobs.ts';
+import { LedgerQuery, type LedgerRow } from '../../api/contract/ledger.ts';
+import type { Caller } from '../../api/domain/caller.ts';
+import type { Built } from './build.ts';
+import { jobsOf } from './build-jobs.ts';
+import type { Played } from './play.ts';
+import { cellKey, type TrueTotals, truthOf } from './truth.ts';
+
+const HOUR_MS = 3_600_000;
+const AUDITOR: Caller = { name: 'score', role: 'auditor', node: null, accounts: null };
+/** Within the time of two polls and this, a finding must show. */
+const VISIBLE_SLACK_MS = 2_000;
+
+export interface Score {
+  readonly id: string;
+  readonly family: string;
+  /** Every device and hour balances, and capacity is all of it. */
+  readonly conserved: boolean;
+  /** GPU-milliseconds that were really diverted, and of these, and of what was called so, what is right. */
+  readonly divertedMs: number;
+  readonly foundMs: number;
+  readonly claimedMs: number;
+  /** 1 where there was nothing to find. */
+  readonly recall: number;
+  readonly precision: number;
+  /** |claimed − true| / true, outside of what nobody could see; null where nothing was diverted. */
+  readonly amountError: number | null;
+  readonly amountGood: boolean;
+  /** How far the claimed beginning is from the true one, and how long until it could be seen; null: nothing diverted, or not found. */
+  readonly onsetErrorMs: number | null;
+  readonly visibleAfterMs: number | null;
+  readonly onsetGood: boolean;
+  readonly visibleGood: boolean;
+  /** Executing that was charged to a job for which it was not. */
+  readonly wronglyUsedMs: number;
+  /** Findings of severity warn or more that nothing in the truth explains. */
+  readonly falseAlarms: readonly string[];
+  /** Of what was expected to be found, what was not: reasons, network findings, items of evidence. */
+  readonly missing: readonly string[];
+}
+
+export async function score(built: Built, played: Played): Promise<Score> {
+  const truth = truthOf(built);
+  const { queries } = played.app.services;
+  const range = { from: new Date(built.startMs).toISOString(), to: new Date(built.endMs).toISOString() };
+  const ledger = await queries.ledger(LedgerQuery.parse({ ...range, group_by: 'device,hour' }));
+  const findings = (await queries.findings(AUDITOR, FindingsQuery.parse({ limit: 500, ...range }))).items;
+  const amounts = amountsOf(built, truth, ledger.rows);
+  const { scenario } = built;
+  const toleratedMs = Math.max(0.05 * amounts.seeableMs, 2 * scenario.poll * truth.touched);
+  const compute = findings.filter((finding) => finding.kind === 'compute' && !finding.resolvedAt);
+  const right = compute.filter((finding) => scenario.expect.reasons.includes(finding.reason));
+  const onset = onsetOf(truth, played, right.length > 0 ? right : compute);
+  const amountErrorMs = Math.abs(amounts.claimedMs - amounts.seeableMs);
+  return {
+    ...{ id: scenario.id, family: scenario.family },
+    conserved: conserved(built, ledger.rows),
+    ...{ divertedMs: truth.divertedMs, foundMs: amounts.foundMs, claimedMs: amounts.claimedMs },
+    recall: truth.divertedMs === 0 ? 1 : amounts.foundMs / truth.divertedMs,
+    precision: amounts.claimedMs === 0 ? 1 : amounts.rightMs / amounts.claimedMs,
+    amountError: amounts.seeableMs === 0 ? null : amountErrorMs / amounts.seeableMs,
+    amountGood: amountErrorMs <= toleratedMs,
+    ...onset,
+    onsetGood: truth.onsetMs === null || (onset.onsetErrorMs ?? Infinity) <= 2 * scenario.poll,
+    visibleGood:
+      truth.onsetMs === null || (onset.visibleAfterMs ?? Infinity) <= 2 * scenario.poll + VISIBLE_SLACK_MS,
+    wronglyUsedMs: await wronglyUsed(built, played, truth),
+    falseAlarms: alarmsOf(built, truth, findings),
+    missing: await missingOf(built, played, truth, findings, right),
+  };
+}
+
+interface Amounts {
+  /** Diverted, without what nobody could see. */
+  readonly seeableMs: number;
+  readonly claimedMs: number;
+  /** Of what was claimed, what was diverted. */
+  readonly rightMs: number;
+  /** Of what was diverted, what was claimed, or called not measured where that is the truth. */
+  readonly foundMs: number;
+}
+
+function amountsOf(built: Built, truth: TrueTotals, rows: readonly LedgerRow[]): Amounts {
+  let seeableMs = 0;
+  let claimedMs = 0;
+  let rightMs = 0;
+  let foundMs = 0;
+  for (const row of rows) {
+    const device = row.group['device'] ?? '';
+    const hourMs = Date.parse(row.group['hour'] ?? '');
+    const cell = truth.cells.get(cellKey(device, hourMs));
+    const claimed = hourMs < built.endMs ? row.unaccountedActiveMs : 0;
+    const seeable = (cell?.diverted ?? 0) - (cell?.divertedUnseen ?? 0);
+    claimedMs += claimed;
+    seeableMs += seeable;
+    rightMs += Math.min(claimed, cell?.diverted ?? 0);
+    foundMs += Math.min(claimed, seeable) + Math.min(row.unobservedMs, cell?.divertedUnseen ?? 0);
+  }
+  return { seeableMs, claimedMs, rightMs, foundMs };
+}
+
+function conserved(built: Built, rows: readonly LedgerRow[]): boolean {
+  const devices = [...built.nodes.values()].reduce((sum, node) => sum + node.devices.length, 0);
+  const first = Math.floor(built.startMs / HOUR_MS) * HOUR_MS;
+  const hours = new Map<number, number>();
+  for (const row of rows) {
+    const sum = row.usedMs + row.heldMs + row.unaccountedMs + row.idleMs + row.unobservedMs;
+    if (sum !== row.capacityMs) return false;
+    const hourMs = Date.parse(row.group['hour'] ?? '');
+    hours.set(hourMs, (hours.get(hourMs) ?? 0) + row.capacityMs);
+  }
+  for (let hourMs = first; hourMs + HOUR_MS <= built.endMs; hourMs += HOUR_MS)
+    if (hourMs >= built.startMs && hours.get(hourMs) !== devices * HOUR_MS) return false;
+  return true;
+}
+
+function onsetOf(
+  truth: TrueTotals,
+  played: Played,
+  findings: readonly Finding[],
+): Pick<Score, 'onsetErrorMs' | 'visibleAfterMs'> {
+  const { onsetMs } = truth;
+  if (onsetMs === null || findings.length === 0) return { onsetErrorMs: null, visibleAfterMs: null };
+  const first = Math.min(...findings.map((finding) => Date.parse(finding.firstSeen)));
+  const seen = Math.min(...findings.map((finding) => played.firstSeenMs.get(finding.id) ?? Infinity));
+  return {
+    onsetErrorMs: Math.abs(first - onsetMs),
+    visibleAfterMs: Number.isFinite(seen) ? Math.max(0, seen - onsetMs) : null,
+  };
+}
+
+/** By how much jobs are charged with more executing than was theirs, beyond what polling can know. */
+async function wronglyUsed(built: Built, played: Played, truth: TrueTotals): Promise<number> {
+  const jobs = jobsOf(built.scenario);
+  const used = new Map<string, number>();
+  for (let cursor: string | undefined; ; ) {
+    const page = await played.app.services.queries.jobs(
+      AUDITOR,
+      JobsQuery.parse({ limit: 500, ...(cursor === undefined ? {} : { cursor }) }),
+    );
+    for (const job of page.items) {
+      const key = `${job.source} ${job.externalId} ${job.incarnation}`;
+      used.set(key, (used.get(key) ?? 0) + job.use.usedMs);
+    }
+    if (page.nextCursor === null) break;
+    cursor = page.nextCursor;
+  }
+  let wrongMs = 0;
+  for (const [name, job] of jobs) {
+    const charged = used.get(`${job.source} ${job.id ?? name} ${job.incarnation}`) ?? 0;
+    const own = truth.byJob.get(name) ?? 0;
+    wrongMs += Math.max(0, charged - own - Math.max(0.05 * own, 2 * built.scenario.poll));
+  }
+  return wrongMs;
+}
+
+function alarmsOf(built: Built, truth: TrueTotals, findings: readonly Finding[]): string[] {
+  const { expect } = built.scenario;
+  const expected = new Set([...expect.reasons, ...expect.network, ...expect.integrity]);
+  return findings
+    .filter((finding) => finding.severity !== 'notice' && finding.resolvedAt === null)
+    .filter(
+      (finding) => !(expected.has(finding.reason) || (truth.divertedMs > 0 && finding.kind === 'compute')),
+    )
+    .map((finding) => `${finding.kind} ${finding.reason} ${finding.source.executable ?? ''}`);
+}
+
+async function missingOf(
+  built: Built,
+  played: Played,
+  truth: TrueTotals,
+  findings: readonly Finding[],
+  right: readonly Finding[],
+): Promise<string[]> {
+  const { expect } = built.scenario;
+  const missing: string[] = [];
+  for (const reason of [...expect.network, ...expect.integrity])
+    if (!findings.some((finding) => finding.reason === reason)) missing.push(reason);
+  if (truth.divertedMs === 0 || expect.reasons.length === 0) return missing;
+  const [finding] = [...right].sort((a, b) => b.activeMs - a.activeMs);
+  if (finding === undefined) return [...missing, `a finding: ${expect.reasons.join(' or ')}`];
+  const detail = await played.app.services.queries.finding(AUDITOR, finding.id);
+  const source = detail.processes.find((process) => process.role === 'source' && process.activeMs > 0);
+  if (source !== undefined) {
+    if (source.startTicks === null) missing.push('evidence: start');
+    if (source.executable?.inode === null) missing.push('evidence: inode');
+    if (source.cgroup === '') missing.push('evidence: control group');
+  }
+  if (finding.devices.length === 0) missing.push('evidence: device');
+  if (built.declarations.length > 0 && detail.story.candidates.length === 0)
+    missing.push('evidence: why no job matches');
+  return missing;
+}
