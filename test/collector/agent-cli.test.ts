@@ -57,6 +57,24 @@ describe('gpuledger-agent', () => {
     expect(existsSync(join(spool(), 'agent.lock'))).toBe(false);
   });
 
+  it('describes its machine within moments, from a program of its own', async () => {
+    const env = { GPULEDGER_TOKEN: 'glt_x', PATH: String(process.env['PATH']) };
+    const agent = start([...runArgs(), '--ship', '5', '--nvidia-smi', '/nonexistent'], env);
+    const batches = (): string[] => {
+      const head = join(spool(), 'stream.json');
+      if (!existsSync(head)) return [];
+      const stream = join(spool(), JSON.parse(readFileSync(head, 'utf8')).stream);
+      return readdirSync(stream)
+        .filter((name) => name.endsWith('.json'))
+        .map((name) => readFileSync(join(stream, name), 'utf8'));
+    };
+    const told = (): string[] => batches().filter((text) => /"host":\{"operatingSystem":/.test(text));
+    await until(() => told().length > 0);
+    agent.child.kill('SIGTERM');
+    expect(await agent.ended).toBe(0);
+    expect(told()).toHaveLength(1);
+  });
+
   it('does not share its spool with another agent, but takes it over from one that was killed', async () => {
     const first = start(runArgs());
     await until(() => existsSync(join(spool(), 'stream.json')));
