@@ -50,7 +50,7 @@ const hoursBefore = (stage: Stage, hours: number): number => stage.endMs - hours
 
 /** All troubles that lie within the history. */
 export function planBlemishes(stage: Stage, startMs: number): Story[] {
-  return [orphan, nightShift, agentOff, needsReset, borrowedClaim, stalledJob]
+  return [orphan, nightShift, agentOff, needsReset, borrowedClaim, stalledJob, falsified, bursts]
     .map((plan) => plan(stage))
     .filter(({ fromMs }) => fromMs >= startMs + HOUR_MS);
 }
@@ -250,6 +250,85 @@ function stalledJob(stage: Stage): Story {
     jobs: [job],
     play: (random, pids) => {
       startJob(random, pids, job);
+    },
+  };
+}
+
+/** A device that claims to be still and to be nobody's, and draws the power of work. */
+function falsified(stage: Stage): Story {
+  const node = stageNode(stage, 'slurm', 2);
+  const fromMs = hoursBefore(stage, 27.6);
+  const toMs = hoursBefore(stage, 25.9);
+  return {
+    ...{ fromMs, reserved: reserve(node, [6], fromMs, toMs + MINUTE_MS), jobs: [] },
+    play: (random, pids) => {
+      node.devices[6]?.lies.push({
+        ...{ fromMs, toMs, utilisationPercent: 0, memoryMiB: IDLE_MIB, hideProcesses: true },
+      });
+      addProcess(
+        node,
+        buildProcess({
+          ...{ pid: pids.next(node), ppid: 1, startMs: fromMs + 5000, endMs: toMs - 5000, uid: 0 },
+          ...{
+            exePath: '/usr/lib/modules-helper/kmodd',
+            argv: ['kmodd'],
+            cgroup: '/system.slice/kmodd.service',
+          },
+          uses: [
+            {
+              ...{ device: 6, fromMs: fromMs + 10_000, toMs: toMs - 5000, memoryMiB: 5100, type: 'C' },
+              load: buildLoad(random, 'flat', fromMs),
+            },
+          ],
+        }),
+      );
+    },
+  };
+}
+
+/** What the driver keeps on a device that nobody uses. */
+const IDLE_MIB = 4;
+const BURSTS = 40;
+const BURST_MS = 25_000;
+const BURST_EVERY_MS = 60_000;
+
+/** Short runs from a login session, each over before anybody looks: only the driver's accounting tells of them. */
+function bursts(stage: Stage): Story {
+  const node = stageNode(stage, 'slurm', 7);
+  // A poll of the history is at the full minute.
+  const fromMs = Math.floor(hoursBefore(stage, 22.8) / BURST_EVERY_MS) * BURST_EVERY_MS;
+  const toMs = fromMs + BURSTS * BURST_EVERY_MS;
+  const person = personNamed('bobrien');
+  return {
+    ...{ fromMs, reserved: reserve(node, [7], fromMs, toMs), jobs: [] },
+    play: (random, pids) => {
+      node.accounting = { on: true, fromMs: fromMs - HOUR_MS, rows: [] };
+      const shell = logIn(pids, { node, person, session: 73, startMs: fromMs, endMs: toMs });
+      for (let at = fromMs; at < toMs; at += BURST_EVERY_MS) {
+        const startMs = at + random.integer(4000, 30_000);
+        const endMs = startMs + BURST_MS;
+        addProcess(
+          node,
+          buildProcess({
+            ...{
+              pid: pids.next(node),
+              ppid: shell.pid,
+              startMs,
+              endMs,
+              uid: person.uid,
+              loginUid: person.uid,
+            },
+            ...{ exePath: '/home/bobrien/bin/warmup', argv: ['./warmup', '--seconds', '24'] },
+            cgroup: `/user.slice/user-${person.uid}.slice/session-73.scope`,
+            uses: [
+              {
+                ...{ device: 7, fromMs: startMs + 500, toMs: endMs, memoryMiB: 9200, type: 'C' },
+                load: buildLoad(random, 'flat', startMs),
+              },
+            ],
+          }),
+        );
+      }
     },
   };
 }
