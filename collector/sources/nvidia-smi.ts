@@ -35,7 +35,7 @@ import { factsOf, modeOf } from './nvidia-smi/inventory.ts';
 import { parseList } from './nvidia-smi/list.ts';
 import { type ParsedDevice, unknown } from './nvidia-smi/parsed.ts';
 import { parseQueryGpu, type QueryGpuOutput } from './nvidia-smi/query-gpu.ts';
-import { appsOf, gpusOf, readReport } from './nvidia-smi/report.ts';
+import { appsOf, gpusOf, readReport, withoutNames } from './nvidia-smi/report.ts';
 import { createShares, type MeasuredDevice } from './nvidia-smi/shares.ts';
 import { parseXml, type XmlOutput } from './nvidia-smi/xml.ts';
 
@@ -80,7 +80,7 @@ export async function readInventory(
   config: NvidiaSmiConfig,
 ): Promise<Inventory> {
   const executed = await run(ports.execute, config.nvidiaSmi, ['-q', '-x'], LONG_ANSWER_BYTES);
-  const output = parseXml(executed.stdout.toString('utf8'));
+  const output = parseXml(withoutNames(executed.stdout.toString('utf8')));
   const problems = output.problems.map(
     ({ device, message }): ReadingProblem => ({ source: 'nvidia-smi -q -x', device, message }),
   );

@@ -14,10 +14,10 @@ beforeEach(() => {
 afterEach(() => rmSync(procRoot, { recursive: true, force: true }));
 
 const NONE = done('No devices were found\n', 6);
-const report = (...indexes: number[]): Executed =>
-  done(
-    `<nvidia_smi_log>${indexes.map((index) => `<gpu id="${busOf(index)}"><uuid>${uuidOf(index)}</uuid></gpu>`).join('')}</nvidia_smi_log>\n`,
-  );
+const report = (...indexes: number[]): Executed => {
+  const devices = indexes.map((index) => `<gpu id="${busOf(index)}"><uuid>${uuidOf(index)}</uuid></gpu>`);
+  return done(`<nvidia_smi_log>${devices.join('')}</nvidia_smi_log>\n`);
+};
 
 /** What is said after a reading where the driver has so many GPUs; null where it has no list. */
 async function said(driverHas: number | null, answer: Executed) {

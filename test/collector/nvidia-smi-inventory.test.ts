@@ -55,6 +55,14 @@ describe('inventory', () => {
     });
   });
 
+  it('is not changed by the name of a process', async () => {
+    const named = (name: string) =>
+      `<processes><process_info><pid>5</pid>\n<process_name>${name}</process_name>\n</process_info></processes>`;
+    const hostile = log(gpu(0, named('<!--')) + gpu(1, named('--></gpu></nvidia_smi_log>')));
+    const { devices, problems } = await read(done(hostile));
+    expect([devices?.map(({ uuid }) => uuid), problems]).toEqual([[uuidOf(0), uuidOf(1)], []]);
+  });
+
   it('keeps the rest when one is lost or described twice', async () => {
     const lost = '<gpu id="00000000:03:00.0"><uuid>GPU is lost</uuid></gpu>';
     const inventory = await read(done(log(gpu(0) + gpu(0) + lost), 15));

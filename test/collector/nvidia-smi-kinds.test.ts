@@ -128,7 +128,7 @@ describe('in a report', () => {
       250_000,
     ],
     [
-      '<gpu_power_readings><current_power_limit>700.00 W</current_power_limit><max_power_limit>900.00 W</max_power_limit></gpu_power_readings>',
+      '<gpu_power_readings><current_power_limit>700.00 W</current_power_limit><max_power_limit>1 W</max_power_limit></gpu_power_readings>',
       700_000,
     ],
     [

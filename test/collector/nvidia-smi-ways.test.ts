@@ -118,8 +118,10 @@ const report = (processes = '', body = ''): string =>
     .map(
       (index) => `<gpu id="${busOf(index)}"><uuid>${uuidOf(index)}</uuid>
   <mig_mode><current_mig>Disabled</current_mig></mig_mode><accounting_mode>Disabled</accounting_mode>
-  <fb_memory_usage><total>100 MiB</total><used>10 MiB</used></fb_memory_usage><utilization><gpu_util>${50 - index} %</gpu_util></utilization>
-  <gpu_power_readings><instant_power_draw>30.00 W</instant_power_draw><current_power_limit>400.00 W</current_power_limit></gpu_power_readings>
+  <fb_memory_usage><total>100 MiB</total><used>10 MiB</used></fb_memory_usage>
+  <utilization><gpu_util>${50 - index} %</gpu_util></utilization>
+  <gpu_power_readings><instant_power_draw>30.00 W</instant_power_draw>
+  <current_power_limit>400.00 W</current_power_limit></gpu_power_readings>
   <processes>${index === 0 ? processes : ''}</processes></gpu>`,
     )
     .join('')}${body}</nvidia_smi_log>\n`;

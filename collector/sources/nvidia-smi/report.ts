@@ -11,9 +11,11 @@ const NAMES = /^[ \t]*<process_name>[^\n]*<\/process_name>[ \t\r]*\n/gm;
 /** What is left of a name with line breaks, and what would hide a part of the report. */
 const SUSPICIOUS = /process_name|<!--|<!\[CDATA\[/;
 
+export const withoutNames = (report: string): string => report.replaceAll(NAMES, '');
+
 /** Never throws. A report that a process name may have changed is none. */
 export function readReport(executed: Executed): Answer<XmlOutput> {
-  const text = executed.stdout.toString('utf8').replaceAll(NAMES, '');
+  const text = withoutNames(executed.stdout.toString('utf8'));
   if (SUSPICIOUS.test(text))
     return {
       ok: false,
