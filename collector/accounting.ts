@@ -108,7 +108,7 @@ export class AccountingBook {
         const key = keys.get(pid);
         const sight = sights.get(pid);
         if (key === undefined) continue;
-        if (sight?.key === key && sight.atMs === this.#measuredMs.get(device.uuid)) sight.atMs = monotonicMs;
+        if (sight?.key === key) sight.atMs = monotonicMs;
         else {
           const began = startedMs(key);
           const bornMs = began === null ? null : Math.min(monotonicMs, monotonicMs - (wallMs - began));
