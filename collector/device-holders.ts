@@ -7,7 +7,7 @@ import type { DeviceFact, HolderFact } from '../api/contract/batch.ts';
 import { Lasting } from './lasting.ts';
 import type { Files } from './ports.ts';
 import type { Reading } from './reading.ts';
-import { openDevices } from './sources/device-files.ts';
+import { MAX_DESCRIPTORS_OF_ONE, openDevices } from './sources/device-files.ts';
 import { createProcfs, type ProcessStat, type Procfs } from './sources/procfs.ts';
 
 /** From the start of one sweep over all processes to the next. */
@@ -30,6 +30,13 @@ type Holder = Omit<HolderFact, 'firstMs' | 'lastMs'>;
 /** A process takes a key when it is to be told of; null: it has just ended. */
 type Adopt = (pid: number, atMs: number) => string | null;
 
+/** Some descriptors may not be read; a process has more of them than are followed. */
+interface Missed {
+  readonly refused: boolean;
+  readonly crowded: number | null;
+}
+const NOTHING: Missed = { refused: false, crowded: null };
+
 export class DeviceHolders {
   readonly #files: Files;
   readonly #root: string;
@@ -44,9 +51,9 @@ export class DeviceHolders {
   #steppedMs: number | null = null;
   #room = 0;
   #full = false;
-  /** Processes whose descriptors may not be read, in the sweep that goes on and in the last one. */
-  #refused = 0;
-  #lastRefused = 0;
+  /** What the last whole sweep, and the one that goes on, could not see. */
+  #missed = NOTHING;
+  #missing = NOTHING;
 
   constructor(files: Files, procRoot: string, adopt: Adopt) {
     this.#files = files;
@@ -77,7 +84,10 @@ export class DeviceHolders {
   /** What kept the last sweep from seeing everything; null: nothing. */
   get trouble(): string | null {
     if (this.#full) return `more than ${MAX_HOLDERS} holders of devices at once: the others are not told`;
-    if (this.#lastRefused === 0) return null;
+    const crowded = this.#missing.crowded ?? this.#missed.crowded;
+    if (crowded !== null)
+      return `pid ${crowded} has more than ${MAX_DESCRIPTORS_OF_ONE} descriptors: devices among the others are not seen`;
+    if (!this.#missing.refused && !this.#missed.refused) return null;
     return 'the descriptors of some processes may not be read: holders of devices among them are not seen';
   }
 
@@ -85,7 +95,7 @@ export class DeviceHolders {
     this.#beganMs = nowMs;
     this.#sweeping = true;
     this.#full = false;
-    this.#refused = 0;
+    this.#missing = NOTHING;
     this.#queue = this.#procfs.pids();
   }
 
@@ -95,7 +105,7 @@ export class DeviceHolders {
       const pid = this.#queue.pop();
       if (pid === undefined) {
         this.#sweeping = false;
-        this.#lastRefused = this.#refused;
+        this.#missed = this.#missing;
         this.#told.endRound();
         return;
       }
@@ -114,7 +124,8 @@ export class DeviceHolders {
   #look(pid: number, view: View, suspects: ReadonlyMap<string, { sinceMs: number }> | null): void {
     const open = openDevices(this.#files, this.#root, pid);
     this.#room -= FOLDER_COST + (open.ok ? open.value.descriptors : 0);
-    if (!open.ok && !open.gone) this.#refused += 1;
+    if (!open.ok && !open.gone) this.#missing = { ...this.#missing, refused: true };
+    if (open.ok && open.value.cut) this.#missing = { ...this.#missing, crowded: pid };
     if (!open.ok || open.value.minors.length === 0) return;
     const stat = this.#procfs.stat(pid);
     if (!stat.ok) return;

@@ -37,7 +37,8 @@ export interface Files {
    */
   hold(path: string): HeldFile;
   readLink(path: string): Buffer;
-  list(path: string): string[];
+  /** Names in a folder: all, or no more than `atMost` of them, for folders that anybody can fill. */
+  list(path: string, atMost?: number): string[];
   /** Follows links. `device` is "major:minor". */
   identify(path: string): { readonly device: string; readonly inode: string };
   sizeBytes(path: string): number;

@@ -72,7 +72,7 @@ export function checkDeviceFiles(patient: Patient, reading: Reading | null): Che
     looked += 1;
     if (!open.ok) refused += 1;
     else if (open.value.minors.length > 0) holders.push(pid);
-    cut ||= open.ok && open.value.descriptors > MAX_DESCRIPTORS_OF_ONE;
+    cut ||= open.ok && open.value.cut;
   }
   const others = holders.filter((pid) => !known.has(pid));
   const names = others.map(

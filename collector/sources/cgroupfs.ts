@@ -9,6 +9,7 @@ const MOUNTINFO_BYTES = 4 * 1024 * 1024;
 /** Sixteen thousand pids and more. */
 const LIST_BYTES = 128 * 1024;
 const MAX_PID = 2 ** 31 - 1;
+const MAX_CHILDREN = 8192;
 
 /** One mounted hierarchy. `controllers` is as in /proc/PID/cgroup, and empty for version 2. */
 export interface Hierarchy {
@@ -75,7 +76,7 @@ export function createCgroupfs(files: Files, procRoot: string): Cgroupfs {
       return threads.length > 0 ? threads : pids(`${folder}/tasks`);
     },
     children(folder) {
-      const names = attempt(() => files.list(folder));
+      const names = attempt(() => files.list(folder, MAX_CHILDREN));
       if (!names.ok) return [];
       // Files of a control group have a dot in their names, but for a few; folders of jobs may have one too.
       return names.value.filter((name) => !isFile(name)).map((name) => `${folder}/${name}`);

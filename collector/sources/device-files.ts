@@ -18,19 +18,26 @@ export function minorOf(link: string): number | null {
 
 export interface OpenDevices {
   readonly minors: readonly number[];
-  /** Descriptors that were there. */
+  /** Descriptors that were followed. */
   readonly descriptors: number;
+  /** There were more. */
+  readonly cut: boolean;
 }
 
 export function openDevices(files: Files, procRoot: string, pid: number): Part<OpenDevices> {
   const folder = `${procRoot}/${pid}/fd`;
-  const names = attempt(() => files.list(folder));
+  // Anybody can open a million. Since 6.2 the kernel tells how many there are, and all of few are listed more quickly.
+  const count = attempt(() => files.sizeBytes(folder));
+  const few = count.ok && count.value > 0 && count.value <= MAX_DESCRIPTORS_OF_ONE;
+  const names = attempt(() => (few ? files.list(folder) : files.list(folder, MAX_DESCRIPTORS_OF_ONE + 1)));
   if (!names.ok) return names;
+  const followed = names.value.slice(0, MAX_DESCRIPTORS_OF_ONE);
   const minors = new Set<number>();
-  for (const name of names.value.slice(0, MAX_DESCRIPTORS_OF_ONE)) {
+  for (const name of followed) {
     const link = attempt(() => files.readLink(`${folder}/${name}`).toString('latin1'));
     const minor = link.ok ? minorOf(link.value) : null;
     if (minor !== null) minors.add(minor);
   }
-  return { ok: true, value: { minors: [...minors], descriptors: names.value.length } };
+  const cut = followed.length < names.value.length;
+  return { ok: true, value: { minors: [...minors], descriptors: followed.length, cut } };
 }

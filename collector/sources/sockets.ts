@@ -149,7 +149,7 @@ export function createSocketSource(files: Files, procRoot: string): SocketSource
         : { ok: true, value: part.value };
     },
     held(pid, max) {
-      const names = attempt(() => files.list(`${procRoot}/${pid}/fd`));
+      const names = attempt(() => files.list(`${procRoot}/${pid}/fd`, max + 1));
       if (!names.ok) return names;
       const looked = names.value.slice(0, max);
       const inodes = looked.flatMap((name) => {

@@ -113,6 +113,16 @@ describe('files', () => {
   });
 });
 
+it('lists no more of a folder than is asked for', () => {
+  const names = Array.from({ length: 3000 }, (_, index) => `f${index}`);
+  for (const name of names) writeFileSync(join(folder.path, name), '');
+  expect(files.list(folder.path).sort()).toEqual([...names].sort());
+  expect(files.list(folder.path, 4000).sort()).toEqual([...names].sort());
+  const some = files.list(folder.path, 1500);
+  expect(new Set(some.filter((name) => names.includes(name))).size).toBe(1500);
+  expect(() => files.list(join(folder.path, 'none'), 5)).toThrow(/ENOENT/);
+});
+
 describe('what a file is', () => {
   it('is told through links: who owns it, who may write it, and its content by its digest', () => {
     const path = join(folder.path, 'tool');

@@ -101,6 +101,16 @@ describe.skipIf(!hasNamespaces)('holders of a device', () => {
     expect(poll([])).toEqual([]);
   });
 
+  it('is not held up by one with very many descriptors, and says that it did not follow them all', async () => {
+    const opens = 'for i in $(seq 11 9000); do eval "exec $i</dev/null"; done';
+    const script = `ulimit -n 10000; exec 3</dev/nvidia1; ${opens}; echo ready; exec sleep 300`;
+    const { pid } = await inOwnDev(`exec bash -c '${script}'`);
+    const table = createProcessTable({ files, clock }, { procRoot: '/proc', passwdPath: '/etc/passwd' });
+    const holders = new DeviceHolders(files, '/proc', (one, atMs) => table.known.adopt(one, atMs));
+    for (let poll = 0; poll < 24; poll += 1) holders.step(readingOf(poll * 5000, []), [GPU], false);
+    expect(holders.trouble).toContain(`pid ${pid} has more than 8192 descriptors`);
+  });
+
   it('tells nothing of one that is listed, that only has the control file, or that has another device', async () => {
     const listed = await inOwnDev('exec 3</dev/nvidia0; echo ready; exec sleep 300');
     await inOwnDev('exec 3</dev/nvidiactl; echo ready; exec sleep 300');
