@@ -155,6 +155,8 @@ export class ProcessRegistry {
   }
 
   #identifyHidden(pid: number, part: Part<ProcessStat> & { ok: false }, atMs: number): ProcessRecord {
+    // Without /proc every process would seem to have ended, and the next look would take it for one that hides.
+    if (part.gone && this.#context.procfs.bootId() === null) throw new Error('/proc is not there');
     const known = this.#living.get(pid);
     if (known === undefined) {
       const why = part.gone ? 'not in /proc' : part.why;
