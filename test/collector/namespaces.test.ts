@@ -240,7 +240,8 @@ describe('what runs in a tree of files of its own', () => {
     mkdirSync(join(folder, 'bin'));
     copyFileSync('/bin/sh', join(folder, 'bin/trainer'));
     // Libraries and all: the same files at the same places.
-    const script = `for d in lib lib64 usr; do [ -e /$d ] && mkdir -p ${folder}/$d && mount --rbind /$d ${folder}/$d; done; exec chroot ${folder} /bin/trainer -c '${READY}'`;
+    const mounts = `for d in lib lib64 usr; do [ -e /$d ] && mkdir -p ${folder}/$d && mount --rbind /$d ${folder}/$d; done`;
+    const script = `${mounts}; exec chroot ${folder} /bin/trainer -c '${READY}'`;
     context.skip(!works('unshare', '--mount', 'true'), 'this machine allows no mount namespaces');
     const { pid, first } = await start('unshare', ['--mount', 'sh', '-c', script]);
     expect(first).toBe('ready');

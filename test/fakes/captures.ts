@@ -9,7 +9,7 @@ import type { AnswerFolder } from './answers.ts';
 import { PMON_SELECTIONS, tableText } from './answers.ts';
 
 /** Names of the files that a folder of captures may have; what is not there, the stand-in refuses. */
-export const CAPTURE_FILES = {
+const CAPTURE_FILES = {
   'query-gpu': 'query-gpu.csv',
   'query-compute-apps': 'query-compute-apps.csv',
   'query-accounted-apps': 'query-accounted-apps.csv',

@@ -41,7 +41,8 @@ function printMonitor({ rows, columns }: Monitor): { header: string[]; lines: st
         return String(value ?? '-');
       });
       const cells = values.map((value) => value.padStart(6)).join(' ');
-      return `${String(row.index).padStart(5)} ${String(row.pid).padStart(10)} ${row.type.padStart(5)} ${cells}    ${row.command.padEnd(15)}`;
+      const start = `${String(row.index).padStart(5)} ${String(row.pid).padStart(10)} ${row.type.padStart(5)}`;
+      return `${start} ${cells}    ${row.command.padEnd(15)}`;
     }),
   };
 }

@@ -6,7 +6,7 @@ import type { AccountedRow, DeviceUse, SimNode, SimProcess } from './model.ts';
 import { smAt } from './snapshot.ts';
 
 /** Rows that a driver keeps of one device. */
-export const ACCOUNTING_ROWS = 4000;
+const ACCOUNTING_ROWS = 4000;
 /** Utilisation is sampled; so many samples make the average of one process. */
 const SAMPLES = 32;
 

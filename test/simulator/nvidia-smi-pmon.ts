@@ -52,7 +52,7 @@ const NARROW: Layout = {
 const WIDE_FROM = 550;
 const COMMAND_CHARS = 15;
 /** Data rows between two headers, in the middle of a tick or not. */
-export const PMON_HEADER_EVERY = 44;
+const PMON_HEADER_EVERY = 44;
 
 export function renderPmon(state: NodeState, args: readonly string[]): string {
   const layout = driverBranch(state.node.driverVersion) < WIDE_FROM ? NARROW : WIDE;
