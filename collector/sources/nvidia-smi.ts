@@ -31,9 +31,10 @@ import {
   wholeLines,
 } from './nvidia-smi/call.ts';
 import { type ComputeAppsOutput, parseComputeApps } from './nvidia-smi/compute-apps.ts';
+import { createInstances } from './nvidia-smi/instances.ts';
 import { factsOf, modeOf } from './nvidia-smi/inventory.ts';
 import { parseList } from './nvidia-smi/list.ts';
-import { type ParsedDevice, unknown } from './nvidia-smi/parsed.ts';
+import { unknown } from './nvidia-smi/parsed.ts';
 import { parseQueryGpu, type QueryGpuOutput } from './nvidia-smi/query-gpu.ts';
 import { appsOf, gpusOf, readReport, withoutNames } from './nvidia-smi/report.ts';
 import { createShares, type MeasuredDevice } from './nvidia-smi/shares.ts';
@@ -71,8 +72,6 @@ const REPORT_MAX_BYTES = 128 * 1024;
 const CLEARLY_LESS = 0.8;
 const END_BYTES = 4096;
 const LINE_END = 10;
-/** While the contexts on MIG devices stay the same, their instances are looked at this often. */
-const INSTANCES_MS = 30_000;
 
 /** The devices of the node. Never rejects; `devices` null says why there are none. */
 export async function readInventory(
@@ -146,12 +145,11 @@ export function createDevicePoller(
   let reportCost: Inventory['cost'] = null;
   let queriesMs: number | null = null;
   let accountingRefused = false;
-  let wholeReportOnly = false;
-  let joined: { answer: Answer<XmlOutput>; key: string; atMs: number } | null = null;
   let current: Promise<Reading> | null = null;
   const smi = (args: readonly string[], maxBytes = ANSWER_BYTES): Promise<Executed> =>
     run(ports.execute, config.nvidiaSmi, args, maxBytes);
   const shares = createShares(smi);
+  const instances = createInstances(smi);
 
   /** Asks for fields, and again without each that the driver does not know. */
   async function query(
@@ -191,39 +189,8 @@ export function createDevicePoller(
       const fact = typeof row.uuid === 'string' ? facts.get(row.uuid) : undefined;
       return fact !== undefined && migOf(fact, row);
     });
-    const instances = divided.length === 0 ? null : await instancesOf(divided, apps, at.monotonicMs);
-    return { ...at, gpus, apps, instances, typed: false };
-  }
-
-  /** Only reports tell which instance a process is in, and they are long: asked again when the contexts change. */
-  async function instancesOf(
-    devices: readonly ParsedDevice[],
-    apps: Answer<ComputeAppsOutput>,
-    atMs: number,
-  ): Promise<Answer<XmlOutput>> {
-    const uuids = new Set(devices.map(({ uuid }) => uuid));
-    const contexts = new Set(
-      (apps.ok ? apps.output.processes : []).flatMap(({ device, pid }) =>
-        uuids.has(device) ? [`${device} ${typeof pid === 'number' ? pid : ''}`] : [],
-      ),
-    );
-    const key = [...uuids, ...[...contexts].sort()].join('\n');
-    if (joined !== null && joined.key === key && atMs - joined.atMs < INSTANCES_MS) return joined.answer;
-    const ids = devices.flatMap(({ index }) => (typeof index === 'number' ? [index] : []));
-    const only = wholeReportOnly || ids.length < devices.length ? [] : ['-i', ids.join(',')];
-    let answer = readReport(await smi(['-q', '-x', ...only], LONG_ANSWER_BYTES));
-    const lacks = answer.ok
-      ? [...uuids].some((uuid) => !has(answer, uuid))
-      : answer.reason !== 'tool_timeout';
-    if (lacks && only.length > 0) {
-      const all = readReport(await smi(['-q', '-x'], LONG_ANSWER_BYTES));
-      if (all.ok) wholeReportOnly = true;
-      answer = all;
-    }
-    const known =
-      answer.ok && answer.output.processes.every(({ device, pid }) => contexts.has(`${device} ${pid}`));
-    joined = known ? { answer, key, atMs } : null;
-    return answer;
+    const parts = divided.length === 0 ? null : await instances.of(divided, apps, at.monotonicMs);
+    return { ...at, gpus, apps, instances: parts, typed: false };
   }
 
   /** Null where the report fails: then the queries are asked after all. */
@@ -268,17 +235,17 @@ export function createDevicePoller(
 
   async function pollOnce(inventory: readonly DeviceFact[]): Promise<Reading> {
     const told = (reportIsCheaper() ? await byReport(inventory) : null) ?? (await byQueries(inventory));
-    const { wallMs, monotonicMs, gpus, apps, instances } = told;
+    const { wallMs, monotonicMs, gpus, apps } = told;
     if (!gpus.ok || inventory.length === 0)
       return {
         wallMs,
         monotonicMs,
         ended: [],
-        ...assemble(inventory, { gpus, apps, instances, pmon: null }),
+        ...assemble(inventory, { ...told, pmon: null }),
       };
     const { ended, problems } = await endedSince(gpus.output);
     const pmon = await shares.ask(measuredOf(gpus.output, apps), monotonicMs, told.typed);
-    const assembled = assemble(inventory, { gpus, apps, instances, pmon });
+    const assembled = assemble(inventory, { ...told, gpus, pmon });
     return { wallMs, monotonicMs, ended, ...assembled, problems: [...assembled.problems, ...problems] };
   }
 
@@ -295,14 +262,11 @@ export function createDevicePoller(
       reportCost = inventory.cost;
       queriesMs = null;
       accountingRefused = false;
-      joined = null;
+      instances.forget();
       shares.retry();
     },
   };
 }
-
-const has = (answer: Answer<XmlOutput>, uuid: ParsedDevice['uuid']): boolean =>
-  answer.ok && answer.output.devices.some((device) => device.uuid === uuid);
 
 /** Devices that tell their utilisation, and so can have shares. */
 function measuredOf(gpus: QueryGpuOutput, apps: Answer<ComputeAppsOutput>): MeasuredDevice[] {
