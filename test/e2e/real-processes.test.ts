@@ -93,7 +93,7 @@ describe('declared, undeclared, unobserved', () => {
     const source = detail.processes.find((process) => process.pid === foreignPid);
     expect(source).toMatchObject({
       role: 'source',
-      executable: { path: foreign, deleted: false, fileSystem: null },
+      executable: { path: foreign, deleted: false, fileSystem: expect.any(String) },
     });
     expect(source?.startTicks).toBe(startTicks(foreignPid));
     expect(source?.bootId).toBe(readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim());
