@@ -47,7 +47,7 @@ const CLAIM_NAMES = new Set([
   'RAY_JOB_ID',
 ]);
 
-export type Namespaces = NonNullable<ProcessFact['namespaces']>;
+type Namespaces = NonNullable<ProcessFact['namespaces']>;
 
 export type Claim = { name: string; value: string };
 
