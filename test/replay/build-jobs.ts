@@ -40,12 +40,16 @@ function copyOf(
       : what;
   return {
     ...spec,
-    id: `${spec.id ?? name}_${number}`,
+    id: copiedId(spec.id ?? name, number),
     start: (spec.start ?? 0) + number * every,
     ...(typeof spec.end === 'number' ? { end: spec.end + number * every } : {}),
     on: Object.fromEntries(Object.entries(spec.on ?? {}).map(([node, what]) => [node, further(node, what)])),
   };
 }
+
+/** Tasks of an array have numbers of their own, which name their control groups. */
+const copiedId = (id: string, number: number): string =>
+  /^\d{1,12}$/.test(id) ? String(Number(id) + number) : `${id}_${number}`;
 
 type Revision = Omit<ScenarioJob['revisions'][number], 'at'>;
 

@@ -3,7 +3,7 @@
  * their sources say them, faults happen when they are due, and after every report the findings are looked at, so that
  * it is known when each could first be seen.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type App, createApp } from '../../api/app.ts';
@@ -24,6 +24,8 @@ const SHIP_MS = 30_000;
 const WINDOW_MS = 30_000;
 const SPOOL_BYTES = 256 * 1024 * 1024;
 const HOUR_MS = 3_600_000;
+/** What is played needs to outlive no power cut. */
+const MEMORY = '/dev/shm';
 /** How often sources say how far they are complete, and silence is looked for. */
 const TICK_MS = 30_000;
 /** Played on after the end, so that everything that awaits a record has it. */
@@ -51,7 +53,7 @@ interface Due {
 
 /** The service stays open for questions: `close` must be called. */
 export async function play(built: Built): Promise<Played> {
-  const folder = mkdtempSync(join(tmpdir(), 'gpuledger-replay-'));
+  const folder = mkdtempSync(join(existsSync(MEMORY) ? MEMORY : tmpdir(), 'gpuledger-replay-'));
   const world = new World(built.startMs);
   const clock = { nowMs: () => Math.floor(world.nowMs) };
   const app = await createApp({ dataFolder: folder, host: '127.0.0.1', port: 0, clock, cluster: CLUSTER });
@@ -63,8 +65,14 @@ export async function play(built: Built): Promise<Played> {
   app.attribution.start();
   await importFleet(app, built);
 
+  let moved = false;
+  app.services.live.subscribe((event) => {
+    moved ||= event.type === 'finding';
+  });
   const look = async (): Promise<void> => {
     await app.attribution.whenIdle();
+    if (!moved) return;
+    moved = false;
     const { items } = await app.services.queries.findings(ADMIN, FindingsQuery.parse({ limit: 500 }));
     for (const { id } of items) if (!firstSeenMs.has(id)) firstSeenMs.set(id, world.nowMs);
   };
