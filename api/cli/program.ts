@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { VERSION } from '../version.ts';
 import { EXIT_HELP } from './exit.ts';
+import { explainCommand } from './explain.ts';
 import { findingsCommand } from './findings.ts';
 import { fleetCommand } from './fleet.ts';
 import { jobsCommand } from './jobs.ts';
@@ -44,6 +45,7 @@ export function createProgram(): Command {
     .addCommand(tokenCommand())
     .addCommand(signInCommand())
     .addCommand(verifyCommand())
+    .addCommand(explainCommand())
     .addHelpText(
       'after',
       `
