@@ -16,6 +16,8 @@ import { boundariesOf, computeNodeHour, watermarksOf } from './node-hour.ts';
 
 /** How often the passing of time alone is looked at: verdicts that await a record settle then. */
 const TICK_MS = 1_000;
+/** What arrives within this long of each other is attributed together: schedulers declare many jobs in a row. */
+const TOGETHER_MS = 50;
 const HOURS_PER_ROUND = 16;
 const FIRST_RETRY_MS = 10_000;
 const LAST_RETRY_MS = 3_600_000;
@@ -41,6 +43,7 @@ export function createAttribution(store: Store, clock: Clock, live: Live, log: A
   let running: Promise<void> | null = null;
   let stopping = false;
   let timer: NodeJS.Timeout | null = null;
+  let soon: NodeJS.Timeout | null = null;
   let unsubscribe: (() => void) | null = null;
   let again = false;
 
@@ -95,13 +98,21 @@ export function createAttribution(store: Store, clock: Clock, live: Live, log: A
   return {
     start() {
       stopping = false;
-      unsubscribe = store.onDirty(() => void wake());
+      unsubscribe = store.onDirty(() => {
+        again = true;
+        soon ??= setTimeout(() => {
+          soon = null;
+          void wake();
+        }, TOGETHER_MS);
+      });
       timer = setInterval(() => void wake(), TICK_MS);
       void wake();
     },
     async stop() {
       stopping = true;
       if (timer !== null) clearInterval(timer);
+      if (soon !== null) clearTimeout(soon);
+      soon = null;
       unsubscribe?.();
       await running;
     },
