@@ -10,6 +10,7 @@ import type { CellFacts, CellResult, ObservedSpan, ProcessId } from './cell.ts';
 import { creditSpan } from './credit.ts';
 import { createSpanCutter } from './cutter.ts';
 import { effectiveStartMs } from './evidence.ts';
+import { exemptionEdges } from './exempt.ts';
 import { type Interval, lengthMs } from './interval.ts';
 import type { Job } from './job.ts';
 import { createRows } from './rows.ts';
@@ -46,7 +47,7 @@ export function createAttributor(
 function attributeCell(node: NodeFacts, judge: Judge, cell: DeviceFacts): CellResult {
   const capacity = capacityOf(cell);
   const spans = cell.spans.map((span) => creditSpan(span, node.processes));
-  const slots = slotsOf(cell, capacity, node.jobs, edgesOfJobs(node, judge, spans));
+  const slots = slotsOf(cell, capacity, node.jobs, edgesOf(node, judge, cell.interval, spans));
   const rows = createRows();
   const columns = new Map<string | null, number>();
   const take = createSpanCutter();
@@ -116,14 +117,19 @@ function assertConserved(
     throw new ConservationError(cell.device, cell.interval, 'the sum of holders', bookedMs, allottedMs);
 }
 
-/** Moments at which the verdict on a process of this cell can change by its jobs' times. */
-function edgesOfJobs(node: NodeFacts, judge: Judge, spans: readonly ObservedSpan[]): number[] {
+/** Moments at which the verdict on a process of this cell can change by the times of its jobs, or of an exemption. */
+function edgesOf(
+  node: NodeFacts,
+  judge: Judge,
+  interval: Interval,
+  spans: readonly ObservedSpan[],
+): number[] {
   const processes = new Set<ProcessId>();
   for (const span of spans) for (const tenant of span.tenants) processes.add(tenant.process);
   const jobs = new Set<Job>();
   for (const process of processes)
     for (const tie of judge.tiesOf(process).ties) for (const job of tie.jobs) jobs.add(job);
-  const edges: number[] = [];
+  const edges = processes.size === 0 ? [] : exemptionEdges(node, interval);
   for (const job of jobs) {
     edges.push(effectiveStartMs(job, node.policy));
     if (job.endMs !== null) edges.push(job.endMs, job.endMs + node.policy.endGraceMs);

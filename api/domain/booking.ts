@@ -28,9 +28,12 @@ interface Place {
 
 /** A tenant of the slot: the verdict on it and the kinds of time that it can take. */
 interface Tenant {
+  /** By a job. What an exemption covers is not answerable for a device that contradicts itself. */
   readonly declared: boolean;
   /** The holder that its use belongs to before all others: the job that it works for. */
   readonly own: string | null;
+  /** The exemption that is allotted what its use takes of time that nobody holds. */
+  readonly exemption: string | null;
   /** Executing. */
   readonly active: Place;
   /** There, where the device does not tell activity. */
@@ -42,9 +45,8 @@ interface Tenant {
 }
 
 /** Something that takes `ms` of a piece, before it is known into whose allocation it falls. */
-interface Claim extends Place {
+interface Claim extends Place, Pick<Tenant, 'own' | 'exemption'> {
   readonly ms: number;
-  readonly own: string | null;
 }
 
 /** `columns` collects what each holder was allotted, for the assertion that both axes balance. */
@@ -54,17 +56,18 @@ export function createBooking(
   rows: Rows,
   columns: Map<string | null, number>,
 ): Booking {
-  const known = new Map<ProcessId, Tenant>();
+  const known = new Map<string, Tenant>();
   let unseen: Tenant | null = null;
   const tenantOf = ({ process, type }: ObservedTenant): Tenant => {
     if (type === ACCOUNTED_TYPE) {
       unseen ??= unseenTenant(rows, judge.undeclaredFromMs);
       return unseen;
     }
-    let tenant = known.get(process);
+    const key = `${type} ${process}`;
+    let tenant = known.get(key);
     if (tenant === undefined) {
-      tenant = toTenant(rows, process, judge.judge(process, slot.fromMs, slot.jobs));
-      known.set(process, tenant);
+      tenant = toTenant(rows, process, judge.judge(process, slot.fromMs, slot.jobs, type));
+      known.set(key, tenant);
     }
     return tenant;
   };
@@ -81,21 +84,25 @@ export function createBooking(
       const left = allot(slot, piece, columns);
       if (activeMs === null) {
         const parts = contextParts(lengthMs(piece), activity);
-        const claims = here.map(({ own, unknown }, index) => ({ ms: parts[index] ?? 0, own, ...unknown }));
-        book(rows, slot, piece, left, claims);
+        const claims = here.map(({ own, unknown }, index) => ({
+          ...{ ms: parts[index] ?? 0, own, exemption: null, ...unknown },
+        }));
+        book(rows, slot, piece, left, claims, columns);
         rest(rows, slot, piece, left, []);
         return;
       }
-      const claims: Claim[] = here.map(({ own, active }, index) => {
-        return { ms: activity.tenants[index]?.activeMs ?? 0, own, ...active };
+      const claims: Claim[] = here.map(({ own, exemption, active }, index) => {
+        return { ms: activity.tenants[index]?.activeMs ?? 0, own, exemption, ...active };
       });
-      if (here.length === 0) claims.push({ ms: activeMs, own: null, ...nobody(rows, 'no_process') });
+      if (here.length === 0) claims.push({ ms: activeMs, ...NOBODYS, ...nobody(rows, 'no_process') });
       if (conflictMs > 0) claims.push(...conflictClaims(rows, conflictMs, here));
-      book(rows, slot, piece, left, claims);
+      book(rows, slot, piece, left, claims, columns);
       rest(rows, slot, piece, left, here);
     },
   };
 }
+
+const NOBODYS = { own: null, exemption: null };
 
 const anywhere = (template: Template, awaiting?: Awaiting): Place => {
   const kind = { template, awaiting };
@@ -118,14 +125,20 @@ function toTenant(rows: Rows, process: ProcessId, verdict: Verdict): Tenant {
       held: { template: held, awaiting: undefined },
       unheld: { template: idle, awaiting: undefined },
     };
-    return { declared: true, own: job, active: anywhere(used), unknown, resident: null, conflict: unknown };
+    const use = { active: anywhere(used), unknown, resident: null };
+    return evidence === 'policy'
+      ? {
+          ...{ declared: false, own: null, exemption: job, ...use },
+          conflict: nobody(rows, 'telemetry_conflict'),
+        }
+      : { declared: true, own: job, exemption: null, ...use, conflict: unknown };
   }
   const against = { bucket: 'unaccounted', ...who } as const;
   const awaiting = { fromMs: provisionalFromMs, finalAtMs };
   const resident = rows.template({ ...against, reason, activity: 'resident' });
   return {
     declared: false,
-    own: null,
+    ...NOBODYS,
     active: anywhere(rows.template({ ...against, reason, activity: 'active' }), awaiting),
     // Whoever holds the device: else a held partition would hide it.
     unknown: anywhere(resident, awaiting),
@@ -146,7 +159,7 @@ function unseenTenant(rows: Rows, undeclaredFromMs: number): Tenant {
   const active = { template: rows.template({ ...against, activity: 'active' }), awaiting };
   return {
     declared: false,
-    own: null,
+    ...NOBODYS,
     active: { held, unheld: active },
     unknown: { held, unheld: resident },
     resident,
@@ -187,10 +200,12 @@ function conflictClaims(rows: Rows, totalMs: number, here: readonly Tenant[]): C
   if (declared.length === 0) {
     const place =
       only !== undefined && here.length === 1 ? only.conflict : nobody(rows, 'telemetry_conflict');
-    return [{ ms: totalMs, own: null, ...place }];
+    return [{ ms: totalMs, ...NOBODYS, ...place }];
   }
   const shares = equalShares(totalMs, declared.length);
-  return declared.map(({ own, conflict }, index) => ({ ms: shares[index] ?? 0, own, ...conflict }));
+  return declared.map(({ own, conflict }, index) => ({
+    ...{ ms: shares[index] ?? 0, own, exemption: null, ...conflict },
+  }));
 }
 
 const equalShares = (totalMs: number, count: number): number[] =>
@@ -206,14 +221,25 @@ function allot(slot: Slot, piece: Interval, columns: Map<string | null, number>)
 
 /**
  * Places what happened in what the holders were allotted, and takes it off `left`: first each job's own use in its own
- * share, then everything else in proportion to what is left of the shares.
+ * share, then everything else in proportion to what is left of the shares. An exemption holds nothing in advance: it is
+ * allotted what its use takes of time that nobody holds.
  */
-function book(rows: Rows, slot: Slot, piece: Interval, left: number[], claims: readonly Claim[]): void {
+function book(
+  rows: Rows,
+  slot: Slot,
+  piece: Interval,
+  left: number[],
+  claims: readonly Claim[],
+  columns: Map<string | null, number>,
+): void {
   const place = (claim: Claim, index: number, ms: number): void => {
     const holder = slot.holders[index] ?? null;
     left[index] = (left[index] ?? 0) - ms;
     const { template, awaiting } = holder === null ? claim.unheld : claim.held;
-    rows.add(template, holder, piece, ms, awaiting);
+    rows.add(template, holder ?? claim.exemption, piece, ms, awaiting);
+    if (holder !== null || claim.exemption === null) return;
+    columns.set(null, (columns.get(null) ?? 0) - ms);
+    columns.set(claim.exemption, (columns.get(claim.exemption) ?? 0) + ms);
   };
   if (left.length === 1) {
     for (const claim of claims) place(claim, 0, claim.ms);

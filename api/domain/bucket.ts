@@ -17,6 +17,9 @@ export const REASONS = [
 ] as const;
 export type Reason = (typeof REASONS)[number];
 
-/** What ties a process to a job, strongest first. `claim` is what the process says of itself. */
-export const EVIDENCE = ['cgroup', 'lineage', 'binding', 'claim'] as const;
+/**
+ * What ties a process to a job, strongest first. `claim` is what the process says of itself. `policy` is no tie to a job:
+ * an exemption of the site stands in the place of one, where nothing else covers the use.
+ */
+export const EVIDENCE = ['cgroup', 'lineage', 'binding', 'claim', 'policy'] as const;
 export type Evidence = (typeof EVIDENCE)[number];

@@ -3,7 +3,7 @@ import { type CgroupOwner, cgroupOwner } from '../contract/cgroup.ts';
 import { EVIDENCE, type Evidence } from './bucket.ts';
 import type { ObservedProcess, ProcessId } from './cell.ts';
 import type { Job } from './job.ts';
-import type { Policy } from './policy.ts';
+import { POLICY_SOURCE, type Policy } from './policy.ts';
 import { lineageOf } from './process.ts';
 
 /** 0 is the strongest. */
@@ -68,7 +68,7 @@ export function indexJobs(cluster: string, node: string, jobs: ReadonlyMap<strin
   const byId = new Map<string, Job>();
   const sorted = [...jobs.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
   for (const job of sorted) {
-    if (job.cluster !== cluster) continue;
+    if (job.cluster !== cluster || job.source === POLICY_SOURCE) continue;
     byId.set(job.id, job);
     for (const boundary of new Set(job.boundaries)) push(byBoundary, boundary, job);
     push(byExternalId, job.externalId, job);

@@ -1,10 +1,41 @@
-import type { Evidence } from './bucket.ts';
+import type { EVIDENCE } from './bucket.ts';
+import type { Interval } from './interval.ts';
+
+/** Jobs of this source stand for exemptions: only the policy writes them. */
+export const POLICY_SOURCE = 'policy';
+
+/** Which use an exemption covers: every member that is not empty must match, one of each list is enough. */
+export interface ExemptionMatch {
+  /** Paths of executables, as jobs declare them. Anybody can copy a file or lie about a path: never enough alone. */
+  readonly executables: readonly string[];
+  /** Kernel boundaries such as `systemd:/system.slice/slurmd.service`; `*` stands for any characters but `/`. */
+  readonly boundaries: readonly string[];
+  readonly uids: readonly number[];
+  /** The driver's letters, such as "G" or "C+G". */
+  readonly types: readonly string[];
+  readonly nodes: readonly string[];
+  /** Only at these times. */
+  readonly windows: readonly Interval[];
+  /** Only at these times of each UTC day, in ms since midnight; an end before its start lies in the next day. */
+  readonly daily: readonly Interval[];
+}
+
+/** A standing declaration of the site: use that no job has to cover. */
+export interface Exemption extends Interval {
+  readonly id: string;
+  /** The id of the job that stands for it in the ledger. */
+  readonly job: string;
+  readonly owner: string;
+  readonly account: string;
+  readonly reason: string;
+  readonly match: ExemptionMatch;
+}
 
 /** A site's rules for verdicts. Versioned: a cell stores the version that made it. */
 export interface Policy {
   readonly version: number;
   /** The weakest evidence that makes use declared. */
-  readonly weakestEvidence: Evidence;
+  readonly weakestEvidence: Exclude<(typeof EVIDENCE)[number], 'policy'>;
   /** After a job's end a verdict waits this long before it is final; the time itself is not excused. */
   readonly endGraceMs: number;
   /** A self-declaration counts from this long before it was recorded. */
@@ -13,6 +44,8 @@ export interface Policy {
   readonly selfDeclarationWaitMs: number;
   /** Base names that are shells or launchers: never the baseline of a job that declares no executables. */
   readonly launchers: readonly string[];
+  /** The first one that matches counts. */
+  readonly exemptions: readonly Exemption[];
 }
 
 export const DEFAULT_POLICY: Policy = {
@@ -21,6 +54,7 @@ export const DEFAULT_POLICY: Policy = {
   endGraceMs: 30_000,
   selfDeclarationLeadMs: 60_000,
   selfDeclarationWaitMs: 60_000,
+  exemptions: [],
   launchers: [
     'sh',
     'bash',

@@ -14,6 +14,7 @@ import {
   tiesOf,
   userMatches,
 } from './evidence.ts';
+import { exemptionOf } from './exempt.ts';
 import { type Fit, fitOf } from './fit.ts';
 import type { Job } from './job.ts';
 import type { Policy } from './policy.ts';
@@ -50,8 +51,11 @@ const BOUNDARY_SOURCES: readonly string[] = ['slurm', 'kubernetes', 'docker', 'p
 /** Judges processes of one node. Ties and fits are worked out once per process. */
 export interface Judge {
   tiesOf(id: ProcessId): Ties;
-  /** `holders` are the jobs that hold the device at `atMs`. The verdict holds until the next edge of its jobs. */
-  judge(id: ProcessId, atMs: number, holders: readonly Job[]): Verdict;
+  /**
+   * `holders` are the jobs that hold the device at `atMs`, `type` the driver's letters for the process on it. The verdict
+   * holds until the next edge of its jobs and of the policy's exemptions.
+   */
+  judge(id: ProcessId, atMs: number, holders: readonly Job[], type: string): Verdict;
   /** Whether a process inside a job is not what that job declared. */
   isForeign(id: ProcessId, job: Job): boolean;
   /** From when on a job may still be declared that nobody knows yet, whatever its boundary; Infinity: never. */
@@ -87,43 +91,50 @@ export function createJudge(facts: NodeFacts): Judge {
     return fit;
   };
 
+  const byDeclarations = (id: ProcessId, atMs: number, holders: readonly Job[]): Verdict => {
+    const process = processes.get(id);
+    const known = tiesOfId(id);
+    const tied = process === undefined ? null : strongest(process, known, atMs, holders, policy);
+    if (tied === null || process === undefined) {
+      const reason = known.unknownJob === null ? 'no_job' : 'unknown_job';
+      return {
+        ...{ reason, job: null, evidence: null, suspicious: false, finalAtMs: 0 },
+        ...openFrom(watermarks.anyJob(known.owner), atMs),
+      };
+    }
+    const { job, evidence } = tied;
+    const reason = firstReason(
+      process,
+      known,
+      tied,
+      atMs,
+      holders,
+      policy,
+      () => fitOfId(process, job) === 'foreign',
+    );
+    const graceEndMs = reason === 'after_end' ? (job.endMs ?? 0) + policy.endGraceMs : 0;
+    const completeToMs = reason === 'unverified_claim' ? watermarks.anyJob(known.owner) : watermarks.of(job);
+    // Within the grace nothing is final before the grace itself is over.
+    const fromMs = atMs < graceEndMs && graceEndMs > completeToMs ? Number.NEGATIVE_INFINITY : completeToMs;
+    const canChange = reason !== null && reason !== 'foreign_in_job';
+    return {
+      reason,
+      job: evidence === 'claim' && reason !== null ? null : job,
+      evidence,
+      suspicious: reason === null && fitOfId(process, job) !== 'fits',
+      finalAtMs: graceEndMs,
+      ...openFrom(canChange ? fromMs : Number.POSITIVE_INFINITY, atMs),
+    };
+  };
+
   return {
     tiesOf: tiesOfId,
-    judge(id, atMs, holders) {
+    judge(id, atMs, holders, type) {
+      const verdict = byDeclarations(id, atMs, holders);
       const process = processes.get(id);
-      const known = tiesOfId(id);
-      const tied = process === undefined ? null : strongest(process, known, atMs, holders, policy);
-      if (tied === null || process === undefined) {
-        const reason = known.unknownJob === null ? 'no_job' : 'unknown_job';
-        return {
-          ...{ reason, job: null, evidence: null, suspicious: false, finalAtMs: 0 },
-          ...openFrom(watermarks.anyJob(known.owner), atMs),
-        };
-      }
-      const { job, evidence } = tied;
-      const reason = firstReason(
-        process,
-        known,
-        tied,
-        atMs,
-        holders,
-        policy,
-        () => fitOfId(process, job) === 'foreign',
-      );
-      const graceEndMs = reason === 'after_end' ? (job.endMs ?? 0) + policy.endGraceMs : 0;
-      const completeToMs =
-        reason === 'unverified_claim' ? watermarks.anyJob(known.owner) : watermarks.of(job);
-      // Within the grace nothing is final before the grace itself is over.
-      const fromMs = atMs < graceEndMs && graceEndMs > completeToMs ? Number.NEGATIVE_INFINITY : completeToMs;
-      const canChange = reason !== null && reason !== 'foreign_in_job';
-      return {
-        reason,
-        job: evidence === 'claim' && reason !== null ? null : job,
-        evidence,
-        suspicious: reason === null && fitOfId(process, job) !== 'fits',
-        finalAtMs: graceEndMs,
-        ...openFrom(canChange ? fromMs : Number.POSITIVE_INFINITY, atMs),
-      };
+      if (verdict.reason === null || process === undefined) return verdict;
+      const exemption = exemptionOf(facts, process, tiesOfId(id), type, atMs);
+      return exemption === null ? verdict : exempted(exemption);
     },
     isForeign(id, job) {
       const process = processes.get(id);
@@ -132,6 +143,12 @@ export function createJudge(facts: NodeFacts): Judge {
     undeclaredFromMs: watermarks.anyJob(null),
   };
 }
+
+/** A standing declaration awaits no record. */
+const exempted = (job: Job): Verdict => ({
+  ...{ reason: null, job, evidence: 'policy', suspicious: false, finalAtMs: 0 },
+  ...{ provisional: false, provisionalFromMs: Number.POSITIVE_INFINITY },
+});
 
 const openFrom = (fromMs: number, atMs: number): Pick<Verdict, 'provisional' | 'provisionalFromMs'> => ({
   provisional: atMs >= fromMs,

@@ -16,6 +16,8 @@ export const ACCESS = {
   'fleet:write': ['admin'],
   'rates:read': ['finance', 'auditor', 'admin'],
   'rates:write': ['finance', 'admin'],
+  'policy:read': READERS,
+  'policy:write': ['admin'],
   'statements:read': ['finance', 'auditor', 'admin'],
   'metrics:read': READERS,
   'live:read': [...READERS, 'owner', 'scheduler'],

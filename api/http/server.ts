@@ -20,6 +20,7 @@ import { jobRoutes } from './routes/jobs.ts';
 import { ledgerRoutes } from './routes/ledger.ts';
 import { liveRoutes } from './routes/live.ts';
 import { metricsRoutes } from './routes/metrics.ts';
+import { policyRoutes } from './routes/policy.ts';
 import { rateRoutes } from './routes/rates.ts';
 import { sessionRoutes } from './routes/session.ts';
 import { sourceRoutes } from './routes/sources.ts';
@@ -98,6 +99,7 @@ function routeTable(options: HttpOptions, metrics: Metrics, live: readonly Route
     ...findingRoutes(services),
     ...fleetRoutes(services),
     ...rateRoutes(services),
+    ...policyRoutes(services),
     ...statementRoutes(services),
     ...live,
     ...sessionRoutes(services, installation),

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts';
 import type { Declarations } from '../services/declarations.ts';
 import type { Ingest } from '../services/ingest.ts';
 import type { Live } from '../services/live.ts';
+import type { PolicyService } from '../services/policies.ts';
 import type { Queries } from '../services/queries/queries.ts';
 import type { Sessions } from '../services/sessions.ts';
 import type { Tokens } from '../services/tokens.ts';
@@ -11,6 +12,7 @@ export interface Services {
   readonly clock: Clock;
   readonly ingest: Ingest;
   readonly declarations: Declarations;
+  readonly policies: PolicyService;
   readonly queries: Queries;
   readonly live: Live;
   readonly tokens: Tokens;

@@ -7,6 +7,7 @@ import type { FleetIn, FleetResult } from '../contract/fleet.ts';
 import type { JobIn, JobOut, JobPatch } from '../contract/jobs.ts';
 import type { Caller } from '../domain/caller.ts';
 import type { Allocation, Job } from '../domain/job.ts';
+import { POLICY_SOURCE } from '../domain/policy.ts';
 import { StoreConflict } from '../store/batches.ts';
 import type { JobKey, JobRecord, JournalWrite } from '../store/jobs.ts';
 import type { Store } from '../store/store.ts';
@@ -75,6 +76,7 @@ export function createDeclarations(store: Store, clock: Clock, cluster: string):
 
   return {
     async declareJob(caller, input) {
+      if (input.source === POLICY_SOURCE) throw invalid('source', 'is written by the policy alone');
       const key = { ...input, cluster };
       const { record, created } = await change(caller, jobId(key), (before, nowMs) =>
         fromInput(key, input, before?.job ?? null, nowMs),
@@ -85,6 +87,8 @@ export function createDeclarations(store: Store, clock: Clock, cluster: string):
       const { record } = await change(caller, id, (before, nowMs) => {
         if (before === null || !ownsAccount(caller, before.job))
           throw new ServiceError('not_found', `there is no job ${id}`);
+        if (before.job.source === POLICY_SOURCE)
+          throw invalid('id', 'stands for an exemption: only the policy changes it');
         return patched(before.job, patch, nowMs);
       });
       return toJobOut(record);
@@ -92,8 +96,8 @@ export function createDeclarations(store: Store, clock: Clock, cluster: string):
     async putSource(caller, source, sourceInstance, completeToMs) {
       if (caller.role !== 'admin' && caller.role !== 'scheduler')
         throw new ServiceError('forbidden', 'only a scheduler says how far a source is complete');
-      if (isSelfDeclaring(source))
-        throw invalid('source', 'completes by itself: its jobs are declared by those who run them');
+      if (isSelfDeclaring(source) || source === POLICY_SOURCE)
+        throw invalid('source', 'completes by itself: nothing is waited for');
       const nowMs = clock.nowMs();
       if (completeToMs > nowMs + MAX_AHEAD_MS) throw invalid('completeTo', 'lies in the future');
       const key = { cluster, source, sourceInstance };
@@ -140,7 +144,7 @@ const invalid = (field: string, message: string): ServiceError =>
 const isSelfDeclaring = (source: string): boolean => SELF_DECLARING_SOURCES.some((one) => one === source);
 
 /** `j_` and 16 hexadecimal digits. */
-function jobId({ cluster, source, sourceInstance, externalId, incarnation }: JobKey): string {
+export function jobId({ cluster, source, sourceInstance, externalId, incarnation }: JobKey): string {
   const key = { cluster, source, sourceInstance, externalId, incarnation };
   return `j_${sha256Hex(canonicalJson(key)).slice(0, 16)}`;
 }

@@ -28,7 +28,7 @@ export async function loadHour(
   const ancestors = await store.ledger.readProcesses(hour.node, missingProcesses(decoded));
   const processes = new Map(ancestors.map((process) => [process.id, process]));
   for (const [id, process] of decoded.processes) processes.set(id, process);
-  const jobs = await store.ledger.readJobs(jobsWanted(hour, processes));
+  const jobs = await store.ledger.readJobs(jobsWanted(hour, processes, facts.policy));
   const firstSeenElsewhere = await store.ledger.readFirstSeen(
     hour,
     jobs.map((job) => job.id),

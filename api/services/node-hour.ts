@@ -60,6 +60,7 @@ export function missingProcesses(decoded: DecodedHour): Set<ProcessId> {
 export function jobsWanted(
   { cluster, nodeName, hourMs }: HourOfNode,
   processes: ReadonlyMap<ProcessId, ObservedProcess>,
+  policy: Policy,
 ): JobsWanted {
   const boundaries = new Set<string>();
   const claims = new Set<string>();
@@ -77,6 +78,7 @@ export function jobsWanted(
     boundaries: [...boundaries],
     claims: [...claims],
     processes: [...pids.values()],
+    ids: policy.exemptions.map((exemption) => exemption.job),
   };
 }
 

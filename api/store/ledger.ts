@@ -38,6 +38,8 @@ export interface JobsWanted extends Interval {
   readonly boundaries: readonly string[];
   readonly processes: readonly { readonly bootId: string; readonly pid: number }[];
   readonly claims: readonly string[];
+  /** Named by the policy. */
+  readonly ids: readonly string[];
 }
 
 export interface CellWrite {

@@ -7,11 +7,13 @@ import type { BatchStore } from './batches.ts';
 import type { FleetStore } from './fleet.ts';
 import type { JobStore } from './jobs.ts';
 import type { LedgerStore } from './ledger.ts';
+import type { PolicyStore } from './policies.ts';
 
 export interface Store {
   readonly batches: BatchStore;
   readonly jobs: JobStore;
   readonly fleet: FleetStore;
+  readonly policies: PolicyStore;
   readonly ledger: LedgerStore;
   /** For `verify`, on a store that is opened for reading only. */
   readonly audit: AuditStore;

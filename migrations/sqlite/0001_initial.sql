@@ -368,10 +368,14 @@ CREATE TABLE job_executables (
 CREATE TABLE policies (
   version INTEGER PRIMARY KEY,
   effective_from_ms INTEGER NOT NULL,
+  -- 1: it was meant to change verdicts of the past.
+  reaches_past INTEGER NOT NULL DEFAULT 0 CHECK (reaches_past IN (0, 1)),
   weakest_evidence TEXT NOT NULL CHECK (weakest_evidence IN ('cgroup', 'lineage', 'binding', 'claim')),
   end_grace_ms INTEGER NOT NULL,
   self_declaration_lead_ms INTEGER NOT NULL,
   self_declaration_wait_ms INTEGER NOT NULL,
+  -- Its exemptions, internal ranges and approved tunnels, as canonical JSON.
+  rest TEXT NOT NULL DEFAULT '{}',
   seq INTEGER NOT NULL,
   recorded_at_ms INTEGER NOT NULL,
   recorded_by TEXT NOT NULL
@@ -516,7 +520,7 @@ CREATE TABLE entries (
   -- jobs.job that used it, or that an undeclared process sits inside.
   job INTEGER REFERENCES jobs (job),
   process INTEGER REFERENCES processes (process),
-  evidence TEXT CHECK (evidence IN ('cgroup', 'lineage', 'binding', 'claim')),
+  evidence TEXT CHECK (evidence IN ('cgroup', 'lineage', 'binding', 'claim', 'policy')),
   provisional INTEGER NOT NULL CHECK (provisional IN (0, 1)),
   suspicious INTEGER NOT NULL CHECK (suspicious IN (0, 1)),
   ms INTEGER NOT NULL CHECK (ms >= 0),

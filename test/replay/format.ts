@@ -109,6 +109,26 @@ const Socket = z.strictObject({
     .meta({ description: 'Instead of remote: hosts × ports, spread evenly from `from` to `to`' }),
 });
 
+const Policy = z.strictObject({
+  at: Offset.default(0).meta({ description: 'When it is set' }),
+  weakestEvidence: z.string().optional(),
+  endGraceMs: z.int().optional(),
+  exemptions: z
+    .array(
+      z.strictObject({
+        id: Key,
+        owner: z.string().default('operations'),
+        account: z.string().default('site-overhead'),
+        reason: z.string().default('Known to the site.'),
+        until: Offset.default(30 * 86_400_000),
+        match: z
+          .looseObject({ windows: z.array(z.strictObject({ from: Offset, to: Offset })).default([]) })
+          .meta({ description: 'As in PUT /v1/policy, its windows as offsets' }),
+      }),
+    )
+    .default([]),
+});
+
 const TRUTHS = ['declared', 'diverted', 'overhead'] as const;
 
 const Process = z.strictObject({
@@ -226,6 +246,10 @@ export const Scenario = z
       )
       .default({})
       .meta({ description: 'Sources of declarations, by their names' }),
+    policy: z
+      .union([Policy, z.array(Policy)])
+      .default([])
+      .meta({ description: "The site's policy, or its versions" }),
     jobs: z.record(Key, Job).default({}),
     processes: z.record(Key, Process).default({}),
     faults: z.array(Fault).default([]),

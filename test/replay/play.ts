@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type App, createApp } from '../../api/app.ts';
 import { FindingsQuery } from '../../api/contract/findings.ts';
+import { PolicyIn } from '../../api/contract/policy.ts';
 import type { Caller } from '../../api/domain/caller.ts';
 import { createSilence } from '../../api/services/silence.ts';
 import { type Agent, type AgentConfig, createAgent } from '../../collector/agent.ts';
@@ -80,6 +81,7 @@ export async function play(built: Built): Promise<Played> {
     (node, index) => new PlayedNode(built, node, index, world, networkOf(app, built, node, world, look)),
   );
   const due: Due[] = [
+    ...policiesDue(app, built),
     ...declarationsDue(app, built),
     ...ticksDue(app, built, world, async () => {
       await silence.tick();
@@ -129,6 +131,26 @@ function networkOf(app: App, built: Built, node: SimNode, world: World, look: ()
         return answer;
       }),
   };
+}
+
+function policiesDue(app: App, { scenario, startMs }: Built): Due[] {
+  const time = (offset: number): string => new Date(startMs + offset).toISOString();
+  return [scenario.policy].flat().map(({ at, exemptions, ...rules }) => ({
+    atMs: startMs + at,
+    act: async () => {
+      const policy = PolicyIn.parse({
+        ...rules,
+        exemptions: exemptions.map(({ until, match, ...one }) => ({
+          ...{ ...one, until: time(until) },
+          match: {
+            ...match,
+            windows: match.windows.map(({ from, to }) => ({ from: time(from), to: time(to) })),
+          },
+        })),
+      });
+      await app.services.policies.put(ADMIN, policy);
+    },
+  }));
 }
 
 function declarationsDue(app: App, built: Built): Due[] {

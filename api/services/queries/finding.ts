@@ -127,7 +127,7 @@ function awaitsIn(hours: readonly HourRecord[]): Roles['awaits'] {
     const holders = holdings
       .filter((holding) => holding.device === device && holding.fromMs <= atMs && atMs < holding.toMs)
       .flatMap((holding) => facts.jobs.get(holding.job) ?? []);
-    return found.judge.judge(process, atMs, holders).provisional;
+    return found.judge.judge(process, atMs, holders, '').provisional;
   };
 }
 

@@ -5,9 +5,10 @@ import { EVIDENCE } from '../../domain/bucket.ts';
 import { DEFAULT_POLICY, type Policy } from '../../domain/policy.ts';
 import type { NodeHourKey } from '../batches.ts';
 import type { HourFacts } from '../ledger.ts';
-import type { Sqlite } from './connection.ts';
+import { required, type Sqlite } from './connection.ts';
+import { PolicyRest } from './policy-rest.ts';
 
-const Evidence = z.enum(EVIDENCE);
+const Evidence = z.enum(EVIDENCE).exclude(['policy']);
 
 interface SourceRow {
   readonly cluster: string;
@@ -24,6 +25,7 @@ interface PolicyRow {
   readonly end_grace_ms: number;
   readonly self_declaration_lead_ms: number;
   readonly self_declaration_wait_ms: number;
+  readonly rest: string;
 }
 
 export function createFleetReader(
@@ -66,30 +68,52 @@ export function createFleetReader(
         completeToMs: row.complete_to_ms,
         lastHeardMs: row.last_heard_ms,
       })),
-      policy: policy(hourMs),
+      policy: policy.at(hourMs),
     };
   };
 }
 
-/** The policy that holds at a moment: the newest of those in effect; the built-in one where none is. */
-export function createPolicyReader(sqlite: Sqlite): (atMs: number) => Policy {
+export interface PolicyReader {
+  /** The policy that holds at a moment: the newest of those in effect; the built-in one where none is. */
+  at(atMs: number): Policy;
+  /** One that must be there. */
+  version(version: number): Policy;
+}
+
+export function createPolicyReader(sqlite: Sqlite): PolicyReader {
+  const columns =
+    'version, weakest_evidence, end_grace_ms, self_declaration_lead_ms, self_declaration_wait_ms, rest';
   const select = sqlite.database.prepare<[number], PolicyRow>(
-    `SELECT version, weakest_evidence, end_grace_ms, self_declaration_lead_ms, self_declaration_wait_ms FROM policies
-     WHERE effective_from_ms <= ? ORDER BY effective_from_ms DESC, version DESC LIMIT 1`,
+    `SELECT ${columns} FROM policies WHERE effective_from_ms <= ? ORDER BY effective_from_ms DESC, version DESC LIMIT 1`,
+  );
+  const selectVersion = sqlite.database.prepare<[number], PolicyRow>(
+    `SELECT ${columns} FROM policies WHERE version = ?`,
   );
   const launchers = sqlite.database
     .prepare<[number], string>('SELECT name FROM policy_launchers WHERE version = ? ORDER BY name')
     .pluck();
-  return (atMs) => {
-    const row = select.get(atMs);
-    if (row === undefined) return DEFAULT_POLICY;
-    return {
+  const kept = new Map<number, Policy>();
+  sqlite.onRollback(() => kept.clear());
+  const toPolicy = (row: PolicyRow): Policy => {
+    const known = kept.get(row.version);
+    if (known !== undefined) return known;
+    const policy: Policy = {
       version: row.version,
       weakestEvidence: Evidence.parse(row.weakest_evidence),
       endGraceMs: row.end_grace_ms,
       selfDeclarationLeadMs: row.self_declaration_lead_ms,
       selfDeclarationWaitMs: row.self_declaration_wait_ms,
       launchers: launchers.all(row.version),
+      ...PolicyRest.parse(JSON.parse(row.rest)),
     };
+    kept.set(row.version, policy);
+    return policy;
+  };
+  return {
+    at(atMs) {
+      const row = select.get(atMs);
+      return row === undefined ? DEFAULT_POLICY : toPolicy(row);
+    },
+    version: (version) => toPolicy(required(selectVersion.get(version))),
   };
 }

@@ -35,15 +35,7 @@ export interface JobParts {
 
 export function createJobs(sqlite: Sqlite, { ids, dirty, rows, journal, placement }: JobParts): JobStore {
   const { database } = sqlite;
-  const hearSource = database.prepare(
-    `INSERT INTO sources (cluster, name, instance, self_declared, last_heard_ms)
-     VALUES (:cluster, :name, :instance, :selfDeclared, :nowMs)
-     ON CONFLICT (cluster, name, instance) DO UPDATE SET last_heard_ms = excluded.last_heard_ms`,
-  );
-  const selectSource = database.prepare<[number, string, string], SourceRow>(
-    `SELECT source, self_declared, complete_to_ms, last_heard_ms FROM sources
-     WHERE cluster = ? AND name = ? AND instance = ?`,
-  );
+  const selectSource = database.prepare<[number, string, string], SourceRow>(SELECT_SOURCE);
   const moveSource = database.prepare('UPDATE sources SET complete_to_ms = ? WHERE source = ?');
   const insertWatermark = database.prepare(
     'INSERT INTO source_watermarks (source, seq, complete_to_ms, recorded_at_ms) VALUES (?, ?, ?, ?)',
@@ -61,16 +53,7 @@ export function createJobs(sqlite: Sqlite, { ids, dirty, rows, journal, placemen
   const touch = createJobTouch(sqlite, ids, dirty, placement);
   const insertVersion = createVersionWriter(sqlite);
 
-  const sourceRow = (
-    cluster: number,
-    name: string,
-    instance: string,
-    selfDeclared: boolean,
-    nowMs: number,
-  ) => {
-    hearSource.run({ cluster, name, instance, selfDeclared: selfDeclared ? 1 : 0, nowMs });
-    return required(selectSource.get(cluster, name, instance));
-  };
+  const sourceRow = createSourceRows(sqlite);
 
   function write({ job, recordedBy, expectedVersion, urgent, journal: entry }: JobWrite): void {
     const before = rows.find(job.id);
@@ -119,8 +102,33 @@ const stateOf = (
   lastHeardMs: row.last_heard_ms,
 });
 
+const SELECT_SOURCE = `SELECT source, self_declared, complete_to_ms, last_heard_ms FROM sources
+  WHERE cluster = ? AND name = ? AND instance = ?`;
+
+type SourceRows = (
+  cluster: number,
+  name: string,
+  instance: string,
+  selfDeclared: boolean,
+  nowMs: number,
+) => SourceRow;
+
+/** The function that gives the row of a source that was heard just now, and makes it. */
+export function createSourceRows({ database }: Sqlite): SourceRows {
+  const hear = database.prepare(
+    `INSERT INTO sources (cluster, name, instance, self_declared, last_heard_ms)
+     VALUES (:cluster, :name, :instance, :selfDeclared, :nowMs)
+     ON CONFLICT (cluster, name, instance) DO UPDATE SET last_heard_ms = excluded.last_heard_ms`,
+  );
+  const select = database.prepare<[number, string, string], SourceRow>(SELECT_SOURCE);
+  return (cluster, name, instance, selfDeclared, nowMs) => {
+    hear.run({ cluster, name, instance, selfDeclared: selfDeclared ? 1 : 0, nowMs });
+    return required(select.get(cluster, name, instance));
+  };
+}
+
 /** The function that writes one version of a job with everything that belongs to it. */
-function createVersionWriter(
+export function createVersionWriter(
   sqlite: Sqlite,
 ): (job: Job, source: number, recordedBy: string, seq: number) => void {
   const { database } = sqlite;

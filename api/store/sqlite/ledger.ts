@@ -136,11 +136,15 @@ function createJobFinder(
     .pluck();
 
   return (wanted) => {
+    const named = wanted.ids.flatMap((id) => jobs.find(id)?.job ?? []);
     const node = ids.findNode(wanted.cluster, wanted.node)?.node;
     const found = new Set(node === undefined ? [] : placement.jobsAround(node, wanted));
     for (const boundary of wanted.boundaries) for (const job of byBoundary.all(boundary)) found.add(job);
     for (const { bootId, pid } of wanted.processes) for (const job of byRoot.all(bootId, pid)) found.add(job);
     for (const claim of wanted.claims) for (const job of byClaim.all({ claim })) found.add(job);
-    return [...found].map((job) => jobs.read(job).job).filter((job) => job.cluster === wanted.cluster);
+    const known = new Map(
+      [...named, ...[...found].map((job) => jobs.read(job).job)].map((job) => [job.id, job]),
+    );
+    return [...known.values()].filter((job) => job.cluster === wanted.cluster);
   };
 }

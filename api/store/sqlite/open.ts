@@ -15,6 +15,7 @@ import { createJobs } from './jobs.ts';
 import { createJournal } from './journal.ts';
 import { createLedger } from './ledger.ts';
 import { createPlacement } from './placement.ts';
+import { createPolicies } from './policies.ts';
 import { createProcessIndex } from './process-index.ts';
 
 export interface SqliteStoreOptions {
@@ -35,11 +36,12 @@ export function openSqlite({ file, readOnly = false, nowMs = 0 }: SqliteStoreOpt
   const journal = createJournal(sqlite);
   const processes = createProcessIndex(sqlite);
   const findings = createFindings(sqlite, ids, processes);
-  const placement = createPlacement(sqlite, { ids, jobs, policyAt: createPolicyReader(sqlite) });
+  const placement = createPlacement(sqlite, { ids, jobs, policyAt: createPolicyReader(sqlite).at });
   return {
     batches: createBatches(sqlite, ids, dirty, devices),
     jobs: createJobs(sqlite, { ids, dirty, rows: jobs, journal, placement }),
     fleet: createFleet(sqlite, { ids, dirty, journal, capacity }),
+    policies: createPolicies(sqlite, { ids, dirty, rows: jobs, journal }),
     ledger: createLedger(sqlite, { ids, dirty, jobs, processes, findings, placement }),
     audit: createAudit(sqlite, { ids, dirty, processes, capacity }),
     onDirty: sqlite.onDirty,

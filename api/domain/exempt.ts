@@ -1,0 +1,89 @@
+/**
+ * Exemptions of the site's policy: which of them stands in the place of a job for a use that no job covers.
+ *
+ * What sits in the boundary or lineage of a job, known or not, is that job's matter: no exemption excuses it. A
+ * process must fit by everything that it ever was, so that nothing is excused by what it moved into.
+ */
+import type { ObservedProcess } from './cell.ts';
+import { isJobBoundary, ownersOf, type Ties } from './evidence.ts';
+import { matchesPath } from './fit.ts';
+import type { Interval } from './interval.ts';
+import type { Job } from './job.ts';
+import type { Exemption } from './policy.ts';
+import { executablePath } from './process.ts';
+import type { NodeFacts } from './verdict.ts';
+
+const DAY_MS = 86_400_000;
+
+/** The job that stands for the exemption which covers the use at `atMs`; null where none does. */
+export function exemptionOf(
+  facts: NodeFacts,
+  process: ObservedProcess,
+  ties: Ties,
+  type: string,
+  atMs: number,
+): Job | null {
+  const { exemptions } = facts.policy;
+  if (exemptions.length === 0 || ties.ties.some((tie) => tie.evidence !== 'claim')) return null;
+  const owners = ownersOf(process);
+  if (owners.some(isJobBoundary)) return null;
+  const boundaries = owners.map((owner) => owner.boundary);
+  for (const exemption of exemptions) {
+    const job = facts.jobs.get(exemption.job);
+    if (job === undefined || !isInForce(exemption, atMs) || !isOn(exemption, facts.node)) continue;
+    if (covers(exemption, process, boundaries, type)) return job;
+  }
+  return null;
+}
+
+function covers(
+  { match }: Exemption,
+  process: ObservedProcess,
+  boundaries: readonly string[],
+  type: string,
+): boolean {
+  const { executable, uid } = process;
+  if (match.types.length > 0 && !match.types.includes(type)) return false;
+  if (match.uids.length > 0 && (uid === null || !match.uids.includes(uid))) return false;
+  if (match.boundaries.length > 0) {
+    const inside = (boundary: string) => match.boundaries.some((pattern) => matchesUnit(pattern, boundary));
+    if (boundaries.length === 0 || !boundaries.every(inside)) return false;
+  }
+  if (match.executables.length === 0) return true;
+  const path = executable === null ? null : executablePath(executable);
+  return path !== null && match.executables.some((pattern) => matchesPath(pattern, path));
+}
+
+/** A unit has no version that may follow its name. */
+const matchesUnit = (pattern: string, boundary: string): boolean =>
+  pattern.includes('*') ? matchesPath(pattern, boundary) : pattern === boundary;
+
+const isOn = ({ match }: Exemption, node: string): boolean =>
+  match.nodes.length === 0 || match.nodes.includes(node);
+
+const contains = ({ fromMs, toMs }: Interval, atMs: number): boolean => fromMs <= atMs && atMs < toMs;
+
+function isInForce(exemption: Exemption, atMs: number): boolean {
+  const { windows, daily } = exemption.match;
+  if (!contains(exemption, atMs)) return false;
+  if (windows.length > 0 && !windows.some((window) => contains(window, atMs))) return false;
+  const ofDayMs = atMs % DAY_MS;
+  return (
+    daily.length === 0 ||
+    daily.some(({ fromMs, toMs }) =>
+      fromMs <= toMs ? fromMs <= ofDayMs && ofDayMs < toMs : ofDayMs >= fromMs || ofDayMs < toMs,
+    )
+  );
+}
+
+/** Moments near `interval`, a day at most, at which an exemption begins or ceases to count. */
+export function exemptionEdges({ policy, node }: NodeFacts, interval: Interval): number[] {
+  const dayMs = interval.fromMs - (interval.fromMs % DAY_MS);
+  return policy.exemptions
+    .filter((exemption) => isOn(exemption, node))
+    .flatMap(({ fromMs, toMs, match }) => [
+      ...[fromMs, toMs],
+      ...match.windows.flatMap((window) => [window.fromMs, window.toMs]),
+      ...match.daily.flatMap((one) => [dayMs + one.fromMs, dayMs + one.toMs]),
+    ]);
+}
