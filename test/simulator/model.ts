@@ -19,8 +19,13 @@ export interface SimModel {
 export interface DeviceFault {
   readonly fromMs: number;
   readonly toMs: number | null;
-  /** `requires_reset` answers with that text for its sensors; `lost` has no row at all and spoils the exit code. */
-  readonly kind: 'requires_reset' | 'lost';
+  /**
+   * `requires_reset` answers with that text for its sensors, `says` with `text`; `lost` has no row at all and spoils the
+   * exit code; `gone` is as if it had never been there.
+   */
+  readonly kind: 'requires_reset' | 'lost' | 'gone' | 'says';
+  /** Such as "[N/A]" or "ERR!". */
+  readonly text?: string;
 }
 
 /** A stretch in which sensors tell something else than the truth. Absent members stay true. */
@@ -83,6 +88,8 @@ export interface DeviceUse {
   readonly load: Load;
   /** nvidia-smi's letters: C, G, C+G, M+C. */
   readonly type: string;
+  /** What it draws above the idle device at full load; absent: by its share of the device. */
+  readonly watts?: number;
   /** The MIG instance that it runs in. */
   readonly gpuInstance?: number;
   readonly computeInstance?: number;
@@ -138,6 +145,12 @@ export interface SimProcess {
   readonly cgroups: readonly { readonly fromMs: number; readonly text: string }[];
   readonly uses: readonly DeviceUse[];
   readonly sockets: readonly SimSocket[];
+  /** Devices whose files it has open beside those that it uses. */
+  readonly opens?: readonly number[];
+  /** `mount`: something lies over its folder in /proc; `unlisted`: the kernel denies that it is there. */
+  readonly hidden?: 'mount' | 'unlisted';
+  /** As in /proc/PID/stat; absent: S. Those of the kernel and dead ones have neither arguments nor executable. */
+  readonly state?: 'S' | 'T' | 'Z' | 'kernel';
   readonly cover: Cover | null;
 }
 
@@ -165,9 +178,21 @@ interface SimAccounting {
 interface ToolFault {
   readonly fromMs: number;
   readonly toMs: number | null;
-  readonly kind: 'hang' | 'fail';
+  /** `fail` prints `text`; `half` the first half of what it should, in the middle of a line. */
+  readonly kind: 'hang' | 'fail' | 'half';
   readonly exitCode: number;
   readonly text: string;
+  /** Beginning of the arguments of the calls that it strikes; absent: of all. */
+  readonly call?: string;
+}
+
+/** A file outside of /proc, from `fromMs` on; the latest of a path counts. */
+export interface SimFile {
+  readonly path: string;
+  readonly fromMs: number;
+  readonly content: string;
+  readonly ownerUid: number;
+  readonly mode: number;
 }
 
 export interface SimUser {
@@ -188,6 +213,9 @@ export interface SimNode {
   /** When its agent did not run. */
   readonly agentOff: { readonly fromMs: number; readonly toMs: number }[];
   readonly users: readonly SimUser[];
+  readonly files?: readonly SimFile[];
+  /** How many processes another program than the agent counts on the machine; absent: as many as there are. */
+  readonly countedProcesses?: number;
   /** Absent: the mode is off and the buffers are empty. */
   accounting?: SimAccounting;
 }

@@ -28,17 +28,16 @@ export interface EndedRow extends GpuRow {
 export const driverBranch = (version: string): number => Number.parseInt(version, 10);
 
 const NOT_AVAILABLE = '[N/A]';
-const NEEDS_RESET = '[GPU requires reset]';
 
 /** `2026/07/03 22:11:09.763`, the node's local time; simulated nodes live in UTC. */
 const csvTimestamp = (atMs: number): string =>
   new Date(atMs).toISOString().slice(0, 23).replaceAll('-', '/').replace('T', ' ');
 
-/** A sensor of a device that needs a reset says so instead. */
+/** A sensor of a device that needs a reset, or has none, says so instead. */
 const sensor =
   (value: (row: GpuRow) => string) =>
   (row: GpuRow): string =>
-    row.state.fault === 'requires_reset' ? NEEDS_RESET : value(row);
+    row.state.says ?? value(row);
 
 const field = <Row>(names: string, unit: string, value: (row: Row) => string): Field<Row> => ({
   names: names.split(' '),
@@ -83,7 +82,7 @@ export const GPU_FIELDS: readonly Field<GpuRow>[] = [
     595,
     gpu('kmd_version', '', (row) => row.node.node.driverVersion),
   ),
-  gpu('count', '', (row) => String(row.node.node.devices.length)),
+  gpu('count', '', (row) => String(row.node.devices.filter(({ fault }) => fault !== 'gone').length)),
   gpu('index', '', (row) => String(row.state.device.index)),
   gpu('pci.domain', '', (row) => `0x${busPart(row, 4, 8)}`),
   gpu('pci.bus', '', (row) => `0x${busPart(row, 9, 11)}`),

@@ -71,7 +71,8 @@ export function renderPmon(state: NodeState, args: readonly string[]): string {
   const [indexWidth, pidWidth, typeWidth, width] = layout.widths;
   const rows: string[] = [];
   for (const { device, fault, tenants } of state.devices) {
-    if (fault === 'lost' || (only !== null && !only.includes(String(device.index)))) continue;
+    if (fault === 'lost' || fault === 'gone' || (only !== null && !only.includes(String(device.index))))
+      continue;
     const row = (pid: string, type: string, values: readonly string[], command: string): number =>
       rows.push(
         `${String(device.index).padStart(indexWidth)}${pid.padStart(pidWidth)}${type.padStart(typeWidth)}${values

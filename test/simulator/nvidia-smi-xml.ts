@@ -23,14 +23,15 @@ export function renderXml(state: NodeState): string {
   const { node } = state;
   const branch = driverBranch(node.driverVersion);
   const version = SCHEMAS.find(({ from }) => branch >= from)?.version;
-  const shown = state.devices.filter((device) => device.fault !== 'lost');
+  const shown = state.devices.filter(({ fault }) => fault !== 'lost' && fault !== 'gone');
+  const attached = state.devices.filter(({ fault }) => fault !== 'gone').length;
   return `<?xml version="1.0" ?>
 <!DOCTYPE nvidia_smi_log SYSTEM "nvsmi_device_v${version}.dtd">
 <nvidia_smi_log>
 	<timestamp>${xmlTimestamp(state.atMs)}</timestamp>
 	<driver_version>${node.driverVersion}</driver_version>
 	<cuda_version>${node.cudaVersion}</cuda_version>
-	<attached_gpus>${node.devices.length}</attached_gpus>
+	<attached_gpus>${attached}</attached_gpus>
 ${shown.map((device) => renderDevice(device, state)).join('\n')}
 </nvidia_smi_log>
 `;
@@ -50,7 +51,7 @@ function renderDevice(state: DeviceState, node: NodeState): string {
   const branch = driverBranch(node.node.driverVersion);
   const mode = device.instances === undefined ? 'Disabled' : 'Enabled';
   const accounting = node.node.accounting?.on === true && device.instances === undefined;
-  const sensor = (text: string): string => (state.fault === 'requires_reset' ? 'GPU requires reset' : text);
+  const sensor = (text: string): string => state.says?.replace(/^\[(.*)\]$/, '$1') ?? text;
   const from = (first: number, element: string): string => (branch < first ? '' : `\n\t\t${element}`);
   const recovery = state.fault === 'requires_reset' ? 'Reset' : 'None';
   const display = branch < DISPLAY_DEPRECATED ? 'Disabled' : 'Requested functionality has been deprecated';

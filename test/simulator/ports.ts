@@ -4,6 +4,8 @@
  */
 import { createHash } from 'node:crypto';
 import type { AgentClock, Executed, Files, Network, Ports } from '../../collector/ports.ts';
+import { bytesOf } from './bytes.ts';
+import { createMachineFiles } from './machine-files.ts';
 import type { SimNode } from './model.ts';
 import { renderNvidiaSmi } from './render-nvidia-smi.ts';
 import type { ProcRenderer } from './render-proc.ts';
@@ -43,15 +45,15 @@ export interface SimulatedPorts extends Ports {
   spooled(): Spooled;
 }
 
-/** `worldMs` is when it really is; the node's wall clock may say something else. */
+/** `worldMs` is when it really is; the node's wall clock may say something else. `memory` outlives a reboot. */
 export function createSimulatedPorts(
   node: SimNode,
   clock: AgentClock,
   network: Network,
   worldMs: () => number = () => clock.wallMs(),
+  memory: Map<string, Buffer | null> = new Map(),
 ): SimulatedPorts {
   const view = createNodeView(node);
-  const memory = new Map<string, Buffer | null>();
   return {
     clock,
     network,
@@ -61,18 +63,34 @@ export function createSimulatedPorts(
       const below = [...memory].filter(([path]) => path.startsWith(folder));
       return new Map(below.map(([path, bytes]) => [path.slice(folder.length), bytes]));
     },
-    execute: async (_file, args, { timeoutMs, maxOutputBytes }) =>
-      executed(view.at(worldMs()), args, timeoutMs, maxOutputBytes),
+    execute: async (file, args, { timeoutMs, maxOutputBytes }) =>
+      file === process.execPath
+        ? described(view.at(worldMs()))
+        : executed(view.at(worldMs()), args, timeoutMs, maxOutputBytes),
   };
 }
 
 const NOTHING = Buffer.alloc(0);
 
+/** What the agent's own program says of the machine, and how many processes it counts. */
+function described({ node, alive }: NodeState): Executed {
+  const fact = {
+    ...{
+      operatingSystem: 'Ubuntu 24.04.3 LTS',
+      kernel: '6.8.0-79-generic',
+      processor: 'Intel Xeon Platinum 8480+',
+    },
+    ...{ cores: 112, memoryBytes: 2_164_118_163_456, virtualisation: null },
+  };
+  const stdout = Buffer.from(`${JSON.stringify(fact)}\n${node.countedProcesses ?? alive.size}\n`);
+  return { stdout, stderr: NOTHING, exitCode: 0, failure: null, durationMs: 0 };
+}
+
 function executed(state: NodeState, args: readonly string[], timeoutMs: number, maxBytes: number): Executed {
   const { stdout, exitCode, hang } = renderNvidiaSmi(state, args);
   if (hang)
     return { stdout: NOTHING, stderr: NOTHING, exitCode: null, failure: 'timeout', durationMs: timeoutMs };
-  const bytes = Buffer.from(stdout, 'utf8');
+  const bytes = bytesOf(stdout);
   const whole = bytes.length <= maxBytes;
   return {
     stdout: whole ? bytes : bytes.subarray(0, maxBytes),
@@ -104,6 +122,11 @@ function createSimulatedFiles(
     return found;
   };
   const inProc = (path: string): boolean => path.startsWith(PROC) || path === SIMULATED_PATHS.procRoot;
+  const machine = createMachineFiles(node);
+  const present = <T>(path: string, found: T | null): T => {
+    if (found === null) throw fileError('ENOENT', path);
+    return found;
+  };
   return {
     ...stored,
     read: (path, maxBytes) =>
@@ -112,7 +135,17 @@ function createSimulatedFiles(
             ask(path, (renderer, state, parts) => renderer.read(state, parts)),
             maxBytes,
           )
-        : stored.read(path, maxBytes),
+        : machine.has(path)
+          ? limited(present(path, machine.read(view.at(worldMs()), path)), maxBytes)
+          : stored.read(path, maxBytes),
+    stat: (path) =>
+      machine.has(path) ? present(path, machine.stat(view.at(worldMs()), path)) : stored.stat(path),
+    realPath: (path) => (inProc(path) || machine.has(path) ? path : stored.realPath(path)),
+    digest: (path, maxBytes) =>
+      machine.has(path)
+        ? present(path, machine.digest(view.at(worldMs()), path))
+        : stored.digest(path, maxBytes),
+    sizeBytes: (path) => (inProc(path) ? 0 : stored.sizeBytes(path)),
     hold: (path) => {
       if (!inProc(path)) return stored.hold(path);
       const process = view.at(worldMs()).alive.get(Number(path.slice(PROC.length).split('/')[0]));
@@ -129,7 +162,11 @@ function createSimulatedFiles(
         ? ask(path, (renderer, state, parts) => renderer.readLink(state, parts))
         : stored.readLink(path),
     list: (path) =>
-      inProc(path) ? ask(path, (renderer, state, parts) => renderer.list(state, parts)) : stored.list(path),
+      inProc(path)
+        ? ask(path, (renderer, state, parts) => renderer.list(state, parts))
+        : machine.has(path)
+          ? present(path, machine.list(view.at(worldMs()), path))
+          : stored.list(path),
     identify: (path) =>
       inProc(path)
         ? ask(path, (renderer, state, parts) => renderer.identify(state, parts))

@@ -31,9 +31,18 @@ const DEVICE_LOST = 15;
 const printed = (stdout: string, exitCode = 0): Printed => ({ stdout, exitCode, hang: false });
 
 export function renderNvidiaSmi(state: NodeState, args: readonly string[]): Printed {
-  const fault = state.node.toolFaults.find((candidate) => within(candidate, state.atMs));
-  if (fault !== undefined)
+  const call = args.join(' ');
+  const fault = state.node.toolFaults.find(
+    (candidate) => within(candidate, state.atMs) && call.startsWith(candidate.call ?? ''),
+  );
+  if (fault === undefined) return called(state, args);
+  if (fault.kind !== 'half')
     return { stdout: fault.text, exitCode: fault.exitCode, hang: fault.kind === 'hang' };
+  const { stdout } = called(state, args);
+  return printed(stdout.slice(0, Math.floor(stdout.length / 2)), fault.exitCode);
+}
+
+function called(state: NodeState, args: readonly string[]): Printed {
   const first = args[0] ?? '';
   const [option, list] = split(first);
   switch (option) {
@@ -72,6 +81,7 @@ function split(argument: string): [string, string] {
 }
 
 const isLost = (device: DeviceState): boolean => device.fault === 'lost';
+const isAbsent = (device: DeviceState): boolean => isLost(device) || device.fault === 'gone';
 
 /** A lost device is named after the good output, and the exit code says so. */
 function withLost(state: NodeState, stdout: string): Printed {
@@ -136,7 +146,7 @@ const queryAccounted = createQuery(ACCOUNTED_FIELDS);
 
 export function gpuRows(node: NodeState): GpuRow[] {
   const rows: GpuRow[] = [];
-  for (const state of node.devices) if (!isLost(state)) rows.push({ node, state });
+  for (const state of node.devices) if (!isAbsent(state)) rows.push({ node, state });
   return rows;
 }
 
@@ -152,13 +162,13 @@ export function appRows(node: NodeState): AppRow[] {
 export function endedRows(node: NodeState): EndedRow[] {
   return accountedRows(node.node, node.atMs).flatMap((ended) => {
     const state = node.devices[ended.device];
-    return state === undefined || isLost(state) ? [] : [{ node, state, ended }];
+    return state === undefined || isAbsent(state) ? [] : [{ node, state, ended }];
   });
 }
 
 function renderList(state: NodeState): string {
   return state.devices
-    .filter((device) => !isLost(device))
+    .filter((device) => !isAbsent(device))
     .map(({ device }) => {
       const instances = (device.instances ?? []).map(
         ({ profile, uuid }, at) =>

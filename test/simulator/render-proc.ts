@@ -2,6 +2,7 @@
  * The bytes of /proc on a simulated node at a moment. Paths come without the root: `['4711', 'stat']`. What does not
  * exist gives null. Bytes of a process are kept between readings, since most of them never change.
  */
+import { bytesOf } from './bytes.ts';
 import type { Image, SimNode, SimProcess, SimSocket } from './model.ts';
 import { latest, startTicks, within } from './model.ts';
 import type { NodeState } from './snapshot.ts';
@@ -22,9 +23,23 @@ export const NAMESPACES = ['pid', 'net', 'mnt', 'user'] as const;
 /** Of the host; those of a container are numbered by its network namespace. */
 const HOST_NAMESPACES = { pid: 4_026_531_836, mnt: 4_026_531_841, user: 4_026_531_837 } as const;
 const CONTAINER_OFFSETS = { pid: 1_000_000, mnt: 2_000_000 } as const;
-const MOUNTS =
-  '22 1 259:2 / / rw,relatime shared:1 - ext4 /dev/nvme0n1p2 rw\n' +
-  '26 22 0:24 / /dev/shm rw,nosuid,nodev shared:4 - tmpfs tmpfs rw,inode64\n';
+/** Kinds of file systems by the device that their files have here. */
+export const FILE_SYSTEMS: Readonly<Record<string, { readonly device: string; readonly point: string }>> = {
+  ext4: { device: '259:2', point: '/' },
+  tmpfs: { device: '0:24', point: '/dev/shm' },
+  nfs4: { device: '0:52', point: '/home' },
+  lustre: { device: '0:60', point: '/scratch' },
+  overlay: { device: '0:88', point: '/var/lib/containers/root' },
+};
+const MOUNTS = Object.entries(FILE_SYSTEMS)
+  .map(
+    ([type, { device, point }], at) => `${22 + at} 1 ${device} / ${point} rw shared:1 - ${type} ${type} rw\n`,
+  )
+  .join('');
+/** The agent alone is shown these; whoever reads a rendered folder would look into the control groups of another machine. */
+const OWN_MOUNTS = `${MOUNTS}40 22 0:27 / /sys/fs/cgroup rw,nosuid,nodev,noexec shared:9 - cgroup2 cgroup2 rw\n`;
+const OWN_PID = 977;
+const OWN_ENVIRONMENT = 'PATH=/usr/sbin:/usr/bin:/sbin:/bin\0LANG=C.UTF-8\0';
 export const HOST_FILES = ['stat', 'uptime', 'meminfo', 'sys/kernel/random/boot_id'] as const;
 const NO_LOGIN = 4_294_967_295;
 /** Descriptors 0 to 2 are no sockets. */
@@ -52,7 +67,7 @@ export function createProcRenderer(): ProcRenderer {
     if (known !== undefined) return known;
     const text = renderProcessFile(state.node, process, image, cgroup, ppid, file);
     if (text === null) return null;
-    const bytes = Buffer.from(text, 'utf8');
+    const bytes = bytesOf(text);
     files.set(key, bytes);
     return bytes;
   };
@@ -73,6 +88,8 @@ export function createProcRenderer(): ProcRenderer {
       const process = state.alive.get(Number(parts[0]));
       if (process === undefined) return hostFile(state, parts);
       const file = parts[1] ?? '';
+      if (process.hidden !== undefined) return null;
+      if (file === 'mountinfo') return Buffer.from(MOUNTS + coversOf(state));
       if (file === 'net') {
         if (parts[2] === 'tcp') return netTable(state, process.netNamespace);
         return parts[2] === 'tcp6' ? EMPTY_TCP6 : null;
@@ -80,29 +97,32 @@ export function createProcRenderer(): ProcRenderer {
       return parts.length === 2 ? processFile(state, process, file) : null;
     },
     readLink(state, parts) {
-      const process = state.alive.get(Number(parts[0]));
+      if (parts.length === 1 && parts[0] === 'self') return Buffer.from(String(OWN_PID));
+      const process = visible(state, parts);
       const target = process === undefined ? null : linkTarget(state, process, parts);
-      return target === null ? null : Buffer.from(target, 'utf8');
+      return target === null ? null : bytesOf(target);
     },
     list(state, parts) {
       if (parts.length === 0)
-        return [...[...state.alive.keys()].map(String), 'meminfo', 'net', 'self', 'stat', 'sys', 'uptime'];
+        return [...listedPids(state), 'meminfo', 'net', 'self', 'stat', 'sys', 'uptime'];
       const process = state.alive.get(Number(parts[0]));
       if (process === undefined) return null;
+      if (process.hidden !== undefined) return process.hidden === 'mount' && parts.length === 1 ? [] : null;
       if (parts.length === 1) return [...PROCESS_FILES, 'exe', 'fd', 'net', 'ns', 'task'];
       if (parts[1] === 'fd')
-        return [
-          '0',
-          '1',
-          '2',
-          ...openSockets(state, process).map((_, index) => String(index + FIRST_SOCKET_FD)),
-        ];
+        return Array.from(
+          {
+            length: FIRST_SOCKET_FD + openSockets(state, process).length + openDevices(state, process).length,
+          },
+          (_, fd) => String(fd),
+        );
       return parts[1] === 'task' ? [String(process.pid)] : null;
     },
     identify(state, parts) {
-      const process = state.alive.get(Number(parts[0]));
+      const process = visible(state, parts);
       if (process === undefined) return null;
       if (parts[1] === 'exe') {
+        if (isEmpty(process)) return null;
         const image = latest(process.images, state.atMs);
         return { device: image.exeDevice, inode: image.exeInode };
       }
@@ -112,6 +132,29 @@ export function createProcRenderer(): ProcRenderer {
     },
   };
 }
+
+/** Undefined too for one that is hidden. */
+function visible(state: NodeState, parts: readonly string[]): SimProcess | undefined {
+  const process = state.alive.get(Number(parts[0]));
+  return process?.hidden === undefined ? process : undefined;
+}
+
+function listedPids(state: NodeState): string[] {
+  const pids: string[] = [];
+  for (const [pid, { hidden }] of state.alive) if (hidden !== 'unlisted') pids.push(String(pid));
+  return pids;
+}
+
+/** What somebody has mounted over the folders of processes. */
+function coversOf(state: NodeState): string {
+  let text = '';
+  for (const { pid, hidden } of state.alive.values())
+    if (hidden === 'mount') text += `90 22 0:77 / /proc/${pid} ro shared:80 - tmpfs tmpfs ro\n`;
+  return text;
+}
+
+/** It has neither arguments nor an executable. */
+const isEmpty = ({ state }: SimProcess): boolean => state === 'Z' || state === 'kernel';
 
 const shownParent = (state: NodeState, process: SimProcess): number =>
   process.ppid === 0 || state.alive.has(process.ppid) ? process.ppid : 1;
@@ -132,6 +175,10 @@ function hostFile(state: NodeState, parts: readonly string[]): Buffer | null {
       return Buffer.from('MemTotal:       2113396644 kB\nMemFree:        1713396644 kB\n');
     case 'sys/kernel/random/boot_id':
       return Buffer.from(`${node.bootId}\n`);
+    case 'self/mountinfo':
+      return Buffer.from(OWN_MOUNTS + coversOf(state));
+    case 'self/environ':
+      return Buffer.from(OWN_ENVIRONMENT);
     case 'net/tcp':
       return Buffer.from(renderTcp(socketsOf(state, null)), 'latin1');
     default:
@@ -153,25 +200,24 @@ function renderProcessFile(
     case 'status':
       return renderStatus(process, image, ppid);
     case 'cmdline':
-      return image.argv.map((argument) => `${argument}\0`).join('');
+      return isEmpty(process) ? '' : image.argv.map((argument) => `${argument}\0`).join('');
     case 'environ':
-      return image.environ.map((entry) => `${entry}\0`).join('');
+      return isEmpty(process) ? '' : image.environ.map((entry) => `${entry}\0`).join('');
     case 'cgroup':
       return cgroup;
     case 'comm':
       return `${image.comm}\n`;
     case 'loginuid':
       return String(process.loginUid ?? NO_LOGIN);
-    case 'mountinfo':
-      return MOUNTS;
     default:
       return null;
   }
 }
 
 /** 52 fields; all that a reader of identity needs is true, the rest is what a quiet process has. */
-function renderStat({ pid }: SimProcess, { comm }: Image, ppid: number, ticks: number): string {
-  const before = `${pid} (${comm}) S ${ppid} ${pid} ${pid} 0 -1 4194560 100 0 0 0 0 0 0 0 20 0 1 0`;
+function renderStat({ pid, state }: SimProcess, { comm }: Image, ppid: number, ticks: number): string {
+  const letter = state === 'kernel' ? 'S' : (state ?? 'S');
+  const before = `${pid} (${comm}) ${letter} ${ppid} ${pid} ${pid} 0 -1 4194560 100 0 0 0 0 0 0 0 20 0 1 0`;
   return `${before} ${ticks} 3133440 409 18446744073709551615 1 1${' 0'.repeat(10)} 17${' 0'.repeat(14)}\n`;
 }
 
@@ -192,7 +238,7 @@ FDSize:\t256
 Groups:\t${uid} 
 NStgid:\t${innerPid === null ? pid : `${pid}\t${innerPid}`}
 NSpid:\t${innerPid === null ? pid : `${pid}\t${innerPid}`}
-Kthread:\t0
+Kthread:\t${process.state === 'kernel' ? 1 : 0}
 VmRSS:\t  409600 kB
 Threads:\t1
 `;
@@ -201,6 +247,7 @@ Threads:\t1
 function linkTarget(state: NodeState, process: SimProcess, parts: readonly string[]): string | null {
   switch (parts[1]) {
     case 'exe': {
+      if (isEmpty(process)) return null;
       const image = latest(process.images, state.atMs);
       return image.exeDeleted ? `${image.exePath} (deleted)` : image.exePath;
     }
@@ -209,8 +256,10 @@ function linkTarget(state: NodeState, process: SimProcess, parts: readonly strin
     case 'fd': {
       const fd = Number(parts[2]);
       if (fd >= 0 && fd < FIRST_SOCKET_FD) return '/dev/null';
-      const socket = openSockets(state, process)[fd - FIRST_SOCKET_FD];
-      return socket === undefined ? null : `socket:[${socket.inode}]`;
+      const sockets = openSockets(state, process);
+      const socket = sockets[fd - FIRST_SOCKET_FD];
+      if (socket !== undefined) return `socket:[${socket.inode}]`;
+      return openDevices(state, process)[fd - FIRST_SOCKET_FD - sockets.length] ?? null;
     }
     default:
       return null;
@@ -228,6 +277,19 @@ const openSockets = (state: NodeState, process: SimProcess): readonly SimSocket[
   process.sockets.length === 0
     ? process.sockets
     : process.sockets.filter((socket) => within(socket, state.atMs));
+
+const NO_DEVICES: readonly string[] = [];
+/** Whoever computes has the device's file open, and so has who was asked to. */
+function openDevices({ node, atMs }: NodeState, { uses, opens = [] }: SimProcess): readonly string[] {
+  if (uses.length === 0 && opens.length === 0) return NO_DEVICES;
+  const open = new Set(opens);
+  for (const use of uses) if (within(use, atMs)) open.add(use.device);
+  if (open.size === 0) return NO_DEVICES;
+  return [
+    '/dev/nvidiactl',
+    ...[...open].flatMap((index) => `/dev/nvidia${node.devices[index]?.minor ?? index}`),
+  ];
+}
 
 interface OwnedSocket {
   readonly socket: SimSocket;

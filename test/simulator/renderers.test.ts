@@ -13,6 +13,7 @@ import { latest, startTicks } from './model.ts';
 import { createSimulatedPorts, createVirtualClock, SIMULATED_PATHS } from './ports.ts';
 import { createProcFolder } from './proc-folder.ts';
 import { renderNvidiaSmi } from './render-nvidia-smi.ts';
+import { FILE_SYSTEMS } from './render-proc.ts';
 import { createSite } from './site.ts';
 import { createNodeView } from './snapshot.ts';
 
@@ -98,7 +99,7 @@ describe.each(site.fleet.map((node, index) => ({ name: node.name, index })))('$n
         key: `${process.pid}/${startTicks(node, process)}`,
         uid: process.uid,
         comm: image.comm,
-        executable: { path: image.exePath, inode: image.exeInode, deleted: false, fileSystem: 'ext4' },
+        executable: { path: image.exePath, inode: image.exeInode, deleted: false, fileSystem: typeOf(image) },
         unreadable: [],
       });
       expect(cgroupOwner(fact?.cgroup ?? '')).toEqual(cgroupOwner(latest(process.cgroups, atMs).text));
@@ -106,6 +107,9 @@ describe.each(site.fleet.map((node, index) => ({ name: node.name, index })))('$n
     }
   });
 });
+
+const typeOf = ({ exeDevice }: { readonly exeDevice: string }): string | undefined =>
+  Object.entries(FILE_SYSTEMS).find(([, { device }]) => device === exeDevice)?.[0];
 
 test('the list names every device once, in order', () => {
   const state = createNodeView(nodeAt(0)).at(START_MS);

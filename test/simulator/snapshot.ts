@@ -1,5 +1,5 @@
 /** What a simulated node is at one moment: who lives, what every device does. The renderers turn it into tools' answers. */
-import type { DeviceUse, Load, SimDevice, SimNode, SimProcess } from './model.ts';
+import type { DeviceFault, DeviceUse, Load, SimDevice, SimNode, SimProcess } from './model.ts';
 import { within } from './model.ts';
 import { noise } from './random.ts';
 
@@ -12,7 +12,9 @@ export interface DeviceTenant {
 
 export interface DeviceState {
   readonly device: SimDevice;
-  readonly fault: 'requires_reset' | 'lost' | null;
+  readonly fault: DeviceFault['kind'] | null;
+  /** What its sensors say instead of a value; null: the value. */
+  readonly says: string | null;
   /** 0–100. */
   readonly utilisationPercent: number;
   readonly memoryUsedMiB: number;
@@ -41,6 +43,9 @@ export interface NodeView {
 const DRIVER_MIB = 4;
 /** Noise changes once a second. */
 const NOISE_MS = 1000;
+const NEEDS_RESET = '[GPU requires reset]';
+/** What a device draws of what it may at full load. */
+const FULL_LOAD = 0.85;
 
 /** 0–100: what a context that began at `sinceMs` takes at `atMs`. */
 export function smAt(load: Load, sinceMs: number, atMs: number): number {
@@ -116,10 +121,12 @@ function deviceStates(
 }
 
 function deviceState(device: SimDevice, present: DeviceTenant[], atMs: number): DeviceState {
-  const fault = device.faults.find((candidate) => within(candidate, atMs))?.kind ?? null;
-  if (fault !== null)
-    return { device, fault, utilisationPercent: 0, memoryUsedMiB: 0, powerWatts: 0, tenants: [], actual: [] };
   const tenants = fitted(present);
+  const fault = device.faults.find((candidate) => within(candidate, atMs));
+  if (fault !== undefined && fault.kind !== 'says') {
+    const nothing = { utilisationPercent: 0, memoryUsedMiB: 0, powerWatts: 0, tenants: [], actual: [] };
+    return { ...nothing, device, fault: fault.kind, says: NEEDS_RESET };
+  }
   let utilisation = 0;
   let memory = DRIVER_MIB;
   for (const tenant of tenants) {
@@ -128,11 +135,17 @@ function deviceState(device: SimDevice, present: DeviceTenant[], atMs: number): 
   }
   const { idleWatts, limitWatts } = device.model;
   const held = tenants.length > 0 ? 0.08 : 0;
-  const watts = idleWatts + (limitWatts - idleWatts) * Math.max(held, (utilisation / 100) * 0.85);
+  const room = limitWatts - idleWatts;
+  const drawn = tenants.reduce(
+    (sum, { use, smPercent }) => sum + ((use.watts ?? room * FULL_LOAD) * smPercent) / 100,
+    0,
+  );
+  const watts = idleWatts + Math.min(room, Math.max(held * room, drawn));
   const lie = device.lies.find((candidate) => within(candidate, atMs));
   return {
     device,
-    fault: null,
+    fault: fault?.kind ?? null,
+    says: fault?.text ?? null,
     utilisationPercent: lie?.utilisationPercent ?? utilisation,
     memoryUsedMiB: lie?.memoryMiB ?? Math.min(memory, device.model.memoryMiB),
     powerWatts: lie?.powerWatts ?? watts + noise(device.minor + 1, Math.floor(atMs / NOISE_MS)) * 3,
