@@ -69,8 +69,10 @@ const KUBE_ROOT = /^(?:kubelet-)?kubepods(?:\.slice)?$/;
 const KUBE_QOS = /^(?:burstable|besteffort|(?:kubelet-)?kubepods-(?:burstable|besteffort)\.slice)$/;
 const POD_UID = '[0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32}';
 const POD_PREFIX = '(?:(?:kubelet-)?kubepods-(?:burstable-|besteffort-)?)?';
-const POD = new RegExp(`^${POD_PREFIX}pod(${POD_UID})(?:\\.slice(?::([a-z-]+[:-][0-9a-f]{64}))?)?$`);
+const POD = new RegExp(`^${POD_PREFIX}pod(${POD_UID})(?:\\.slice(?::([^/]{1,200}))?)?$`);
 const CONTAINER = /^(?:([a-z][a-z-]*)[-:])?([0-9a-f]{64})(?:\.scope)?$/;
+/** Fargate: the task and a number for each of its containers. */
+const FARGATE = /^[0-9a-f]{32}-\d{1,20}$/;
 const GARDEN = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3,4}(?:[0-9a-f]{8})?$/;
 const PBS_ROOT = /^(?:pbs_jobs|pbspro|torque)(\.service)?$/;
 const PBS_JOB = /^\d{1,20}(?:\[\d{0,10}\])?\.[^/]{1,253}$/;
@@ -275,9 +277,13 @@ function container(parts: readonly string[], hidden: boolean): CgroupOwner | nul
     if (HEX64.test(id)) return owned('docker', id);
   }
   if (root === 'garden' && GARDEN.test(second)) return owned('container', second);
+  const task = root === 'ecs' ? parts.slice(1, 3).find((name) => FARGATE.test(name)) : undefined;
+  if (task !== undefined) return owned('container', task);
   // A scope in the system's slices, or a folder in a parent that the administrator chose (--cgroup-parent).
   const depth = slices(parts);
-  const at = depth > 0 || hidden ? depth : UNIT.test(root) ? -1 : root === 'ecs' ? 2 : 1;
+  // Amazon's tasks and podman's pods have a folder of their own around their containers.
+  const grouped = root === 'ecs' || (root === 'libpod_parent' && HEX64.test(second) && parts.length > 2);
+  const at = depth > 0 || hidden ? depth : UNIT.test(root) ? -1 : grouped ? 2 : 1;
   const match = at < 0 ? null : CONTAINER.exec(part(parts, at));
   const id = match?.[2];
   if (!match || id === undefined) return null;
@@ -292,7 +298,8 @@ function sessionOwner(parts: readonly string[]): CgroupOwner | null {
   // The unit nearest to the slice that is not the user's own manager; the path begins with what only root can name.
   const unitAt = parts.findIndex((name, index) => index > at && UNIT.test(name) && !name.startsWith('user@'));
   const path = `/${parts.slice(0, unitAt < 0 ? at + 2 : unitAt + 1).join('/')}`;
-  const inside = CONTAINER.exec(part(parts, unitAt))?.[2] ?? null;
+  const scope = CONTAINER.exec(part(parts, unitAt));
+  const inside = scope && !MONITOR.test(scope[1] ?? '') ? (scope[2] ?? null) : null;
   const session = SESSION.exec(part(parts, at + 1))?.[1] ?? null;
   const boundary = `systemd:${path}`;
   return { kind: 'user_session', id: path, boundary, uid: Number(uid), session, container: inside };

@@ -98,6 +98,8 @@ describe('Kubernetes', () => {
       id: POD,
       container: null,
     });
+    const strange = `/system.slice/containerd.service/kubepods-pod${POD_}.slice:cri-containerd:12ab`;
+    expect(cgroupOwner(v2(strange))).toMatchObject({ id: POD, container: null });
     expect(cgroupOwner(v2('/kubepods'))).toBeNull();
   });
 });
@@ -111,7 +113,10 @@ describe('containers, PBS, units and sessions', () => {
     [`/libpod_parent/libpod-${A}`, `podman:${A}`],
     [`/machine.slice/libpod-${A}.scope/container`, `podman:${A}`],
     [`/machine.slice/libpod-conmon-${A}.scope`, `systemd:/machine.slice/libpod-conmon-${A}.scope`],
+    [`/libpod_parent/${B}/libpod-${A}`, `podman:${A}`],
     [`/k8s.io/${A}`, `container:${A}`],
+    ['/ecs/0123456789abcdef0123456789abcdef-77', 'container:0123456789abcdef0123456789abcdef-77'],
+    [`/ecs/0123456789abcdef0123456789abcdef/${A}`, `container:${A}`],
     [`/../cri-containerd-${A}.scope`, `container:${A}`],
     ['/pbs_jobs.service/jobid/12[3].server', 'pbs:12[3].server'],
     ['/pbspro/12.server', 'pbs:12.server'],
@@ -141,6 +146,9 @@ describe('containers, PBS, units and sessions', () => {
       uid: 2001,
       session: '3',
     });
+    const rootless = (scope: string) => v2(`/user.slice/user-7.slice/user@7.service/user.slice/${scope}`);
+    expect(cgroupOwner(rootless(`libpod-${A}.scope/container`))?.container).toBe(A);
+    expect(cgroupOwner(rootless(`libpod-conmon-${A}.scope`))?.container).toBeNull();
     const unit = '/user.slice/user-7.slice/user@7.service/app.slice/train.service';
     expect(cgroupOwner(v2(`${unit}/sub`))).toMatchObject({
       kind: 'user_session',
