@@ -84,11 +84,14 @@ export function inspect(kind: InspectKind, text: string): Inspection {
     }
     case 'list':
       return answer(kind, parseList(text));
-    case 'cgroup':
+    case 'cgroup': {
+      // As an editor may have left it; the kernel writes neither.
+      const plain = text.replace(/^\ufeff/, '').replaceAll('\r\n', '\n');
       return {
-        ...answer(kind, { problems: cgroupProblems(text) }),
-        processes: [{ owner: cgroupOwner(text) }],
+        ...answer(kind, { problems: cgroupProblems(plain) }),
+        processes: [{ owner: cgroupOwner(plain) }],
       };
+    }
   }
 }
 

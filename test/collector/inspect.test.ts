@@ -125,6 +125,10 @@ describe('inspect', () => {
     expect(inspect('cgroup', '0::/system.slice/x.service').processes).toMatchObject([
       { owner: { kind: 'systemd', boundary: 'systemd:/system.slice/x.service' } },
     ]);
+    expect(inspect('cgroup', '\ufeff0::/system.slice/x.service\r\n')).toMatchObject({
+      processes: [{ owner: { boundary: 'systemd:/system.slice/x.service' } }],
+      problems: [],
+    });
     const none = inspect('cgroup', '0::/\nrubbish');
     expect(none.processes).toEqual([{ owner: null }]);
     expect(none.problems).toMatchObject([{ line: 2, message: 'rubbish' }]);

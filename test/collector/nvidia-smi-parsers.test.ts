@@ -41,6 +41,7 @@ describe('values', () => {
   it('knows no amount without a unit, and no pid below 1', () => {
     expect(bytes('24')).toEqual({ unknown: 'no unit: 24' });
     expect(bytes('999999999999999 GiB')).toEqual({ unknown: 'too large' });
+    expect(bytes('-1 MiB')).toEqual({ unknown: 'out of range: -1 MiB' });
     expect(pid('0')).toEqual({ unknown: 'out of range: 0' });
     expect(pid('-1')).toEqual({ unknown: '-1' });
   });
@@ -53,6 +54,19 @@ describe('query-gpu', () => {
       { uuid: U0, utilisationPercent: 7, memoryUsedBytes: 12 * MIB, powerMilliwatts: 30_500 },
     ]);
     expect(parseQueryGpu(text).devices[0]?.index).toEqual({ unknown: 'not in this output' });
+  });
+
+  it('goes on with other columns where captures were put together', () => {
+    const text = `uuid, utilization.gpu [%]\n${U0}, 7 %\nmemory.used [MiB], uuid\n12, ${U1}\n`;
+    expect(parseQueryGpu(text).devices).toMatchObject([
+      { uuid: U0, utilisationPercent: 7 },
+      { uuid: U1, memoryUsedBytes: 12 * MIB, utilisationPercent: { unknown: 'not in this output' } },
+    ]);
+    const apps = `pid, name\n12, a\nname, pid\npid, name, 13\n`;
+    expect(parseComputeApps(apps).processes).toMatchObject([
+      { pid: 12, name: 'a' },
+      { pid: 13, name: 'pid, name' },
+    ]);
   });
 
   it('keeps good rows beside errors, and says whose the errors are', () => {

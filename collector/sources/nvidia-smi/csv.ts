@@ -60,12 +60,19 @@ export function readCsv(
     .slice(0, HEADER_WITHIN)
     .findIndex((entry) => columnsOf(entry.text)?.some((column) => known.has(column.name)));
   const header = lines[headerAt];
-  const columns = header ? columnsOf(header.text) : null;
-  if (!header || !columns) return { rows: [], nameless: namelessRows(lines, problems), hasHeader: false };
+  const first = header ? columnsOf(header.text) : null;
+  if (!header || !first) return { rows: [], nameless: namelessRows(lines, problems), hasHeader: false };
   for (const entry of lines.slice(0, headerAt)) problems.foreign(entry.line, entry.text);
-  const freeAt = columns.findIndex((column) => freeText.has(column.name));
+  let columns = first;
+  let freeAt = -1;
   const rows: CsvRow[] = [];
-  for (const entry of lines.slice(headerAt + 1)) {
+  for (const entry of lines.slice(headerAt)) {
+    const named = columnsOf(entry.text);
+    if (named && (entry === header || isHeader(named, known))) {
+      columns = named;
+      freeAt = columns.findIndex((column) => freeText.has(column.name));
+      continue;
+    }
     if (entry.text === header.text) continue;
     // A line that begins with text of the workload may begin as a message does.
     const message = (freeAt !== 0 || columns.length === 1) && isMessage(entry.text);
@@ -74,6 +81,11 @@ export function readCsv(
     else problems.foreign(entry.line, entry.text);
   }
   return { rows, nameless: [], hasHeader: true };
+}
+
+/** Captures that were put together go on with other columns. A row of values is no header: it has a number or a UUID. */
+function isHeader(columns: readonly Column[], known: ReadonlySet<string>): boolean {
+  return columns.length > 1 && columns.filter(({ name }) => known.has(name)).length * 2 >= columns.length;
 }
 
 function split(line: string): string[] {
