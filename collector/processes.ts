@@ -116,8 +116,10 @@ export function createProcessTable(
     liveFacts: () => report(registry.all()),
     readConnections(atMs) {
       const complain = (message: string): void => registry.complain(atMs, message);
-      const pids = members.scan(registry.listed().map((record) => record.fact.pid));
-      const seen = ofInterest(registry, owners.read(pids, complain), classify, atMs);
+      const { pids, whole } = members.scan(registry.listed().map((record) => record.fact.pid));
+      if (!whole)
+        complain('jobs on GPUs have so many processes that their connections are looked at in turns');
+      const seen = ofInterest(registry, owners.read(pids, whole, complain), classify, atMs);
       const keyOf = (pid: number): string | null => registry.adopt(pid, atMs)?.fact.key ?? null;
       return { ...book.update(seen, atMs, complain), dials: dials.look(pids, atMs, keyOf, complain) };
     },

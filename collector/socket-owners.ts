@@ -7,6 +7,10 @@ const MAX_DESCRIPTORS_OF_ONE = 8192;
 /** Sockets of processes that are no members are asked for again this often: a member may have been handed one. */
 const CALLS_UNTIL_FORGOTTEN = 8;
 
+const CROWDED = `a process has more than ${MAX_DESCRIPTORS_OF_ONE} descriptors: sockets among the others are not seen`;
+const IN_TURNS =
+  'the members of the jobs have so many descriptors that their sockets are looked for in turns';
+
 export interface OwnedSocket {
   readonly pid: number;
   readonly row: SocketRow;
@@ -19,18 +23,25 @@ export class SocketOwners {
   /** Owner of each inode; null: no member. */
   #owners = new Map<string, number | null>();
   #calls = 0;
+  /** Where the next look through descriptors begins: the latest ended there for want of room. */
+  #next: number | null = null;
 
   constructor(source: SocketSource) {
     this.#source = source;
   }
 
-  /** Sockets of interest that `pids` hold; the first of several holders counts. `complain` hears what could not be read. */
-  read(pids: readonly number[], complain: (message: string) => void): OwnedSocket[] {
+  /**
+   * Sockets of interest that `pids` hold; the first of several holders counts. `whole`: these are all the members.
+   * `complain` hears what could not be read.
+   */
+  read(pids: readonly number[], whole: boolean, complain: (message: string) => void): OwnedSocket[] {
     this.#calls += 1;
     const tables = this.#tables(pids, complain);
     const present = new Set(tables.flatMap((rows) => rows.map((row) => row.inode)));
     this.#forget(present, new Set(pids));
-    this.#find(pids, new Set([...present].filter((inode) => !this.#owners.has(inode))), complain);
+    const unknown = new Set([...present].filter((inode) => !this.#owners.has(inode)));
+    if (this.#find(pids, unknown, complain) && whole)
+      for (const inode of unknown) this.#owners.set(inode, null);
     return tables.flatMap((rows) => this.#owned(rows));
   }
 
@@ -61,22 +72,35 @@ export class SocketOwners {
     }
   }
 
-  #find(pids: readonly number[], wanted: Set<string>, complain: (message: string) => void): void {
+  /** Takes out of `wanted` what it finds. True: it has looked everywhere, so nobody here holds the rest. */
+  #find(pids: readonly number[], wanted: Set<string>, complain: (message: string) => void): boolean {
     let room = MAX_DESCRIPTORS;
     let complete = true;
-    for (const pid of pids) {
-      if (wanted.size === 0) return;
+    const at = Math.max(0, this.#next === null ? 0 : pids.indexOf(this.#next));
+    this.#next = null;
+    for (const pid of [...pids.slice(at), ...pids.slice(0, at)]) {
+      if (wanted.size === 0) return true;
+      if (room === 0) {
+        this.#next = pid;
+        complete = false;
+        break;
+      }
       const held = this.#source.held(pid, Math.min(room, MAX_DESCRIPTORS_OF_ONE));
       if (!held.ok) {
         if (!held.gone) complain(`descriptors of some processes: ${held.why}`);
         continue;
       }
-      room -= held.value.looked;
-      complete &&= held.value.complete;
-      for (const inode of held.value.inodes) if (wanted.delete(inode)) this.#owners.set(inode, pid);
+      const { inodes, looked, complete: all } = held.value;
+      // There was room for a part of them only: the next look begins here.
+      if (!all && looked < MAX_DESCRIPTORS_OF_ONE) this.#next = pid;
+      else if (!all) complain(CROWDED);
+      room -= looked;
+      complete &&= all;
+      for (const inode of inodes) if (wanted.delete(inode)) this.#owners.set(inode, pid);
+      if (this.#next !== null) break;
     }
-    // Only who has looked everywhere may say that nobody here holds it.
-    if (complete) for (const inode of wanted) this.#owners.set(inode, null);
+    if (this.#next !== null) complain(IN_TURNS);
+    return complete;
   }
 
   #owned(rows: readonly SocketRow[]): OwnedSocket[] {

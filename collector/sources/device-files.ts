@@ -3,7 +3,7 @@
  * somebody with the right to make or mount device files opens under another name is not recognised.
  */
 import type { Files } from '../ports.ts';
-import { attempt, type Part } from './procfs.ts';
+import { attempt, type Part, threadFolder } from './procfs.ts';
 
 /** In a container or below a changed root, the folder stands at the end of a longer path. */
 const DEVICE = /(?:^|\/)dev\/nvidia(\d{1,4})(?: \(deleted\))?$/;
@@ -25,7 +25,13 @@ export interface OpenDevices {
 }
 
 export function openDevices(files: Files, procRoot: string, pid: number): Part<OpenDevices> {
-  const folder = `${procRoot}/${pid}/fd`;
+  const own = devicesIn(files, `${procRoot}/${pid}/fd`);
+  if (!own.ok || own.value.descriptors > 0) return own;
+  const thread = threadFolder(files, procRoot, pid);
+  return thread === null ? own : devicesIn(files, `${procRoot}/${thread}/fd`);
+}
+
+function devicesIn(files: Files, folder: string): Part<OpenDevices> {
   // Anybody can open a million. Since 6.2 the kernel tells how many there are, and all of few are listed more quickly.
   const count = attempt(() => files.sizeBytes(folder));
   const few = count.ok && count.value > 0 && count.value <= MAX_DESCRIPTORS_OF_ONE;

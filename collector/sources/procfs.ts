@@ -28,6 +28,8 @@ const MAX_PID = 2 ** 31 - 1;
 /** Three centuries of uptime. */
 const MAX_TICKS = 1e12;
 const MAX_BOOT_SECONDS = 1e11;
+/** The first, which has ended, and one that has not. */
+const MAX_TRIED_THREADS = 2;
 const KERNEL_THREAD_FLAG = 0x0020_0000;
 const DELETED = ' (deleted)';
 const NAMESPACE = /^[a-z_]{1,32}:\[(\d{1,10})\]$/;
@@ -249,12 +251,7 @@ export function createProcfs(files: Files, root: string): Procfs {
     },
     folder(stat) {
       if (stat.state !== 'Z') return String(stat.pid);
-      // A process can end its first thread and go on computing in others; only their folders show what runs.
-      const tasks = attempt(() => files.list(path(`${stat.pid}/task`)));
-      const other = tasks.ok
-        ? tasks.value.map(pidOf).find((task) => task !== null && task !== stat.pid)
-        : null;
-      return other ? `${stat.pid}/task/${other}` : String(stat.pid);
+      return threadFolder(files, root, stat.pid) ?? String(stat.pid);
     },
     uid: (folder) => readBytes(`${folder}/status`, STATUS_BYTES, (bytes) => parseStatus(bytes).uid),
     loginUid: (folder) => readBytes(`${folder}/loginuid`, STAT_BYTES, parseLoginUid),
@@ -299,6 +296,18 @@ export function createProcfs(files: Files, root: string): Procfs {
 /** A pid out of a folder's name, or null. */
 function pidOf(name: string): number | null {
   return /^[1-9]\d{0,9}$/.test(name) ? wholeNumber(name, MAX_PID) : null;
+}
+
+/**
+ * The folder of another thread of a process. When the first one has ended, which does not end the process, the process's
+ * own folder shows no descriptors, namespaces and sockets any more. null: it has no other.
+ */
+export function threadFolder(files: Files, procRoot: string, pid: number): string | null {
+  const tasks = attempt(() => files.list(`${procRoot}/${pid}/task`, MAX_TRIED_THREADS));
+  const other = tasks.ok
+    ? tasks.value.find((task) => pidOf(task) !== null && task !== String(pid))
+    : undefined;
+  return other === undefined ? null : `${pid}/task/${other}`;
 }
 
 /** What an action gives, or why it failed. */

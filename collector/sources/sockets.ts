@@ -5,7 +5,7 @@
 import ipaddr from 'ipaddr.js';
 import type { ConnectionFact, PeerClass } from '../../api/contract/batch.ts';
 import type { Files } from '../ports.ts';
-import { attempt, type Part } from './procfs.ts';
+import { attempt, type Part, threadFolder } from './procfs.ts';
 
 const TABLE_BYTES = 8 * 1024 * 1024;
 const MAX_ROWS = 65_536;
@@ -130,34 +130,53 @@ export interface SocketSource {
 export function createSocketSource(files: Files, procRoot: string): SocketSource {
   const rows = (path: string): Part<SocketRow[]> =>
     attempt(() => parseSocketTable(files.read(path, TABLE_BYTES).bytes));
+  /** In the folder of the process, else of a thread that goes on after its first one. */
+  function within<T>(pid: number, look: (folder: string) => Part<T>, empty = (_: T) => false): Part<T> {
+    const own = look(`${procRoot}/${pid}`);
+    if (own.ok ? !empty(own.value) : !own.gone) return own;
+    const thread = threadFolder(files, procRoot, pid);
+    return thread === null ? own : look(`${procRoot}/${thread}`);
+  }
   return {
-    namespace: (pid) => attempt(() => files.readLink(`${procRoot}/${pid}/ns/net`).toString('latin1')),
-    table(pid) {
-      const four = rows(`${procRoot}/${pid}/net/tcp`);
-      if (!four.ok) return four;
-      // Machines without IPv6 have no such table.
-      const six = rows(`${procRoot}/${pid}/net/tcp6`);
-      return { ok: true, value: six.ok ? [...four.value, ...six.value] : four.value };
-    },
-    dials(pid) {
-      const part = attempt(() =>
-        parseDialCounters(files.read(`${procRoot}/${pid}/net/snmp`, COUNTERS_BYTES).bytes),
-      );
-      if (!part.ok) return part;
-      return part.value === null
-        ? { ok: false, gone: false, why: 'not understood' }
-        : { ok: true, value: part.value };
-    },
-    held(pid, max) {
-      const names = attempt(() => files.list(`${procRoot}/${pid}/fd`, max + 1));
-      if (!names.ok) return names;
-      const looked = names.value.slice(0, max);
-      const inodes = looked.flatMap((name) => {
-        const link = attempt(() => files.readLink(`${procRoot}/${pid}/fd/${name}`).toString('latin1'));
-        return link.ok ? (/^socket:\[(\d{1,20})\]$/.exec(link.value)?.[1] ?? []) : [];
-      });
-      const complete = looked.length === names.value.length;
-      return { ok: true, value: { inodes, looked: looked.length, complete } };
-    },
+    namespace: (pid) =>
+      within(pid, (folder) => attempt(() => files.readLink(`${folder}/ns/net`).toString('latin1'))),
+    table: (pid) =>
+      within(pid, (folder) => {
+        const four = rows(`${folder}/net/tcp`);
+        if (!four.ok) return four;
+        // Machines without IPv6 have no such table.
+        const six = rows(`${folder}/net/tcp6`);
+        return { ok: true, value: six.ok ? [...four.value, ...six.value] : four.value };
+      }),
+    dials: (pid) =>
+      within(pid, (folder) => {
+        const part = attempt(() => parseDialCounters(files.read(`${folder}/net/snmp`, COUNTERS_BYTES).bytes));
+        if (!part.ok) return part;
+        return part.value === null
+          ? { ok: false, gone: false, why: 'not understood' }
+          : { ok: true, value: part.value };
+      }),
+    held: (pid, max) =>
+      within(
+        pid,
+        (folder) => heldIn(files, `${folder}/fd`, max),
+        ({ looked }) => looked === 0,
+      ),
   };
+}
+
+function heldIn(
+  files: Files,
+  folder: string,
+  max: number,
+): Part<{ inodes: string[]; looked: number; complete: boolean }> {
+  const names = attempt(() => files.list(folder, max + 1));
+  if (!names.ok) return names;
+  const looked = names.value.slice(0, max);
+  const inodes = looked.flatMap((name) => {
+    const link = attempt(() => files.readLink(`${folder}/${name}`).toString('latin1'));
+    return link.ok ? (/^socket:\[(\d{1,20})\]$/.exec(link.value)?.[1] ?? []) : [];
+  });
+  const complete = looked.length === names.value.length;
+  return { ok: true, value: { inodes, looked: looked.length, complete } };
 }
