@@ -195,8 +195,13 @@ export function createDevicePoller(
 
   /** Null where the report fails: then the queries are asked after all. */
   async function byReport(inventory: readonly DeviceFact[]): Promise<Told | null> {
-    const answer = readReport(await smi(['-q', '-x'], LONG_ANSWER_BYTES));
+    const askedMs = ports.clock.monotonicMs();
+    const executed = await smi(['-q', '-x'], LONG_ANSWER_BYTES);
     const at = now();
+    const answer = readReport(executed);
+    // Reading a long report can cost more than the queries that it saves.
+    const durationMs = ports.clock.monotonicMs() - askedMs;
+    reportCost = { bytes: executed.stdout.length, durationMs };
     const numbered = inventory.every(({ uuid }) => indexes.has(uuid));
     if (!answer.ok || !numbered) {
       reportCost = null;

@@ -5,6 +5,7 @@
 import ipaddr from 'ipaddr.js';
 import type { ConnectionFact, PeerClass } from '../../api/contract/batch.ts';
 import type { Files } from '../ports.ts';
+import { descriptorsIn } from './descriptors.ts';
 import { attempt, type Part, threadFolder } from './procfs.ts';
 
 const TABLE_BYTES = 8 * 1024 * 1024;
@@ -159,7 +160,7 @@ export function createSocketSource(files: Files, procRoot: string): SocketSource
     held: (pid, max) =>
       within(
         pid,
-        (folder) => heldIn(files, `${folder}/fd`, max),
+        (folder) => heldIn(files, folder, max),
         ({ looked }) => looked === 0,
       ),
   };
@@ -170,13 +171,9 @@ function heldIn(
   folder: string,
   max: number,
 ): Part<{ inodes: string[]; looked: number; complete: boolean }> {
-  const names = attempt(() => files.list(folder, max + 1));
-  if (!names.ok) return names;
-  const looked = names.value.slice(0, max);
-  const inodes = looked.flatMap((name) => {
-    const link = attempt(() => files.readLink(`${folder}/${name}`).toString('latin1'));
-    return link.ok ? (/^socket:\[(\d{1,20})\]$/.exec(link.value)?.[1] ?? []) : [];
-  });
-  const complete = looked.length === names.value.length;
-  return { ok: true, value: { inodes, looked: looked.length, complete } };
+  const open = descriptorsIn(files, folder, max);
+  if (!open.ok) return open;
+  const { links, looked, cut } = open.value;
+  const inodes = links.flatMap((link) => /^socket:\[(\d{1,20})\]$/.exec(link)?.[1] ?? []);
+  return { ok: true, value: { inodes, looked, complete: !cut } };
 }
