@@ -6,6 +6,7 @@ import { explainCommand } from './explain.ts';
 import { findingsCommand } from './findings.ts';
 import { fleetCommand } from './fleet.ts';
 import { jobsCommand } from './jobs.ts';
+import { policyCommand } from './policy.ts';
 import { ratesCommand } from './rates.ts';
 import { reportCommand } from './report.ts';
 import { runCommand } from './run.ts';
@@ -41,6 +42,7 @@ export function createProgram(): Command {
     .addCommand(reportCommand())
     .addCommand(ratesCommand())
     .addCommand(fleetCommand())
+    .addCommand(policyCommand())
     .addCommand(sourcesCommand())
     .addCommand(tokenCommand())
     .addCommand(signInCommand())

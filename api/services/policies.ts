@@ -65,8 +65,8 @@ export function createPolicyService(store: Store, clock: Clock, cluster: string)
       const write: PolicyWrite = {
         ...{ ...record, jobs: writes },
         journal: {
-          ...{ atMs: nowMs, actor: caller.name, role: caller.role, action: 'policy.set' },
-          ...{ subject: `version ${version}`, detail: journalDetail(record, changes) },
+          ...{ atMs: nowMs, actor: caller.name, role: caller.role, action: POLICY_ACTION },
+          ...{ subject: policySubject(record), detail: journalDetail(record, changes) },
         },
       };
       await store.policies.apply(write);
@@ -211,15 +211,22 @@ async function jobWrites(
   return writes;
 }
 
-function journalDetail({ policy, fromMs, reachesPast }: PolicyRecord, changes: readonly string[]): string {
+function journalDetail(record: PolicyRecord, changes: readonly string[]): string {
+  const { fromMs, reachesPast } = record;
   const past = reachesPast ? ', and changes verdicts of the past' : '';
-  const head = `from ${toTime(fromMs)}${past}; SHA-256 ${policyDigest(policy)}. `;
+  const head = `from ${toTime(fromMs)}${past}; SHA-256 ${policyDigest(record)}. `;
   return `${head}${changes.join(' ')}`.slice(0, JOURNAL_CHARS);
 }
 
-/** What the journal keeps of a policy, so that a changed one shows. */
-export const policyDigest = (policy: Policy): string =>
-  sha256Hex(canonicalJson({ ...policy, launchers: [...policy.launchers].sort() }));
+/** In the journal. */
+export const POLICY_ACTION = 'policy.set';
+export const policySubject = ({ policy }: PolicyRecord): string => `version ${policy.version}`;
+
+/** What the journal keeps of a version, so that a changed one shows. */
+export function policyDigest({ policy, fromMs, reachesPast }: PolicyRecord): string {
+  const launchers = [...policy.launchers].sort();
+  return sha256Hex(canonicalJson({ ...policy, launchers, effectiveFromMs: fromMs, reachesPast }));
+}
 
 const toTime = (ms: number): string => new Date(ms).toISOString();
 

@@ -13,6 +13,7 @@ import type { Store } from '../store/store.ts';
 import { wholeOf } from './finding-state.ts';
 import { loadHour } from './load-hour.ts';
 import { boundariesOf, computeNodeHour, type HourOfNode, watermarksOf } from './node-hour.ts';
+import { POLICY_ACTION, policyDigest, policySubject } from './policies.ts';
 import { type ChainCheck, createChainCheck } from './verify-chain.ts';
 import { compareHour, type Difference, wrongSightings } from './verify-compare.ts';
 
@@ -125,7 +126,8 @@ async function verifySnapshot(
   for (const what of await store.audit.checkSums())
     add(found, { kind: 'tampered', where: what, what: 'does not add up' });
   await verifyFindings(store, found);
-  found.chain.push(...(await verifyJournal(store)));
+  const journal = await verifyJournal(store);
+  found.chain.push(...journal.problems, ...(await verifyPolicies(store, journal.policies)));
   const ok = found.chain.length === 0 && !found.differences.some((one) => one.kind === 'tampered');
   return { ok, nodes: nodes.length, ...found };
 }
@@ -282,8 +284,15 @@ async function verifyFindings(store: Store, found: Findings): Promise<void> {
   }
 }
 
-async function verifyJournal(store: Store): Promise<string[]> {
+interface JournalCheck {
+  readonly problems: string[];
+  /** What it says of each version of the policy, by its subject. */
+  readonly policies: ReadonlyMap<string, string>;
+}
+
+async function verifyJournal(store: Store): Promise<JournalCheck> {
   const problems: string[] = [];
+  const policies = new Map<string, string>();
   let number = 0;
   let hash = '0'.repeat(64);
   for (;;) {
@@ -294,8 +303,25 @@ async function verifyJournal(store: Store): Promise<string[]> {
       if (row.previousHash !== hash)
         problems.push(`journal: entry ${row.number} is not chained to the one before it`);
       if (row.hash !== row.expectedHash) problems.push(`journal: entry ${row.number} was changed`);
+      if (row.action === POLICY_ACTION) policies.set(row.subject, row.detail);
       ({ number, hash } = row);
     }
-    if (rows.length < JOURNAL_PAGE) return problems;
+    if (rows.length < JOURNAL_PAGE) return { problems, policies };
   }
+}
+
+/** A policy decides about every hour that it holds in: each version must be the one that was journalled. */
+async function verifyPolicies(store: Store, told: JournalCheck['policies']): Promise<string[]> {
+  const problems: string[] = [];
+  const records = await store.policies.list();
+  for (const record of records) {
+    const detail = told.get(policySubject(record));
+    if (detail === undefined) problems.push(`policy: nobody recorded version ${record.policy.version}`);
+    else if (!detail.includes(policyDigest(record)))
+      problems.push(`policy: version ${record.policy.version} was changed`);
+  }
+  for (const subject of told.keys())
+    if (!records.some((record) => policySubject(record) === subject))
+      problems.push(`policy: ${subject} is missing`);
+  return problems;
 }

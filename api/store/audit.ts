@@ -57,6 +57,9 @@ export interface StreamRow {
 
 interface JournalEntry {
   readonly number: number;
+  readonly action: string;
+  readonly subject: string;
+  readonly detail: string;
   readonly previousHash: string;
   readonly hash: string;
   /** What the hash should be. */

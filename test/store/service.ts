@@ -9,6 +9,7 @@ import { type Attribution, createAttribution } from '../../api/services/attribut
 import { createDeclarations, type Declarations } from '../../api/services/declarations.ts';
 import { createIngest, type Ingest } from '../../api/services/ingest.ts';
 import { createLive } from '../../api/services/live.ts';
+import { createPolicyService, type PolicyService } from '../../api/services/policies.ts';
 import { openSqlite } from '../../api/store/sqlite/open.ts';
 import type { Store } from '../../api/store/store.ts';
 import { agentOf, CLUSTER, caller, type HandClock, handClock, post, START, temporaryFolder } from './site.ts';
@@ -19,6 +20,7 @@ export interface Service {
   readonly clock: HandClock;
   readonly ingest: Ingest;
   readonly declarations: Declarations;
+  readonly policies: PolicyService;
   readonly attribution: Attribution;
   readonly events: LiveEvent[];
   readonly failures: string[];
@@ -43,10 +45,11 @@ export function startService(startMs = START): Service {
   };
   const ingest = createIngest(store, clock, live, CLUSTER);
   const declarations = createDeclarations(store, clock, CLUSTER);
+  const policies = createPolicyService(store, clock, CLUSTER);
   const attribution = createAttribution(store, clock, live, log);
   const reader = new Database(file);
   return {
-    ...{ file, store, clock, ingest, declarations, attribution, events, failures },
+    ...{ file, store, clock, ingest, declarations, policies, attribution, events, failures },
     async send(...batches) {
       const node = batches[0]?.body.node ?? '';
       const { results } = await ingest.accept(agentOf(node), post(...batches));

@@ -1,6 +1,7 @@
 import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import Database from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { PolicyIn } from '../../api/contract/policy.ts';
 import { createSealer, SEAL_AFTER_MS } from '../../api/services/seal.ts';
 import { type VerifyReport, verify } from '../../api/services/verify.ts';
 import { openSqlite } from '../../api/store/sqlite/open.ts';
@@ -261,6 +262,20 @@ describe('what was changed behind the back is found', () => {
     expect((await report()).chain.join('\n')).toMatch(/the text behind digest/);
   });
 
+  test('a policy that nobody recorded, and one that was recorded otherwise', async () => {
+    service.tamper(
+      `INSERT INTO policies (version, effective_from_ms, weakest_evidence, end_grace_ms, self_declaration_lead_ms,
+         self_declaration_wait_ms, seq, recorded_at_ms, recorded_by) VALUES (2, 0, 'claim', 0, 0, 0, 0, 0, 'test')`,
+    );
+    expect((await report()).chain).toEqual(['policy: nobody recorded version 2']);
+    service.tamper('DELETE FROM policies');
+    await service.policies.put(caller('admin'), PolicyIn.parse({ endGraceMs: 1_000 }));
+    service.tamper('UPDATE policies SET end_grace_ms = 3600000');
+    expect((await report()).chain).toEqual(['policy: version 2 was changed']);
+    service.tamper('DELETE FROM policy_launchers; DELETE FROM policies');
+    expect((await report()).chain).toEqual(['policy: version 2 is missing']);
+  });
+
   test('the journal', async () => {
     service.tamper("UPDATE journal SET actor = 'nobody'");
     expect((await report()).chain).toEqual(['journal: entry 1 was changed']);
@@ -269,10 +284,11 @@ describe('what was changed behind the back is found', () => {
 
 describe('what explains a difference', () => {
   test('another policy', async () => {
-    service.tamper(
-      `INSERT INTO policies (version, effective_from_ms, weakest_evidence, end_grace_ms, self_declaration_lead_ms,
-         self_declaration_wait_ms, seq, recorded_at_ms, recorded_by) VALUES (2, 0, 'claim', 0, 0, 0, 0, 0, 'test')`,
-    );
+    const from = new Date(START).toISOString();
+    const policy = PolicyIn.parse({ from, reach: 'past', weakestEvidence: 'claim' });
+    await service.policies.put(caller('admin'), policy);
+    // As if nothing had been attributed again since.
+    service.tamper('DELETE FROM dirty_hours');
     service.tamper('UPDATE job_versions SET uid = 4711');
     const found = await report();
     expect(found.differences.filter((one) => one.kind !== 'rules')).toEqual([]);

@@ -156,8 +156,8 @@ export function createAudit(sqlite: Sqlite, { ids, dirty, processes, capacity }:
     readTools: async (node) => files.tools(node),
     readJournal: async (after, limit) =>
       journal.all(after, limit).map((row) => {
-        const { number, previous_hash: previousHash, hash } = row;
-        return { number, previousHash, hash, expectedHash: journalHash(row) };
+        const { number, action, subject, detail, previous_hash: previousHash, hash } = row;
+        return { number, action, subject, detail, previousHash, hash, expectedHash: journalHash(row) };
       }),
     checkSums: createSumChecks(sqlite, capacity),
   };
