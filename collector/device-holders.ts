@@ -12,6 +12,8 @@ import { createProcfs, type ProcessStat, type Procfs } from './sources/procfs.ts
 
 /** From the start of one sweep over all processes to the next. */
 const SWEEP_MS = 60_000;
+/** A sweep that takes longer is told: whoever holds a device is found late. */
+const LATE_MS = 15 * 60_000;
 /** What a sweep may look at, and how much it may save up between two polls: a big machine takes longer than a sweep's time. */
 const DESCRIPTORS_PER_SECOND = 600;
 const MAX_SAVED_UP = 6000;
@@ -51,6 +53,9 @@ export class DeviceHolders {
   #steppedMs: number | null = null;
   #room = 0;
   #full = false;
+  /** There were too many suspects at once; the sweep takes, or took, too long. */
+  #crowd = false;
+  #late = false;
   /** What the last whole sweep, and the one that goes on, could not see. */
   #missed = NOTHING;
   #missing = NOTHING;
@@ -75,26 +80,45 @@ export class DeviceHolders {
     if (soon || (!this.#sweeping && nowMs - this.#beganMs >= SWEEP_MS)) this.#begin(nowMs);
     this.#confirm(view);
     this.#sweep(view);
+    if (this.#sweeping) this.#late ||= nowMs - this.#beganMs >= LATE_MS;
   }
 
   due(atMs: number): HolderFact[] {
     return this.#told.due(atMs);
   }
 
-  /** What kept the last sweep from seeing everything; null: nothing. */
-  get trouble(): string | null {
-    if (this.#full) return `more than ${MAX_HOLDERS} holders of devices at once: the others are not told`;
+  /** What kept the last sweep, or keeps this one, from seeing everything soon. */
+  get troubles(): readonly string[] {
     const crowded = this.#missing.crowded ?? this.#missed.crowded;
-    if (crowded !== null)
-      return `pid ${crowded} has more than ${MAX_DESCRIPTORS_OF_ONE} descriptors: devices among the others are not seen`;
-    if (!this.#missing.refused && !this.#missed.refused) return null;
-    return 'the descriptors of some processes may not be read: holders of devices among them are not seen';
+    const refused = this.#missing.refused || this.#missed.refused;
+    return [
+      ...(this.#full ? [`more than ${MAX_HOLDERS} holders of devices at once: the others are not told`] : []),
+      ...(this.#crowd
+        ? [
+            `more than ${MAX_SUSPECTS} new holders of devices in one poll: the others have to wait for another sweep`,
+          ]
+        : []),
+      ...(this.#late
+        ? [
+            'a look through the descriptors of all processes takes very long: holders of devices are found late',
+          ]
+        : []),
+      ...(crowded === null
+        ? []
+        : [
+            `pid ${crowded} has more than ${MAX_DESCRIPTORS_OF_ONE} descriptors: devices among the others are not seen`,
+          ]),
+      ...(refused
+        ? ['the descriptors of some processes may not be read: holders of devices among them are not seen']
+        : []),
+    ];
   }
 
   #begin(nowMs: number): void {
     this.#beganMs = nowMs;
     this.#sweeping = true;
     this.#full = false;
+    this.#crowd = false;
     this.#missing = NOTHING;
     this.#queue = this.#procfs.pids();
   }
@@ -105,6 +129,7 @@ export class DeviceHolders {
       const pid = this.#queue.pop();
       if (pid === undefined) {
         this.#sweeping = false;
+        this.#late = view.nowMs - this.#beganMs >= LATE_MS;
         this.#missed = this.#missing;
         this.#told.endRound();
         return;
@@ -152,6 +177,7 @@ export class DeviceHolders {
     const sinceMs = suspects?.get(name)?.sinceMs;
     if (sinceMs === undefined) {
       if (this.#suspects.size < MAX_SUSPECTS) this.#suspects.set(name, { pid: stat.pid, sinceMs: view.atMs });
+      else this.#crowd = true;
       return;
     }
     this.#full ||= this.#told.size >= MAX_HOLDERS;
@@ -193,6 +219,8 @@ export class DeviceHolders {
 /** What a reading says about whom the driver lists where. */
 interface View {
   readonly atMs: number;
+  /** The same moment by the monotonic clock. */
+  readonly nowMs: number;
   /** By minor number, of the devices that could be read. */
   readonly uuids: ReadonlyMap<number, string>;
   readonly listed: ReadonlyMap<string, ReadonlySet<number>>;
@@ -204,5 +232,5 @@ function viewOf(reading: Reading, devices: readonly DeviceFact[]): View {
     if (device.ok) listed.set(device.uuid, new Set(device.processes.map(({ pid }) => pid)));
   const uuids = new Map<number, string>();
   for (const { minor, uuid } of devices) if (minor !== null && listed.has(uuid)) uuids.set(minor, uuid);
-  return { atMs: Math.round(reading.wallMs), uuids, listed };
+  return { atMs: Math.round(reading.wallMs), nowMs: reading.monotonicMs, uuids, listed };
 }

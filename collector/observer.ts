@@ -98,11 +98,9 @@ export class Observer {
       due.lastMs = nowMs;
       this.#attempt(due.source, () => due.act(atMs, driverVersion));
     }
-    for (const [source, trouble] of [
-      ['holders', this.#holders.trouble],
-      ['hidden', this.#hidden.trouble],
-    ] as const)
-      if (trouble !== null) this.#listener.problem(source, trouble);
+    for (const trouble of this.#holders.troubles) this.#listener.problem('holders', trouble);
+    const { trouble } = this.#hidden;
+    if (trouble !== null) this.#listener.problem('hidden', trouble);
     const holders = this.#holders.due(atMs);
     const integrity = [...this.#hidden.due(atMs), ...this.#tools.due(atMs)].map(inert);
     if (holders.length > 0 || integrity.length > 0) this.#listener.observed({ holders, integrity });

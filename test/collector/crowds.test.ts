@@ -113,6 +113,46 @@ describe('a tunnel is seen', () => {
   });
 });
 
+describe('holders of a device', () => {
+  const proc = new ProcFixture();
+  afterEach(() => proc.destroy());
+
+  function watch(port: Files) {
+    const holders = new DeviceHolders(port, proc.root, (pid) => `${pid}/${pid * 10}`);
+    let polls = 0;
+    return (count: number) => {
+      for (; count > 0; count -= 1) {
+        polls += 1;
+        holders.step(readingOf(T + polls * 5000, []), [GPU], false);
+      }
+      return holders.troubles;
+    };
+  }
+
+  it('that others crowd out of a poll have to wait, and that is told', () => {
+    for (let pid = 1000; pid < 1065; pid += 1) {
+      proc.put({ pid });
+      proc.link(`${pid}/fd/3`, '/dev/nvidia0');
+    }
+    const poll = watch(files);
+    expect(poll(5)).toEqual([
+      'more than 64 new holders of devices in one poll: the others have to wait for another sweep',
+    ]);
+    expect(poll(24)).toEqual([]);
+  });
+
+  it('are found late among millions of descriptors, and that is told', () => {
+    for (let pid = 1000; pid < 1080; pid += 1) proc.put({ pid });
+    const many = Array.from({ length: 8000 }, (_, fd) => String(fd));
+    const list = (path: string, atMost?: number) => (path.endsWith('/fd') ? many : files.list(path, atMost));
+    const poll = watch({ ...files, list, readLink: () => Buffer.from('/dev/null') });
+    expect(poll(170)).toEqual([]);
+    expect(poll(30)).toEqual([
+      'a look through the descriptors of all processes takes very long: holders of devices are found late',
+    ]);
+  });
+});
+
 describe.skipIf(spawnSync('python3', ['-c', '']).status !== 0)(
   'a process whose first thread has ended',
   () => {
@@ -133,7 +173,7 @@ describe.skipIf(spawnSync('python3', ['-c', '']).status !== 0)(
         'def run():\n' +
         ` device = os.open("${folder}/dev/nvidia0", os.O_RDONLY)\n` +
         ' listener = socket.create_server(("127.0.0.1", 0))\n' +
-        ' print(os.getpid(), listener.getsockname()[1], flush=True)\n' +
+        ' print(os.getpid(), flush=True)\n' +
         ' time.sleep(300)\n' +
         'threading.Thread(target=run).start()\n' +
         'ctypes.CDLL(None).syscall(93 if platform.machine()=="aarch64" else 60,0)';
@@ -146,7 +186,7 @@ describe.skipIf(spawnSync('python3', ['-c', '']).status !== 0)(
       const said = await new Promise<string>((resolve) =>
         between.stdout.once('data', (data: Buffer) => resolve(data.toString('utf8'))),
       );
-      const [pid = 0, port = 0] = said.trim().split(' ').map(Number);
+      const pid = Number(said);
       const stat = (): string => readFileSync(`/proc/${pid}/stat`, 'latin1');
       await expect.poll(() => /\) (\S)/.exec(stat())?.[1]).toBe('Z');
       const key = `${pid}/${/\) (.*)/s.exec(stat())?.[1]?.split(' ')[19]}`;
@@ -154,7 +194,7 @@ describe.skipIf(spawnSync('python3', ['-c', '']).status !== 0)(
       const table = createProcessTable({ files, clock }, { procRoot: '/proc', passwdPath: '/etc/passwd' });
       table.observe([pid], T);
       const { facts } = table.readConnections(T);
-      expect(facts.map(({ process, localPort }) => [process, localPort])).toContainEqual([key, port]);
+      expect(facts.map(({ process, kind }) => [process, kind])).toEqual([[key, 'listening']]);
 
       const holders = new DeviceHolders(files, '/proc', (one, atMs) => table.known.adopt(one, atMs));
       const told = Array.from({ length: 24 }).flatMap((_, poll) => {

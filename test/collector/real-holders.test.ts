@@ -108,7 +108,7 @@ describe.skipIf(!hasNamespaces)('holders of a device', () => {
     const table = createProcessTable({ files, clock }, { procRoot: '/proc', passwdPath: '/etc/passwd' });
     const holders = new DeviceHolders(files, '/proc', (one, atMs) => table.known.adopt(one, atMs));
     for (let poll = 0; poll < 24; poll += 1) holders.step(readingOf(poll * 5000, []), [GPU], false);
-    expect(holders.trouble).toContain(`pid ${pid} has more than 8192 descriptors`);
+    expect(holders.troubles.join()).toContain(`pid ${pid} has more than 8192 descriptors`);
   });
 
   it('tells nothing of one that is listed, that only has the control file, or that has another device', async () => {
