@@ -34,17 +34,38 @@ function copyOf(
   number: number,
   { every, gpu }: NonNullable<ScenarioJob['copies']>,
 ): ScenarioJob {
-  const further = (node: string, what: NonNullable<ScenarioJob['on']>[string]): typeof what =>
-    Array.isArray(what)
-      ? what.map((index) => (index + number * gpu) % (scenario.nodes[node]?.gpus.count ?? 1))
-      : what;
+  const laterMs = number * every;
+  const further = (node: string, { gpus, from, to, ...part }: Part): Part => ({
+    ...part,
+    ...(gpus === undefined
+      ? {}
+      : { gpus: gpus.map((index) => (index + number * gpu) % (scenario.nodes[node]?.gpus.count ?? 1)) }),
+    ...(from === undefined ? {} : { from: from + laterMs }),
+    ...(to === undefined ? {} : { to: to + laterMs }),
+  });
   return {
     ...spec,
     id: copiedId(spec.id ?? name, number),
-    start: (spec.start ?? 0) + number * every,
-    ...(typeof spec.end === 'number' ? { end: spec.end + number * every } : {}),
-    on: Object.fromEntries(Object.entries(spec.on ?? {}).map(([node, what]) => [node, further(node, what)])),
+    start: (spec.start ?? 0) + laterMs,
+    ...(typeof spec.end === 'number' ? { end: spec.end + laterMs } : {}),
+    on: Object.fromEntries(
+      Object.entries(spec.on ?? {}).map(([node, what]) => [
+        node,
+        partsOf(what).map((part) => further(node, part)),
+      ]),
+    ),
   };
+}
+
+type Part = Exclude<NonNullable<ScenarioJob['on']>[string], 'all' | readonly unknown[]>;
+
+/** What a job has of one node, in one form. */
+function partsOf(what: NonNullable<ScenarioJob['on']>[string]): Part[] {
+  if (what === 'all') return [{}];
+  if (!Array.isArray(what)) return [what];
+  const indexes = what.filter((one) => typeof one === 'number');
+  if (indexes.length > 0) return [{ gpus: indexes }];
+  return what.flatMap((one) => (typeof one === 'number' ? [] : partsOf(one)));
 }
 
 /** Tasks of an array have numbers of their own, which name their control groups. */
@@ -63,7 +84,9 @@ export function declarationsOf(
   const declared: Declared[] = [];
   for (const [name, spec] of jobsOf(scenario)) {
     const bornMs = spec.start ?? 0;
-    const say = (at: number, known: Revision): void => {
+    const down = scenario.feeds[spec.source]?.down ?? [];
+    const say = (whenMs: number, known: Revision): void => {
+      const at = down.find(({ from, to }) => whenMs >= from && whenMs < to)?.to ?? whenMs;
       const root = spec.root === undefined ? null : rootOf(spec.root);
       declared.push({ atMs: startMs + at, name, job: jobIn(name, spec, known, nodes, startMs, root) });
     };
@@ -97,21 +120,26 @@ function jobIn(
     incarnation: spec.incarnation,
     account: known.account ?? 'default',
     user: known.user ?? null,
+    uid: known.uid ?? null,
     name: known.name ?? name,
     start: time(known.start ?? 0),
     end: typeof known.end === 'number' ? time(known.end) : null,
-    allocations: Object.entries(known.on ?? {}).map(([node, what]) => ({
-      node,
-      ...(Array.isArray(what)
-        ? { devices: what.flatMap((index) => nodes.get(node)?.devices[index]?.uuid ?? []) }
-        : what === 'all'
+    allocations: Object.entries(known.on ?? {}).flatMap(([node, what]) =>
+      partsOf(what).map(({ gpus, any, share = known.share, from, to }) => ({
+        node,
+        ...(gpus === undefined
           ? {}
-          : { count: what.any }),
-      ...(known.share === undefined ? {} : { share: known.share }),
-    })),
+          : { devices: gpus.flatMap((index) => nodes.get(node)?.devices[index]?.uuid ?? []) }),
+        ...(any === undefined ? {} : { count: any }),
+        ...(share === undefined ? {} : { share }),
+        ...(from === undefined ? {} : { start: time(from) }),
+        ...(to === undefined ? {} : { end: time(to) }),
+      })),
+    ),
     executables: known.executables ?? [],
     ...(boundaries === null ? {} : { boundaries }),
     root,
+    ...known.says,
   });
 }
 
@@ -140,8 +168,19 @@ function defaultBoundaries(name: string, spec: ScenarioJob): string[] | null {
   }
 }
 
+/** A node's part of the control group of a process. */
+export interface Groups {
+  readonly version: 1 | 2;
+  readonly uid: number;
+}
+
 /** The control group of a job's processes; null where its source has none of its own. */
-export function boundaryOf(name: string, spec: ScenarioJob): { readonly cgroup: string | null } {
+export function boundaryOf(
+  name: string,
+  spec: ScenarioJob,
+  groups: Groups,
+): { readonly cgroup: string | null } {
+  if (groups.version === 1) return { cgroup: firstVersionOf(name, spec, groups.uid) };
   const id = spec.id ?? name;
   switch (spec.source) {
     case 'slurm':
@@ -160,5 +199,28 @@ export function boundaryOf(name: string, spec: ScenarioJob): { readonly cgroup: 
       return { cgroup: `0::/machine.slice/libpod-${containerId(id)}.scope\n` };
     default:
       return { cgroup: null };
+  }
+}
+
+function firstVersionOf(name: string, spec: ScenarioJob, uid: number): string | null {
+  const id = spec.id ?? name;
+  const everywhere = (path: string): string =>
+    ['12:memory', '8:cpuset', '6:freezer', '4:devices', '1:name=systemd']
+      .map((controller) => `${controller}:${path}\n`)
+      .join('');
+  switch (spec.source) {
+    case 'slurm': {
+      const step = `/slurm/uid_${uid}/job_${id}/step_batch`;
+      const own = `12:memory:${step}/task_0\n8:cpuset:${step}\n6:freezer:${step}\n4:devices:${step}\n`;
+      return `${own}1:name=systemd:/system.slice/slurmd.service\n`;
+    }
+    case 'kubernetes':
+      return everywhere(`/kubepods/burstable/pod${podUid(id)}/${containerId(`${id} container`)}`);
+    case 'docker':
+      return everywhere(`/docker/${containerId(id)}`);
+    case 'podman':
+      return everywhere(`/machine.slice/libpod-${containerId(id)}.scope`);
+    default:
+      return null;
   }
 }

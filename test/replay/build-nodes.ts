@@ -75,13 +75,14 @@ export function buildNode(
   spec: ScenarioNode,
   position: number,
   startMs: number,
+  boot: { readonly number: number; readonly ms: number },
 ): SimNode {
+  const bootMs = boot.ms;
   const faults = scenario.faults.filter((fault) => onNode(fault, name, position));
-  const bootMs = startMs + spec.booted;
   return {
     ...{
       name,
-      bootId: uuidOf(`${scenario.id} ${name} boot`),
+      bootId: uuidOf(`${scenario.id} ${name} boot${boot.number === 0 ? '' : ` ${boot.number}`}`),
       bootMs,
       driverVersion: spec.driver,
       cudaVersion: '12.8',
@@ -96,16 +97,23 @@ export function buildNode(
         ? [
             {
               ...spanOf(fault, startMs, scenario.length),
-              kind: fault.how === 'hang' ? ('hang' as const) : ('fail' as const),
-              ...{ exitCode: fault.exitCode, text: fault.text },
+              kind: TOOL_FAULTS[fault.how],
+              ...{ exitCode: fault.exitCode ?? (fault.how === 'fail' ? 255 : 0), text: fault.text },
+              ...(fault.call === undefined ? {} : { call: fault.call }),
             },
           ]
         : [],
     ),
     agentOff: [],
     users: Object.entries(scenario.users).map(([user, uid]) => ({ name: user, uid })),
+    files: spec.files.map(({ path, content, from, owner, mode }) => ({
+      ...{ path, content, fromMs: startMs + from, ownerUid: owner, mode: Number.parseInt(mode, 8) },
+    })),
+    ...(spec.countedProcesses === undefined ? {} : { countedProcesses: spec.countedProcesses }),
   };
 }
+
+const TOOL_FAULTS = { hang: 'hang', fail: 'fail', half_line: 'half', empty: 'fail' } as const;
 
 const onNode = (fault: ScenarioFault, name: string, position: number): boolean =>
   !('node' in fault) || fault.node === name || (fault.node === undefined && position === 0);
@@ -133,9 +141,10 @@ function buildDevice(
     busId: `00000000:${(0x10 + index * 8).toString(16).toUpperCase()}:00.0`,
     serial: `165${String(index).padStart(10, '0')}`,
     model: MODELS[spec.gpus.model],
+    ...instancesOf(scenario, node, spec, index),
     faults: faults.flatMap((fault) =>
       fault.kind === 'device' && fault.gpus.includes(index)
-        ? [{ ...spanOf(fault, startMs, scenario.length), kind: fault.how }]
+        ? [{ ...spanOf(fault, startMs, scenario.length), kind: fault.how, text: fault.text }]
         : [],
     ),
     lies: [
@@ -156,3 +165,21 @@ function buildDevice(
     ],
   };
 }
+
+function instancesOf(
+  scenario: Scenario,
+  node: string,
+  spec: ScenarioNode,
+  index: number,
+): Pick<SimDevice, 'instances'> {
+  const own = spec.instances.filter(({ gpus }) => gpus.includes(index));
+  if (own.length === 0) return {};
+  return {
+    instances: own.map(({ id, compute, profile }) => ({
+      uuid: `MIG-${uuidOf(`${scenario.id} ${node} ${index} ${id} ${compute}`)}`,
+      ...{ gpuInstance: id, computeInstance: compute, profile },
+      memoryMiB: Number(/(\d+)gb/.exec(profile)?.[1] ?? 0) * MIB_OF_GIB,
+    })),
+  };
+}
+const MIB_OF_GIB = 1024;

@@ -1,16 +1,16 @@
 /** What a scenario's process is over its life: executables, titles, sockets. */
 import type { Image, SimSocket } from '../simulator/model.ts';
+import { FILE_SYSTEMS } from '../simulator/render-proc.ts';
 import type { ScenarioProcess } from './format.ts';
 
 const COMM_CHARS = 15;
-const ROOT_DEVICE = '259:2';
+/** Of files that lie in no folder. */
 const MEMORY_DEVICE = '0:1';
-const TMPFS_DEVICE = '0:26';
-const TMPFS = ['/dev/shm/', '/run/', '/tmp/'];
+const TMPFS = ['/dev/shm/', '/run/'];
 
 type ImageSpec = Pick<
   ScenarioProcess,
-  'exe' | 'inode' | 'deleted' | 'argv' | 'comm' | 'environment' | 'argumentBytes'
+  'exe' | 'inode' | 'deleted' | 'fileSystem' | 'argv' | 'comm' | 'shownAs' | 'environment' | 'argumentBytes'
 >;
 
 /** Ascending: what it starts as, and what each change makes of it. */
@@ -21,7 +21,10 @@ export function imagesOf(spec: ScenarioProcess, bornMs: number, startMs: number)
     const again =
       change.exe === undefined
         ? {}
-        : { argv: undefined, comm: undefined, inode: undefined, deleted: undefined };
+        : {
+            ...{ argv: undefined, comm: undefined, inode: undefined, deleted: undefined },
+            ...{ fileSystem: undefined, shownAs: undefined },
+          };
     current = { ...current, ...again, ...change };
     images.push(imageOf(current, startMs + at));
   }
@@ -37,16 +40,18 @@ function imageOf(spec: ImageSpec, fromMs: number): Image {
     fromMs,
     comm: (spec.comm ?? name).slice(0, COMM_CHARS),
     exePath: path,
-    exeDevice: inMemory
-      ? MEMORY_DEVICE
-      : TMPFS.some((folder) => path.startsWith(folder))
-        ? TMPFS_DEVICE
-        : ROOT_DEVICE,
+    exeDevice: inMemory ? MEMORY_DEVICE : deviceOf(spec.fileSystem, path),
     exeInode: spec.inode ?? inodeOf(path),
     exeDeleted: spec.deleted ?? inMemory,
     argv: padded(spec.argv ?? [path], spec.argumentBytes ?? 0),
     environ: Object.entries(spec.environment).map(([key, value]) => `${key}=${value}`),
+    ...(spec.shownAs === undefined ? {} : { shownAs: spec.shownAs }),
   };
+}
+
+function deviceOf(fileSystem: string | undefined, path: string): string {
+  const type = fileSystem ?? (TMPFS.some((folder) => path.startsWith(folder)) ? 'tmpfs' : 'ext4');
+  return FILE_SYSTEMS[type]?.device ?? '';
 }
 
 const padded = (argv: readonly string[], bytes: number): readonly string[] =>

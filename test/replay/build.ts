@@ -14,11 +14,21 @@ export interface TruthSpan {
   readonly job: string | null;
 }
 
+/** A node between two of its starts. */
+export interface Boot {
+  readonly node: SimNode;
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
 export interface Built {
   readonly scenario: Scenario;
   readonly startMs: number;
   readonly endMs: number;
+  /** As they are at the start. */
   readonly nodes: ReadonlyMap<string, SimNode>;
+  /** Ascending, at least one of each node. */
+  readonly boots: ReadonlyMap<string, readonly Boot[]>;
   readonly declarations: readonly Declared[];
   readonly truths: ReadonlyMap<SimProcess, readonly TruthSpan[]>;
 }
@@ -37,9 +47,13 @@ const PID_STEP = 7;
 /** Throws `ScenarioError` where a name is not there. */
 export function build(scenario: Scenario): Built {
   const startMs = Date.parse(scenario.start);
+  const boots = new Map<string, Boot[]>();
   const nodes = new Map<string, SimNode>();
-  for (const [index, [name, node]] of Object.entries(scenario.nodes).entries())
-    nodes.set(name, buildNode(scenario, name, node, index, startMs));
+  for (const [index, name] of Object.keys(scenario.nodes).entries()) {
+    const own = bootsOf(scenario, name, index, startMs);
+    boots.set(name, own);
+    for (const { node } of own.slice(0, 1)) nodes.set(name, node);
+  }
   const truths = new Map<SimProcess, readonly TruthSpan[]>();
   const jobs = jobsOf(scenario);
   const copies = Object.entries(scenario.processes)
@@ -47,15 +61,51 @@ export function build(scenario: Scenario): Built {
     .sort((a, b) => a.spec.start - b.spec.start);
   const pids = pidsOf(copies);
   for (const copy of copies) {
-    const node = nodeOf(nodes, copy.spec.node, `processes.${copy.name}.node`);
-    const process = buildProcess(scenario, jobs, node, copy, pids, startMs);
-    addProcess(node, process);
+    const boot = bootOf(boots, copy, startMs);
+    const process = buildProcess(scenario, jobs, boot, copy, pids, startMs);
+    addProcess(boot.node, process);
     truths.set(process, truthOf(copy, startMs));
   }
   return {
-    ...{ scenario, startMs, endMs: startMs + scenario.length, nodes, truths },
-    declarations: declarationsOf(scenario, nodes, startMs, (name) => rootOf(nodes, copies, pids, name)),
+    ...{ scenario, startMs, endMs: startMs + scenario.length, nodes, boots, truths },
+    declarations: declarationsOf(scenario, nodes, startMs, (name) =>
+      rootOf(boots, copies, pids, name, startMs),
+    ),
   };
+}
+
+function bootsOf(scenario: Scenario, name: string, index: number, startMs: number): Boot[] {
+  const spec = scenario.nodes[name];
+  if (spec === undefined) return [];
+  const boots: Boot[] = [];
+  let bootMs = startMs + spec.booted;
+  const reboots = scenario.faults.filter(
+    (fault) => fault.kind === 'reboot' && (fault.node === name || (fault.node === undefined && index === 0)),
+  );
+  const ends = reboots
+    .flatMap((fault) => (fault.kind === 'reboot' ? [fault] : []))
+    .sort((a, b) => a.at - b.at);
+  for (const number of [...ends.keys(), ends.length]) {
+    const next = ends[number];
+    const toMs = startMs + (next?.at ?? scenario.length + AFTERWARDS_MS);
+    const node = buildNode(scenario, name, spec, index, startMs, { number, ms: bootMs });
+    boots.push({ node, fromMs: number === 0 ? startMs : bootMs, toMs });
+    if (next !== undefined) bootMs = toMs + next.for;
+  }
+  return boots;
+}
+
+/** Longer than anything is played on. */
+const AFTERWARDS_MS = 86_400_000;
+
+/** The boot that a process lives in. */
+function bootOf(boots: ReadonlyMap<string, readonly Boot[]>, { name, spec }: Copy, startMs: number): Boot {
+  const own = boots.get(spec.node ?? [...boots.keys()][0] ?? '');
+  if (own === undefined) throw new ScenarioError(`processes.${name}.node: nodes has no ${spec.node}`);
+  const boot = own.find(({ toMs }) => startMs + spec.start < toMs);
+  if (boot === undefined || boot.node.bootMs > startMs + spec.start)
+    throw new ScenarioError(`processes.${name}.start: its node is down then; give it a start when it is up`);
+  return boot;
 }
 
 interface Copy {
@@ -117,7 +167,7 @@ function parentPid(pids: ReadonlyMap<string, number>, copy: Copy): number {
 function buildProcess(
   scenario: Scenario,
   jobs: ReadonlyMap<string, ScenarioJob>,
-  node: SimNode,
+  { node, toMs: downMs }: Boot,
   copy: Copy,
   pids: ReadonlyMap<string, number>,
   startMs: number,
@@ -126,13 +176,17 @@ function buildProcess(
   const bornMs = startMs + spec.start;
   const uid = spec.user === 'root' ? 0 : scenario.users[spec.user];
   if (uid === undefined) throw new ScenarioError(`processes.${name}.user: users has no ${spec.user}`);
+  const version = scenario.nodes[node.name]?.cgroups ?? 2;
   const cgroupAt = (place: { job?: string | undefined; cgroup?: string | undefined }): string | null => {
     if (place.cgroup !== undefined) return place.cgroup;
-    return place.job === undefined ? null : boundaryOf(place.job, jobOf(jobs, place.job, name)).cgroup;
+    if (place.job === undefined) return null;
+    return boundaryOf(place.job, jobOf(jobs, place.job, name), { version, uid }).cgroup;
   };
-  const session = `0::/user.slice/user-${uid}.slice/session-${uid % 97}.scope\n`;
+  const prefix = version === 1 ? '1:name=systemd:' : '0::';
+  const elsewhere =
+    uid === 0 ? '/system.slice/cron.service' : `/user.slice/user-${uid}.slice/session-${uid % 97}.scope`;
   const cgroups = [
-    { fromMs: bornMs, text: cgroupAt(spec) ?? (uid === 0 ? '0::/system.slice/cron.service\n' : session) },
+    { fromMs: bornMs, text: cgroupAt(spec) ?? `${prefix}${elsewhere}\n` },
     ...spec.changes.flatMap((change) => {
       const text = cgroupAt(change);
       return text === null ? [] : [{ fromMs: startMs + change.at, text }];
@@ -142,12 +196,12 @@ function buildProcess(
     pid: pids.get(`${name} ${copy.number}`) ?? 0,
     startMs: bornMs,
     // Everything ends with the scenario; the books are played on a little, until every record has come.
-    endMs: startMs + Math.min(spec.end ?? scenario.length, scenario.length),
+    endMs: Math.min(startMs + Math.min(spec.end ?? scenario.length, scenario.length), downMs),
     ppid: parentPid(pids, copy),
     uid,
     loginUid: spec.session && uid !== 0 ? uid : null,
     netNamespace: spec.namespace ?? 4_026_531_840,
-    innerPid: null,
+    innerPid: spec.innerPid ?? null,
     images: imagesOf(spec, bornMs, startMs),
     cgroups,
     uses: spec.uses.flatMap((use) =>
@@ -160,20 +214,32 @@ function buildProcess(
           memoryMiB: load.memoryMiB,
           load: load.load,
           type: use.type,
+          ...(load.watts === undefined ? {} : { watts: load.watts }),
+          ...(use.instance === undefined
+            ? {}
+            : { gpuInstance: use.instance.gpu, computeInstance: use.instance.compute }),
         };
       }),
     ),
     sockets: socketsOf(spec.sockets, name, copy.number, bornMs, startMs),
+    ...(spec.opens === undefined ? {} : { opens: spec.opens }),
+    ...(spec.hidden === undefined ? {} : { hidden: spec.hidden }),
+    ...(spec.state === 'S' ? {} : { state: spec.state }),
     cover: null,
   };
 }
 
-function loadOf(scenario: Scenario, key: string, process: string): { load: Load; memoryMiB: number } {
+function loadOf(
+  scenario: Scenario,
+  key: string,
+  process: string,
+): { load: Load; memoryMiB: number; watts: number | undefined } {
   const spec = scenario.loads[key];
   if (spec === undefined) throw new ScenarioError(`processes.${process}.uses: loads has no ${key}`);
   const phases = spec.phases ?? [{ for: 1000, sm: spec.sm ?? 0 }];
   return {
     memoryMiB: spec.memory,
+    watts: spec.watts,
     load: {
       phases: phases.map((phase) => ({ lengthMs: phase.for, smPercent: phase.sm })),
       jitterPercent: spec.jitter,
@@ -188,16 +254,6 @@ function jobOf(jobs: ReadonlyMap<string, ScenarioJob>, name: string, where: stri
   return job;
 }
 
-export function nodeOf(
-  nodes: ReadonlyMap<string, SimNode>,
-  name: string | undefined,
-  where: string,
-): SimNode {
-  const node = name === undefined ? [...nodes.values()][0] : nodes.get(name);
-  if (node === undefined) throw new ScenarioError(`${where}: no node is named ${name}`);
-  return node;
-}
-
 function truthOf({ spec }: Copy, startMs: number): TruthSpan[] {
   const job = spec.truthJob ?? spec.job ?? null;
   const spans = typeof spec.truth === 'string' ? [{ from: spec.start, is: spec.truth }] : spec.truth;
@@ -205,14 +261,15 @@ function truthOf({ spec }: Copy, startMs: number): TruthSpan[] {
 }
 
 function rootOf(
-  nodes: ReadonlyMap<string, SimNode>,
+  boots: ReadonlyMap<string, readonly Boot[]>,
   copies: readonly Copy[],
   pids: ReadonlyMap<string, number>,
   name: string,
+  startMs: number,
 ): JobIn['root'] {
   const copy = copies.find((one) => one.name === name && one.number === 0);
   if (copy === undefined) throw new ScenarioError(`jobs: no process is named ${name}`);
-  const node = nodeOf(nodes, copy.spec.node, `processes.${name}.node`);
+  const { node } = bootOf(boots, copy, startMs);
   const process = node.processes.find((one) => one.pid === pids.get(`${name} 0`));
   if (process === undefined) return null;
   const ticks = Math.round((process.startMs - node.bootMs) / 10);

@@ -11,20 +11,12 @@ import { FindingsQuery } from '../../api/contract/findings.ts';
 import { PolicyIn } from '../../api/contract/policy.ts';
 import type { Caller } from '../../api/domain/caller.ts';
 import { createSilence } from '../../api/services/silence.ts';
-import { type Agent, type AgentConfig, createAgent } from '../../collector/agent.ts';
-import { type AgentClock, type Network, ShipError } from '../../collector/ports.ts';
-import type { SimNode } from '../simulator/model.ts';
-import { createSimulatedPorts, SIMULATED_PATHS, type SimulatedPorts } from '../simulator/ports.ts';
-import type { Built } from './build.ts';
+import { type Network, ShipError } from '../../collector/ports.ts';
+import type { Boot, Built } from './build.ts';
 import { SOURCE_INSTANCE } from './build-jobs.ts';
-import type { ScenarioFault } from './format.ts';
-import { type Frozen, World } from './world.ts';
+import { CLUSTER, type Due, PlayedNode } from './play-node.ts';
+import { World } from './world.ts';
 
-export const CLUSTER = 'main';
-const SHIP_MS = 30_000;
-const WINDOW_MS = 30_000;
-const SPOOL_BYTES = 256 * 1024 * 1024;
-const HOUR_MS = 3_600_000;
 /** What is played needs to outlive no power cut. */
 const MEMORY = '/dev/shm';
 /** How often sources say how far they are complete, and silence is looked for. */
@@ -47,9 +39,9 @@ export interface Played {
   close(): Promise<void>;
 }
 
-interface Due {
-  readonly atMs: number;
-  readonly act: () => Promise<void>;
+/** The service, which a scenario may start anew: always ask it for what runs now. */
+interface Service {
+  app: App;
 }
 
 /** The service stays open for questions: `close` must be called. */
@@ -57,36 +49,43 @@ export async function play(built: Built): Promise<Played> {
   const folder = mkdtempSync(join(existsSync(MEMORY) ? MEMORY : tmpdir(), 'gpuledger-replay-'));
   const world = new World(built.startMs);
   const clock = { nowMs: () => Math.floor(world.nowMs) };
-  const app = await createApp({ dataFolder: folder, host: '127.0.0.1', port: 0, clock, cluster: CLUSTER });
   const complaints: string[] = [];
   const firstSeenMs = new Map<string, number>();
-  const silence = createSilence(app.store, clock, app.services.live, {
-    error: (_details, message) => void complaints.push(message),
-  });
-  app.attribution.start();
-  await importFleet(app, built);
-
   let moved = false;
-  app.services.live.subscribe((event) => {
-    moved ||= event.type === 'finding';
-  });
+  const open = async (): Promise<App> => {
+    const app = await createApp({ dataFolder: folder, host: '127.0.0.1', port: 0, clock, cluster: CLUSTER });
+    app.services.live.subscribe((event) => {
+      moved ||= event.type === 'finding';
+    });
+    app.attribution.start();
+    return app;
+  };
+  const service: Service = { app: await open() };
+  await importFleet(service.app, built);
+
   const look = async (): Promise<void> => {
+    const { app } = service;
     await app.attribution.whenIdle();
     if (!moved) return;
     moved = false;
     const { items } = await app.services.queries.findings(ADMIN, FindingsQuery.parse({ limit: 500 }));
     for (const { id } of items) if (!firstSeenMs.has(id)) firstSeenMs.set(id, world.nowMs);
   };
-  const nodes = [...built.nodes.values()].map(
-    (node, index) => new PlayedNode(built, node, index, world, networkOf(app, built, node, world, look)),
+  const tick = async (): Promise<void> => {
+    const { store, services } = service.app;
+    const log = { error: (_details: object, message: string) => void complaints.push(message) };
+    await createSilence(store, clock, services.live, log).tick();
+    await look();
+  };
+  const nodes = [...built.boots.values()].map(
+    (boots, index) =>
+      new PlayedNode(built, boots, index, world, networkOf(service, built, boots, world, look)),
   );
   const due: Due[] = [
-    ...policiesDue(app, built),
-    ...declarationsDue(app, built),
-    ...ticksDue(app, built, world, async () => {
-      await silence.tick();
-      await look();
-    }),
+    ...policiesDue(service, built),
+    ...declarationsDue(service, built),
+    ...restartsDue(service, built, open),
+    ...ticksDue(service, built, world, tick),
     ...nodes.flatMap((node) => node.due()),
   ].sort((a, b) => a.atMs - b.atMs);
   for (const { atMs, act } of due) {
@@ -97,10 +96,10 @@ export async function play(built: Built): Promise<Played> {
   for (const node of nodes) await node.stop();
   await look();
   return {
-    ...{ app, firstSeenMs, complaints },
+    ...{ app: service.app, firstSeenMs, complaints },
     polls: nodes.reduce((sum, node) => sum + node.polls, 0),
     async close() {
-      await app.stop();
+      await service.app.stop();
       rmSync(folder, { recursive: true, force: true });
     },
   };
@@ -110,30 +109,66 @@ async function importFleet(app: App, built: Built): Promise<void> {
   await app.services.declarations.putFleet(ADMIN, {
     dryRun: false,
     nodes: [...built.nodes.values()].map((node) => ({
-      ...{ node: node.name, group: 'default', mode: 'live' as const, to: null },
+      ...{
+        node: node.name,
+        group: 'default',
+        mode: built.scenario.nodes[node.name]?.mode ?? 'live',
+        to: null,
+      },
       from: new Date(built.startMs).toISOString(),
       devices: node.devices.map(({ uuid, model, index }) => ({ uuid, model: model.name, index })),
     })),
   });
 }
 
-function networkOf(app: App, built: Built, node: SimNode, world: World, look: () => Promise<void>): Network {
-  const away = built.scenario.faults.filter((fault) => fault.kind === 'service_away');
-  const caller: Caller = { name: node.name, role: 'agent', node: node.name, accounts: null };
+/** When the service does not answer, since the start. */
+const awayOf = ({ scenario }: Built): readonly { readonly from: number; readonly to: number }[] =>
+  scenario.faults.flatMap((fault) => {
+    if (fault.kind === 'service_away') return [fault];
+    return fault.kind === 'service_restarted' ? [{ from: fault.at, to: fault.at + fault.for }] : [];
+  });
+
+function networkOf(
+  service: Service,
+  built: Built,
+  [boot]: readonly Boot[],
+  world: World,
+  look: () => Promise<void>,
+): Network {
+  const away = awayOf(built);
+  const node = boot?.node.name ?? '';
+  const caller: Caller = { name: node, role: 'agent', node, accounts: null };
   return {
     send: (request) =>
       world.during(async () => {
         const sinceMs = world.nowMs - built.startMs;
         if (away.some(({ from, to }) => sinceMs >= from && sinceMs < to))
           throw new ShipError('connection refused', false);
-        const answer = await app.services.ingest.accept(caller, structuredClone(request));
+        const answer = await service.app.services.ingest.accept(caller, structuredClone(request));
         await look();
         return answer;
       }),
   };
 }
 
-function policiesDue(app: App, { scenario, startMs }: Built): Due[] {
+/** It ends, and another one begins on what it left. */
+function restartsDue(service: Service, { scenario, startMs }: Built, open: () => Promise<App>): Due[] {
+  return scenario.faults.flatMap((fault) =>
+    fault.kind === 'service_restarted'
+      ? [
+          {
+            atMs: startMs + fault.at,
+            act: async () => {
+              await service.app.stop();
+              service.app = await open();
+            },
+          },
+        ]
+      : [],
+  );
+}
+
+function policiesDue(service: Service, { scenario, startMs }: Built): Due[] {
   const time = (offset: number): string => new Date(startMs + offset).toISOString();
   return [scenario.policy].flat().map(({ at, exemptions, ...rules }) => ({
     atMs: startMs + at,
@@ -148,22 +183,22 @@ function policiesDue(app: App, { scenario, startMs }: Built): Due[] {
           },
         })),
       });
-      await app.services.policies.put(ADMIN, policy);
+      await service.app.services.policies.put(ADMIN, policy);
     },
   }));
 }
 
-function declarationsDue(app: App, built: Built): Due[] {
+function declarationsDue(service: Service, built: Built): Due[] {
   return built.declarations.map(({ atMs, job }) => ({
     atMs: Math.max(atMs, built.startMs),
     act: async () => {
-      await app.services.declarations.declareJob(SCHEDULER, job);
+      await service.app.services.declarations.declareJob(SCHEDULER, job);
     },
   }));
 }
 
 /** Sources say up to when they are complete, each behind by its lag, and not while they are down. */
-function ticksDue(app: App, built: Built, world: World, tick: () => Promise<void>): Due[] {
+function ticksDue(service: Service, built: Built, world: World, tick: () => Promise<void>): Due[] {
   const { jobs, feeds, length } = built.scenario;
   const sources = new Set([...Object.values(jobs).map((job) => job.source), ...Object.keys(feeds)]);
   const due: Due[] = [];
@@ -174,7 +209,7 @@ function ticksDue(app: App, built: Built, world: World, tick: () => Promise<void
         for (const source of sources) {
           const { lag = 0, down = [] } = feeds[source] ?? {};
           if (source === 'api' || down.some(({ from, to }) => sinceMs >= from && sinceMs < to)) continue;
-          await app.services.declarations.putSource(
+          await service.app.services.declarations.putSource(
             SCHEDULER,
             source,
             SOURCE_INSTANCE,
@@ -187,96 +222,3 @@ function ticksDue(app: App, built: Built, world: World, tick: () => Promise<void
   }
   return due;
 }
-
-/** A node with its agent, through the agent's starts and ends. */
-class PlayedNode {
-  readonly #built: Built;
-  readonly #world: World;
-  readonly #config: AgentConfig;
-  readonly #clock: AgentClock;
-  readonly #ports: SimulatedPorts;
-  readonly #faults: readonly ScenarioFault[];
-  #running: { readonly agent: Agent; readonly abort: AbortController; readonly ended: Promise<void> } | null =
-    null;
-  polls = 0;
-
-  constructor(built: Built, node: SimNode, index: number, world: World, network: Network) {
-    this.#built = built;
-    this.#world = world;
-    this.#faults = built.scenario.faults.filter(
-      (fault) => !('node' in fault) || (fault.node === undefined ? index === 0 : fault.node === node.name),
-    );
-    const steps = this.#faults.flatMap((fault) =>
-      fault.kind === 'clock_step' ? [{ atMs: built.startMs + fault.at, byMs: fault.by }] : [],
-    );
-    const frozen = this.#spans('agent_frozen');
-    this.#clock = world.clockOf(node.bootMs, steps, frozen);
-    this.#ports = createSimulatedPorts(node, this.#clock, network, () => world.nowMs);
-    this.#config = configOf(built, node);
-  }
-
-  #spans(kind: ScenarioFault['kind']): Frozen[] {
-    const { startMs } = this.#built;
-    return this.#faults.flatMap((fault) =>
-      fault.kind === kind && 'from' in fault && 'to' in fault
-        ? [{ fromMs: startMs + (fault.from ?? 0), toMs: startMs + (fault.to ?? this.#built.scenario.length) }]
-        : [],
-    );
-  }
-
-  /** Its starts and ends. */
-  due(): Due[] {
-    const start = async (): Promise<void> => this.#start();
-    return [
-      { atMs: this.#built.startMs, act: start },
-      ...this.#spans('agent_killed').flatMap(({ fromMs, toMs }) => [
-        { atMs: fromMs, act: async () => this.#kill() },
-        { atMs: toMs, act: start },
-      ]),
-      ...this.#spans('agent_stopped').flatMap(({ fromMs, toMs }) => [
-        { atMs: fromMs, act: () => this.stop() },
-        { atMs: toMs, act: start },
-      ]),
-    ];
-  }
-
-  #start(): void {
-    const abort = new AbortController();
-    const agent = createAgent(this.#config, {
-      ...this.#ports,
-      execute: (file, args, options) => {
-        if (args[0]?.startsWith('--query-gpu=') === true) this.polls += 1;
-        return this.#ports.execute(file, args, options);
-      },
-    });
-    const ended = this.#world.during(() => agent.run(abort.signal));
-    this.#running = { agent, abort, ended };
-  }
-
-  /** It gets no chance to say anything. */
-  #kill(): void {
-    this.#running?.abort.abort();
-    this.#running = null;
-  }
-
-  async stop(): Promise<void> {
-    const running = this.#running;
-    if (running === null) return;
-    running.abort.abort();
-    await running.ended;
-    await running.agent.stop();
-    this.#running = null;
-  }
-}
-
-const configOf = (built: Built, node: SimNode): AgentConfig => ({
-  ...{ cluster: CLUSTER, node: node.name, spoolFolder: SIMULATED_PATHS.spool, spoolMaxBytes: SPOOL_BYTES },
-  seed: `${built.scenario.id} ${node.name}`,
-  pollIntervalMs: built.scenario.poll,
-  shipIntervalMs: SHIP_MS,
-  windowMs: Math.max(WINDOW_MS, built.scenario.poll),
-  nvidiaSmi: SIMULATED_PATHS.nvidiaSmi,
-  procRoot: SIMULATED_PATHS.procRoot,
-  passwdPath: SIMULATED_PATHS.passwd,
-  inventoryIntervalMs: HOUR_MS / 6,
-});

@@ -46,9 +46,9 @@ export function truthOf(built: Built): TrueTotals {
   let divertedMs = 0;
   let occupiedMs = 0;
   let onsetMs: number | null = null;
-  for (const node of built.nodes.values()) {
+  for (const { node, fromMs, toMs } of [...built.boots.values()].flat()) {
     const view = createNodeView(withoutLies(node));
-    for (let atMs = built.startMs; atMs < built.endMs; atMs += STEP_MS) {
+    for (let atMs = secondsFrom(built.startMs, fromMs); atMs < Math.min(built.endMs, toMs); atMs += STEP_MS) {
       for (const { device, tenants } of view.at(atMs).devices) {
         const hourMs = Math.floor(atMs / HOUR_MS) * HOUR_MS;
         const key = cellKey(device.uuid, hourMs);
@@ -78,6 +78,10 @@ export function truthOf(built: Built): TrueTotals {
   }
   return { cells, divertedMs, occupiedMs, onsetMs, touched: touched.size, byJob };
 }
+
+/** The first of the scenario's seconds that is not before `fromMs`. */
+const secondsFrom = (startMs: number, fromMs: number): number =>
+  startMs + Math.ceil(Math.max(0, fromMs - startMs) / STEP_MS) * STEP_MS;
 
 const newCell = (node: string, device: string, hourMs: number): TrueCell => ({
   ...{ node, device, hourMs, diverted: 0, divertedUnseen: 0, overhead: 0 },
