@@ -12,7 +12,7 @@ export interface Occupancy {
   readonly smPercent: readonly (number | null)[];
   readonly memoryBytes: readonly (number | null)[];
   readonly partition: Partition;
-  /** It claims to be still, and draws what it would draw at work. */
+  /** It claims to do nothing or next to nothing, and draws what it would draw at work. */
   readonly strained: boolean;
 }
 
@@ -21,6 +21,11 @@ export interface Failure {
   readonly detail: string;
 }
 
+/**
+ * Up to this, work is next to nothing: whoever falsifies utilisation need not claim exactly 0. Honest work of so little
+ * time draws little more than a board at rest.
+ */
+const NEXT_TO_NOTHING_PERCENT = 5;
 const EMPTY: readonly never[] = [];
 
 interface Row extends Occupant {
@@ -70,7 +75,12 @@ export function occupancyOf(
   if (percent !== null && !(percent >= 0 && percent <= 100))
     return { reason: 'value_unknown', detail: `utilisation of ${percent} %` };
   const { partition } = reading;
-  const strained = percent === 0 && drawsWorkingPower(reading.powerMilliwatts, reading.powerLimitMilliwatts);
+  // What is left of those who left is theirs, and no contradiction.
+  const trails = percent !== 0 && reading.processes.length === 0 && (before?.occupants.length ?? 0) > 0;
+  const strained =
+    percent !== null &&
+    percent <= (trails ? 0 : NEXT_TO_NOTHING_PERCENT) &&
+    drawsWorkingPower(reading.powerMilliwatts, reading.powerLimitMilliwatts);
   if (reading.processes.length === 0)
     return { percent, occupants: EMPTY, smPercent: EMPTY, memoryBytes: EMPTY, partition, strained };
   const rows = rowsOf(reading.processes, keys);

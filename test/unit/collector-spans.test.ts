@@ -93,10 +93,28 @@ describe('power without utilisation', () => {
   });
 
   test('is none in one reading: what cools down is no conflict', () => {
-    expect(
-      play([{ percent: 90, pids: [1], power: AT_WORK }, WORKS, RESTS]).tenancies.map((one) => one.conflictMs),
-    ).toEqual([[]]);
+    expect(conflictOf([{ percent: 90, pids: [1], power: AT_WORK }, WORKS, RESTS])).toBe(0);
     expect(conflictOf([RESTS, WORKS, RESTS, WORKS, RESTS])).toBe(0);
+  });
+
+  test('is one too where next to none is claimed: what is left is in conflict, and nothing at a little more', () => {
+    const of = (percent: number) => {
+      const poll: Poll = { percent, power: AT_WORK };
+      const { tenancies } = play([RESTS, poll, poll, poll, poll]);
+      return [
+        sum(tenancies.flatMap((one) => one.activeMs ?? [])),
+        sum(tenancies.flatMap((one) => one.conflictMs)),
+      ];
+    };
+    expect(of(1)).toEqual([200, 19_800]);
+    expect(of(5)).toEqual([1000, 19_000]);
+    expect(of(6)).toEqual([1200, 0]);
+  });
+
+  test('is none where the little is what somebody left behind', () => {
+    const left: Poll[] = [{ percent: 90, pids: [1], power: AT_WORK }, { percent: 3, power: AT_WORK }, RESTS];
+    expect(conflictOf(left)).toBe(0);
+    expect(sum(play(left).tenancies.flatMap((one) => one.activeMs ?? []))).toBe(150);
   });
 
   test('is one too when processes are listed, and stands in their spans', () => {
@@ -119,7 +137,7 @@ describe('power without utilisation', () => {
       { pids: [1], startedMs: 2000, ...WORKS },
     ]).tenancies;
     expect(seen.map(({ tenants, lengthMs, conflictMs }) => [tenants.length, lengthMs, conflictMs])).toEqual([
-      [0, [2000], [2000]],
+      [0, [2000], []],
       [1, [8000], [8000]],
     ]);
   });
@@ -258,6 +276,114 @@ describe('a process that only accounting tells of', () => {
     expect(placed.size).toBe(16);
     expect(placed.has('5/?1')).toBe(true);
     expect(placed.has('599/?1')).toBe(true);
+  });
+});
+
+describe('who comes and goes', () => {
+  /** Who has which stretch, and what of it each executed. */
+  const shown = (polls: readonly Poll[]) =>
+    play(polls).tenancies.flatMap(({ tenants, startMs, lengthMs, shareMs }) => [
+      [
+        startMs,
+        sum(lengthMs),
+        Object.fromEntries(tenants.map((one, i) => [one.process, sum(shareMs[i] ?? [])])),
+      ],
+    ]);
+  const at = (pid: number, sm: number) => ({ pid, gpuInstance: 0, sm });
+
+  test('has half of the interval, as the earlier reading shows it, when it has left others behind', () => {
+    expect(
+      shown([
+        { percent: 100, pids: [at(1, 20), at(2, 80)] },
+        { percent: 90, pids: [at(1, 90)] },
+      ]),
+    ).toEqual([
+      [0, 2500, { '1/1': 500, '2/1': 2000 }],
+      [2500, 2500, { '1/1': 2250 }],
+    ]);
+  });
+
+  test('has half of it when the last one has left a GPU that is still', () => {
+    expect(shown([{ percent: 100, pids: [1] }, RESTS])).toEqual([
+      [0, 2500, { '1/1': 2500 }],
+      [2500, 2500, {}],
+    ]);
+  });
+
+  test('has all of it when the GPU still shows its work', () => {
+    expect(shown([{ percent: 100, pids: [1] }, { percent: 60 }, RESTS])).toEqual([
+      [0, 5000, { '1/1': 3000 }],
+      [5000, 5000, {}],
+    ]);
+  });
+
+  test('has the end of it from its start on, and what was there before is as it was', () => {
+    expect(
+      shown([
+        { percent: 88, pids: [at(1, 88)] },
+        { percent: 100, pids: [at(1, 20), at(2, 80)], startedMs: 4000 },
+      ]),
+    ).toEqual([
+      [0, 4000, { '1/1': 3520 }],
+      [4000, 1000, { '1/1': 200, '2/1': 800 }],
+    ]);
+  });
+
+  test('has the second half when it is older than the interval, or nobody knows', () => {
+    for (const startedMs of [-1000, undefined])
+      expect(
+        shown([RESTS, { percent: 80, pids: [1], ...(startedMs === undefined ? {} : { startedMs }) }]),
+      ).toEqual([
+        [0, 2500, {}],
+        [2500, 2500, { '1/1': 2000 }],
+      ]);
+  });
+
+  test('takes over from one that left: each has its own, and they share what may have been both', () => {
+    expect(
+      shown([
+        { percent: 100, pids: [1] },
+        { percent: 60, pids: [2], startedMs: 4000 },
+      ]),
+    ).toEqual([
+      [0, 2500, { '1/1': 2500 }],
+      [2500, 1500, {}],
+      [4000, 1000, { '2/1': 600 }],
+    ]);
+    expect(
+      shown([
+        { percent: 60, pids: [1] },
+        { percent: 30, pids: [2], startedMs: 1500 },
+      ]),
+    ).toEqual([
+      [0, 1500, { '1/1': 900 }],
+      [1500, 1000, { '1/1': 600, '2/1': 300 }],
+      [2500, 2500, { '2/1': 750 }],
+    ]);
+  });
+
+  test('has what accounting says is left of its time, where it is told', () => {
+    const left: EndedTenant = {
+      ...{ process: '2/1', type: 'C', stayed: true, openMs: 1000, busyPercent: 10, memoryBytes: null },
+    };
+    expect(
+      shown([
+        { percent: 100, pids: [at(1, 20), at(2, 80)] },
+        { percent: 90, pids: [at(1, 90)], ended: [left] },
+      ]),
+    ).toEqual([
+      [0, 1000, { '1/1': 200, '2/1': 800 }],
+      [1000, 4000, { '1/1': 3600 }],
+    ]);
+  });
+
+  test('leaves work without a process alone: before a process came it counts where two readings showed it', () => {
+    const ghost: Poll = { percent: 50 };
+    const came: Poll = { percent: 100, pids: [1] };
+    expect(sum(play([RESTS, ghost, came]).tenancies.flatMap((one) => one.activeMs ?? []))).toBe(2500);
+    expect(sum(play([RESTS, ghost, ghost, came]).tenancies.flatMap((one) => one.activeMs ?? []))).toBe(
+      5000 + 1250 + 2500,
+    );
   });
 });
 
