@@ -2,6 +2,13 @@ import { z } from 'zod';
 import { Sums } from './ledger.ts';
 import { cleanText, list, Ms, Name, PageQuery, Time } from './primitives.ts';
 
+const SOURCE = /^[a-z][a-z0-9-]{0,31}$/;
+/** An address, a range of addresses, or host:port. */
+const Peer = cleanText(300).regex(
+  /^(?:[0-9a-fA-F.:]+(?:\/\d{1,3})?|\[[0-9a-fA-F:]+\]:\d{1,5}|[A-Za-z0-9._-]+:\d{1,5})$/,
+  'must be an address range such as 10.0.0.0/8, or host:port',
+);
+
 const AllocationIn = z
   .strictObject({
     node: Name,
@@ -24,6 +31,10 @@ const AllocationIn = z
   .refine((a) => !(a.devices && a.count), { path: ['count'], message: 'give devices or count, not both' })
   .meta({ id: 'AllocationInput' });
 
+/** What is worth knowing of a declaration as evidence. */
+export const JOB_MARKS = ['late', 'backdated', 'extended', 'broad', 'other_user'] as const;
+export type JobMark = (typeof JOB_MARKS)[number];
+
 const RootIn = z.strictObject({
   node: Name,
   bootId: z.uuid(),
@@ -32,6 +43,32 @@ const RootIn = z.strictObject({
     .min(1)
     .max(2 ** 31),
   startTicks: z.int().min(0),
+});
+
+/** What a job says of what it runs, beside its executables. */
+const promises = {
+  image: cleanText(1024).min(1).nullable().default(null).meta({
+    description:
+      'Its container image, by reference or digest. A record only: no agent sees of which image a container is',
+  }),
+  entrypoint: list(cleanText(4096).min(1), 64).default([]).meta({
+    description: 'The words with which the command line of its root process begins; others are marked',
+  }),
+  commandPattern: cleanText(1024).min(1).nullable().default(null).meta({
+    description:
+      'What the redacted command lines of its processes on devices look like, * for any characters; others are marked',
+  }),
+  peers: list(Peer, 256).default([]).meta({
+    description: 'Address ranges such as 10.0.0.0/8, or host:port, that it expects to reach. A signal only',
+  }),
+  processesPerDevice: z.int().min(1).max(4096).nullable().default(null).meta({
+    description: 'How many of its processes use one device at a time, at most; more are marked',
+  }),
+};
+
+const Within = z.strictObject({
+  source: z.string().regex(SOURCE),
+  externalId: Name,
 });
 
 const declaration = {
@@ -57,16 +94,18 @@ const declaration = {
   executables: list(cleanText(4096).min(1), 256)
     .default([])
     .meta({ description: 'What the job says it runs: paths, * within a folder, ** across folders' }),
+  ...promises,
   root: RootIn.nullable().default(null),
+  within: Within.nullable().default(null).meta({
+    description:
+      'The job that this one runs inside of, such as the Slurm job of a Ray job: it refines that one, whose time is counted once',
+  }),
 };
 
 /** POST /v1/jobs. The same source, instance, external id and incarnation again is the same job: a new version if it differs. */
 export const JobIn = z
   .strictObject({
-    source: z
-      .string()
-      .regex(/^[a-z][a-z0-9-]{0,31}$/)
-      .default('api'),
+    source: z.string().regex(SOURCE).default('api'),
     sourceInstance: Name.default('default'),
     externalId: Name,
     incarnation: z.int().min(0).default(0),
@@ -89,6 +128,11 @@ export const JobPatch = z
     end: Time.nullable().optional(),
     allocations: list(AllocationIn, 4096).optional(),
     executables: list(cleanText(4096).min(1), 256).optional(),
+    image: promises.image.unwrap().optional(),
+    entrypoint: promises.entrypoint.unwrap().optional(),
+    commandPattern: promises.commandPattern.unwrap().optional(),
+    peers: promises.peers.unwrap().optional(),
+    processesPerDevice: promises.processesPerDevice.unwrap().optional(),
   })
   .refine((patch) => Object.keys(patch).length > 0, { message: 'names nothing to change' })
   .meta({ id: 'JobPatch' });
@@ -125,7 +169,19 @@ export const JobOut = JobRef.extend({
   ),
   boundaries: z.array(z.string()),
   executables: z.array(z.string()),
+  image: z.string().nullable(),
+  entrypoint: z.array(z.string()),
+  commandPattern: z.string().nullable(),
+  peers: z.array(z.string()),
+  processesPerDevice: z.int().nullable(),
   root: RootIn.nullable(),
+  within: Within.nullable(),
+  marks: z.array(z.enum(JOB_MARKS)).meta({
+    description:
+      'late: a source recorded it after its start; backdated: a person did, and it counts from a minute before that; ' +
+      'extended: a later version claims more, from its own recording on; broad: it would cover anything; ' +
+      "other_user: it is declared for an account that its declarer's token does not stand for, and covers nothing",
+  }),
   version: z.int(),
   firstRecordedAt: Time,
   recordedAt: Time,

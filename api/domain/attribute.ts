@@ -9,12 +9,13 @@ import { createBooking } from './booking.ts';
 import type { CellFacts, CellResult, ObservedSpan, ProcessId } from './cell.ts';
 import { creditSpan } from './credit.ts';
 import { createSpanCutter } from './cutter.ts';
-import { effectiveStartMs } from './evidence.ts';
 import { exemptionEdges } from './exempt.ts';
 import { type Interval, lengthMs } from './interval.ts';
 import type { Job } from './job.ts';
+import { namedInside } from './nested.ts';
 import { createRows } from './rows.ts';
 import { capacityOf, slotsOf } from './slots.ts';
+import { edgesOfJob } from './terms.ts';
 import { createJudge, type Judge, type NodeFacts } from './verdict.ts';
 
 /** What differs between the devices of one node and hour. */
@@ -127,12 +128,15 @@ function edgesOf(
   const processes = new Set<ProcessId>();
   for (const span of spans) for (const tenant of span.tenants) processes.add(tenant.process);
   const jobs = new Set<Job>();
-  for (const process of processes)
-    for (const tie of judge.tiesOf(process).ties) for (const job of tie.jobs) jobs.add(job);
-  const edges = processes.size === 0 ? [] : exemptionEdges(node, interval);
-  for (const job of jobs) {
-    edges.push(effectiveStartMs(job, node.policy));
-    if (job.endMs !== null) edges.push(job.endMs, job.endMs + node.policy.endGraceMs);
+  for (const process of processes) {
+    const ties = judge.tiesOf(process);
+    for (const tie of ties.ties)
+      for (const job of tie.jobs) {
+        jobs.add(job);
+        for (const inner of namedInside(ties, job)) jobs.add(inner);
+      }
   }
+  const edges = processes.size === 0 ? [] : exemptionEdges(node, interval);
+  for (const job of jobs) edges.push(...edgesOfJob(job, node.policy));
   return edges;
 }

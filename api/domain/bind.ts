@@ -1,9 +1,9 @@
 // Which devices a job holds on a node: named ones, all of them, or "n of the node" placed by rule.
 import type { ObservedSpan } from './cell.ts';
-import { effectiveStartMs } from './evidence.ts';
 import type { Allocation, Holding, Job } from './job.ts';
 import type { Policy } from './policy.ts';
 import { WHOLE_MILLI } from './slots.ts';
+import { effectiveStartMs, grantsOf } from './terms.ts';
 import type { Judge } from './verdict.ts';
 
 /** `toMs` of a holding whose job has not ended. */
@@ -13,7 +13,9 @@ export const OPEN_END_MS = Number.MAX_SAFE_INTEGER;
 export type FirstSeen = ReadonlyMap<string, ReadonlyMap<string, number>>;
 
 export const placesByCount = (job: Job, node: string): boolean =>
-  job.allocations.some((one) => one.node === node && one.devices === null && one.count !== null);
+  [job, ...(job.earlier ?? [])].some(({ allocations }) =>
+    allocations.some((one) => one.node === node && one.devices === null && one.count !== null),
+  );
 
 interface Request {
   readonly job: Job;
@@ -96,12 +98,9 @@ const overlaps = (a: { fromMs: number; toMs: number }, b: { fromMs: number; toMs
 function requestsOn(node: string, jobs: Iterable<Job>, deviceCount: number, policy: Policy): Request[] {
   const requests: Request[] = [];
   for (const job of jobs) {
-    for (const allocation of job.allocations) {
-      if (allocation.node !== node) continue;
-      const fromMs = Math.max(allocation.fromMs, effectiveStartMs(job, policy));
-      const toMs = Math.min(allocation.toMs ?? OPEN_END_MS, job.endMs ?? OPEN_END_MS);
+    for (const { allocation, fromMs, toMs } of grantsOf(job, node, policy)) {
       const left = Math.min(allocation.count ?? deviceCount, deviceCount);
-      if (fromMs < toMs) requests.push({ job, allocation, fromMs, toMs, left });
+      requests.push({ job, allocation, fromMs, toMs: Math.min(toMs, OPEN_END_MS), left });
     }
   }
   return requests.sort((a, b) => a.fromMs - b.fromMs || compare(a.job.id, b.job.id) || a.toMs - b.toMs);

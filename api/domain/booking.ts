@@ -4,6 +4,8 @@ import { apportion } from './apportion.ts';
 import type { ObservedGap, ObservedTenant, ProcessId } from './cell.ts';
 import type { PieceActivity } from './cutter.ts';
 import { type Interval, lengthMs } from './interval.ts';
+import type { Job } from './job.ts';
+import { isInside } from './nested.ts';
 import type { Awaiting, Rows, Template } from './rows.ts';
 import type { Slot } from './slots.ts';
 import type { Judge, Verdict } from './verdict.ts';
@@ -34,6 +36,11 @@ interface Tenant {
   readonly own: string | null;
   /** The exemption that is allotted what its use takes of time that nobody holds. */
   readonly exemption: string | null;
+  /**
+   * Of a declared one: how many of its job's processes may use the device at a time, and it when there are more; `marked`
+   * null: it is marked anyway.
+   */
+  readonly crowd: { readonly job: string; readonly limit: number; readonly marked: Tenant | null } | null;
   /** Executing. */
   readonly active: Place;
   /** There, where the device does not tell activity. */
@@ -66,7 +73,7 @@ export function createBooking(
     const key = `${type} ${process}`;
     let tenant = known.get(key);
     if (tenant === undefined) {
-      tenant = toTenant(rows, process, judge.judge(process, slot.fromMs, slot.jobs, type));
+      tenant = toTenant(rows, process, judge.judge(process, slot.fromMs, slot.jobs, type), slot);
       known.set(key, tenant);
     }
     return tenant;
@@ -80,7 +87,7 @@ export function createBooking(
     },
     measured(piece, activity) {
       const { activeMs, conflictMs } = activity;
-      const here = activity.tenants.map(tenantOf);
+      const here = markCrowds(activity.tenants.map(tenantOf));
       const left = allot(slot, piece, columns);
       if (activeMs === null) {
         const parts = contextParts(lengthMs(piece), activity);
@@ -102,7 +109,26 @@ export function createBooking(
   };
 }
 
-const NOBODYS = { own: null, exemption: null };
+const NOBODYS = { own: null, exemption: null, crowd: null };
+
+/** More processes of a job on the device than it declared: all of them are marked. */
+function markCrowds(here: readonly Tenant[]): readonly Tenant[] {
+  if (here.every((tenant) => tenant.crowd === null)) return here;
+  const counts = new Map<string, number>();
+  for (const { crowd } of new Set(here))
+    if (crowd !== null) counts.set(crowd.job, (counts.get(crowd.job) ?? 0) + 1);
+  return here.map((tenant) => {
+    const { crowd } = tenant;
+    return crowd !== null && (counts.get(crowd.job) ?? 0) > crowd.limit ? (crowd.marked ?? tenant) : tenant;
+  });
+}
+
+/** The holder that a job's use belongs to: itself, or the job that it runs inside of. */
+function holderFor(job: Job | null, slot: Slot): string | null {
+  if (job === null || slot.holders.includes(job.id)) return job?.id ?? null;
+  const outer = slot.jobs.find((other) => slot.holders.includes(other.id) && isInside(job, other));
+  return (outer ?? job).id;
+}
 
 const anywhere = (template: Template, awaiting?: Awaiting): Place => {
   const kind = { template, awaiting };
@@ -113,7 +139,7 @@ const anywhere = (template: Template, awaiting?: Awaiting): Place => {
 const nobody = (rows: Rows, reason: 'no_process' | 'telemetry_conflict'): Place =>
   anywhere(rows.template({ bucket: 'unaccounted', reason, activity: 'active' }));
 
-function toTenant(rows: Rows, process: ProcessId, verdict: Verdict): Tenant {
+function toTenant(rows: Rows, process: ProcessId, verdict: Verdict, slot: Slot): Tenant {
   const { reason, evidence, provisionalFromMs, suspicious, finalAtMs } = verdict;
   const job = verdict.job?.id ?? null;
   const who = { job, process, evidence } as const;
@@ -128,10 +154,14 @@ function toTenant(rows: Rows, process: ProcessId, verdict: Verdict): Tenant {
     const use = { active: anywhere(used), unknown, resident: null };
     return evidence === 'policy'
       ? {
-          ...{ declared: false, own: null, exemption: job, ...use },
+          ...{ declared: false, own: null, exemption: job, crowd: null, ...use },
           conflict: nobody(rows, 'telemetry_conflict'),
         }
-      : { declared: true, own: job, exemption: null, ...use, conflict: unknown };
+      : {
+          ...{ declared: true, own: holderFor(verdict.job, slot), exemption: null },
+          ...{ ...use, conflict: unknown },
+          crowd: crowdOf(rows, process, verdict, slot),
+        };
   }
   const against = { bucket: 'unaccounted', ...who } as const;
   const awaiting = { fromMs: provisionalFromMs, finalAtMs };
@@ -145,6 +175,14 @@ function toTenant(rows: Rows, process: ProcessId, verdict: Verdict): Tenant {
     resident: { template: resident, awaiting },
     conflict: anywhere(rows.template({ ...against, reason: 'telemetry_conflict', activity: 'active' })),
   };
+}
+
+function crowdOf(rows: Rows, process: ProcessId, verdict: Verdict, slot: Slot): Tenant['crowd'] {
+  const { job, suspicious } = verdict;
+  const limit = job?.declares.processesPerDevice;
+  if (job === null || limit === undefined) return null;
+  const marked = suspicious ? null : toTenant(rows, process, { ...verdict, suspicious: true }, slot);
+  return { job: job.id, limit, marked };
 }
 
 /**

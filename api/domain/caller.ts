@@ -6,4 +6,6 @@ export interface Caller {
   readonly role: Role;
   readonly node: string | null;
   readonly accounts: readonly string[] | null;
+  /** The OS accounts that an owner declares jobs for; null, or absent: not said. */
+  readonly users?: readonly string[] | null;
 }

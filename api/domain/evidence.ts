@@ -5,6 +5,7 @@ import type { ObservedProcess, ProcessId } from './cell.ts';
 import type { Job } from './job.ts';
 import { POLICY_SOURCE, type Policy } from './policy.ts';
 import { lineageOf } from './process.ts';
+import { effectiveStartMs } from './terms.ts';
 
 /** 0 is the strongest. */
 export const rankOf = (evidence: Evidence): number => EVIDENCE.indexOf(evidence);
@@ -45,6 +46,8 @@ export interface Ties {
   readonly owner: CgroupOwner | null;
   /** What names a job that nobody declared, such as "cgroup slurm:8101" or "environment SLURM_JOB_ID=8120"; else null. */
   readonly unknownJob: string | null;
+  /** Every job that its environment names. */
+  readonly claimed: readonly Job[];
   /** Where two kinds of evidence name different jobs, such as "environment says 8120, cgroup says 8101". */
   readonly contradictions: readonly string[];
 }
@@ -109,6 +112,7 @@ export function tiesOf(
       byCgroup === undefined && owner !== null && isJobBoundary(owner)
         ? `cgroup ${owner.boundary}`
         : claim.unknown,
+    claimed: claim.all,
     contradictions: contradictionsOf(ties, byCgroup === undefined ? owner : null, claim.text),
   };
 }
@@ -141,13 +145,17 @@ function jobsOfRoot(
 }
 
 interface Claim {
+  /** Those that the first variable names which names any. */
   readonly jobs: readonly Job[] | null;
+  readonly all: readonly Job[];
   readonly text: string | null;
   readonly unknown: string | null;
 }
 
 function claimOf(process: ObservedProcess, index: JobIndex): Claim {
   let unknown: string | null = null;
+  let first: Pick<Claim, 'jobs' | 'text'> = { jobs: null, text: null };
+  const all: Job[] = [];
   for (const { name, value } of process.claims) {
     const source = CLAIM_SOURCES.get(name);
     if (source === undefined || value === '') continue;
@@ -156,10 +164,11 @@ function claimOf(process: ObservedProcess, index: JobIndex): Claim {
       byId !== undefined
         ? [byId]
         : (index.byExternalId.get(value) ?? []).filter((job) => source === null || job.source === source);
-    if (jobs.length > 0) return { jobs, text: value, unknown: null };
-    unknown ??= `environment ${name}=${value}`;
+    all.push(...jobs);
+    if (jobs.length === 0) unknown ??= `environment ${name}=${value}`;
+    else if (first.jobs === null) first = { jobs, text: value };
   }
-  return { jobs: null, text: null, unknown };
+  return { ...first, all, unknown: first.jobs === null ? unknown : null };
 }
 
 function contradictionsOf(
@@ -183,16 +192,6 @@ function contradictionsOf(
     .slice(1)
     .filter((other) => !other.jobs.some((job) => strongest.jobs.includes(job)))
     .map((other) => `${other.by} says ${other.id}, ${strongest.by} says ${strongest.id}`);
-}
-
-/**
- * From when on a job counts. A scheduler's times count as it states them; a self-declaration counts from a little before
- * it was first recorded, whatever start it states.
- */
-export function effectiveStartMs(job: Job, policy: Policy): number {
-  return job.selfDeclared
-    ? Math.max(job.startMs, job.firstRecordedAtMs - policy.selfDeclarationLeadMs)
-    : job.startMs;
 }
 
 /**
@@ -225,7 +224,8 @@ export function runAt(
 
 /**
  * Whether a process runs as the user that a job states; null where the job states none or the process does not tell. A
- * container's accounts are its image's: there root is never foreign, and a name decides nothing.
+ * container's accounts are its image's: there root is never foreign, and a name decides nothing. Nobody runs as the user
+ * of a job that its declarer does not stand for.
  */
 export function userMatches(process: ObservedProcess, job: Job, owner: CgroupOwner | null): boolean | null {
   const contained =
@@ -234,6 +234,7 @@ export function userMatches(process: ObservedProcess, job: Job, owner: CgroupOwn
       owner.kind === 'docker' ||
       owner.kind === 'podman' ||
       owner.kind === 'container');
+  if (job.marks?.includes('other_user') === true) return false;
   if (job.uid !== null && process.uid !== null) {
     if (process.uid === job.uid) return true;
     return contained && process.uid === 0 ? null : false;

@@ -5,10 +5,13 @@ import { ownersOf } from './evidence.ts';
 import type { Job } from './job.ts';
 import type { Policy } from './policy.ts';
 import { baseName, executablePath, lineageOf, sameExecutable } from './process.ts';
+import { contradictsSaid } from './said.ts';
+import { matchesGlob } from './wildcards.ts';
 
 /**
  * `fits`: it is what the job declared, or its baseline. `foreign`: the job declared executables, and this is none of
- * them. `other`: the job declared none, and this is not what its root first ran: a suspicion. `unreadable`: cannot tell.
+ * them. `other`: a suspicion, either since the job declared none, and this is not what its root first ran, or since the
+ * command line is not as the job said. `unreadable`: cannot tell.
  */
 export type Fit = 'fits' | 'foreign' | 'other' | 'unreadable';
 
@@ -21,9 +24,14 @@ export function fitOf(
 ): Fit {
   const { executable } = process;
   if (executable === null) return 'unreadable';
-  if (job.declares.executables.length > 0) return isDeclared(executable, job) ? 'fits' : 'foreign';
-  const baseline = baselineOf(process, processes, job, policy);
-  return baseline === null || sameExecutable(executable, baseline) ? 'fits' : 'other';
+  const path = pathInside(process, processes, job);
+  if (job.declares.executables.length > 0) {
+    if (!isDeclared(executable, job)) return 'foreign';
+  } else {
+    const baseline = baselineOf(path, policy);
+    if (baseline === null ? isInMemory(executable) : !sameExecutable(executable, baseline)) return 'other';
+  }
+  return contradictsSaid(path, job.declares) ? 'other' : 'fits';
 }
 
 export function isDeclared(executable: ExecutableFact, job: Job): boolean {
@@ -31,16 +39,12 @@ export function isDeclared(executable: ExecutableFact, job: Job): boolean {
   return job.declares.executables.some((pattern) => matchesPath(pattern, path));
 }
 
-/**
- * The first executable on the way from the job's root down to a process that is neither a shell nor a launcher; null
- * where there is none. Of a process that replaced its executable, the first one counts.
- */
-function baselineOf(
+/** The processes of a job from its root down to one, as far as they are known; that one last. */
+function pathInside(
   process: ObservedProcess,
   processes: ReadonlyMap<ProcessId, ObservedProcess>,
   job: Job,
-  policy: Policy,
-): ExecutableFact | null {
+): ObservedProcess[] {
   const inside: ObservedProcess[] = [];
   for (const ancestor of lineageOf(process, processes)) {
     if (isRootOf(ancestor, job)) {
@@ -51,14 +55,30 @@ function baselineOf(
     inside.push(ancestor);
     if (job.declares.root === null && job.boundaries.length === 0) break;
   }
-  for (const member of inside.reverse()) {
-    for (const executable of [...member.earlierExecutables, member.executable]) {
-      if (executable !== null && !policy.launchers.includes(baseName(executablePath(executable))))
-        return executable;
+  return inside.reverse();
+}
+
+/**
+ * The first executable on the way from the job's root down to a process that is neither a shell nor a launcher; null
+ * where there is none. Of a process that replaced its executable, the first one counts. A launcher that is a script runs
+ * an interpreter and has the script's name; what lies in memory only (container runtimes start from there) is no baseline.
+ */
+function baselineOf(path: readonly ObservedProcess[], { launchers }: Policy): ExecutableFact | null {
+  for (const member of path) {
+    const chain = [...member.earlierExecutables, member.executable];
+    for (const executable of chain) {
+      if (executable === null || isInMemory(executable)) continue;
+      if (launchers.includes(baseName(executablePath(executable)))) continue;
+      const isLast = executable === member.executable;
+      if (isLast && member !== path.at(-1) && launchers.includes(member.comm)) continue;
+      return executable;
     }
   }
   return null;
 }
+
+/** Made by memfd_create; the kernel shows such a file as "/memfd:name". */
+const isInMemory = ({ path }: ExecutableFact): boolean => /^\/?memfd:/.test(path);
 
 function isRootOf(process: ObservedProcess, job: Job): boolean {
   const root = job.declares.root;
@@ -83,36 +103,5 @@ export function matchesPath(pattern: string, path: string): boolean {
     return (
       path === pattern || (path.startsWith(pattern) && /^\.?\d+(?:\.\d+)*$/.test(path.slice(pattern.length)))
     );
-  return matchesWildcards(pattern, path);
-}
-
-/** Which prefixes of `path` the pattern's prefix matches, one pattern character at a time: never exponential. */
-function matchesWildcards(pattern: string, path: string): boolean {
-  let reach = new Uint8Array(path.length + 1);
-  reach[0] = 1;
-  for (let at = 0; at < pattern.length; at += 1) {
-    const next = new Uint8Array(path.length + 1);
-    let any = false;
-    if (pattern[at] === '*') {
-      const deep = pattern[at + 1] === '*';
-      if (deep) at += 1;
-      for (let end = 0; end <= path.length; end += 1) {
-        const extended = end > 0 && next[end - 1] === 1 && (deep || path[end - 1] !== '/');
-        if (reach[end] === 1 || extended) {
-          next[end] = 1;
-          any = true;
-        }
-      }
-    } else {
-      for (let end = 1; end <= path.length; end += 1) {
-        if (reach[end - 1] === 1 && path[end - 1] === pattern[at]) {
-          next[end] = 1;
-          any = true;
-        }
-      }
-    }
-    if (!any) return false;
-    reach = next;
-  }
-  return reach[path.length] === 1;
+  return matchesGlob(pattern, path, '/');
 }

@@ -1,11 +1,28 @@
+import type { JobMark } from '../contract/jobs.ts';
 import type { Interval } from './interval.ts';
 
-/** What a declaration says that its job will run. Empty lists say nothing. */
-interface JobDeclares {
-  /** Paths of executables; `*` stands for any characters but `/`, `**` for any at all. */
+/** What a declaration says that its job will run. Empty lists and absent members say nothing. */
+export interface JobDeclares {
+  /** Paths of executables; `*` stands for any characters but `/`, `**` for any at all. These alone decide. */
   readonly executables: readonly string[];
   /** The process that starts the job, where the declarer knows it (`gpuledger run` does). */
   readonly root: JobRoot | null;
+  /** Reference or digest of its container image. Kept as the record says it: no agent sees of which image a container is. */
+  readonly image?: string;
+  /** With what the command line of its root process begins, word by word. */
+  readonly entrypoint?: readonly string[];
+  /** What the redacted command line of a process on a device looks like; `*` stands for any characters. */
+  readonly commandPattern?: string;
+  /** Address ranges, or host:port, that it expects to reach. */
+  readonly peers?: readonly string[];
+  /** How many of its processes use one device at a time, at most. */
+  readonly processesPerDevice?: number;
+}
+
+/** The job inside of which another one runs, as its source calls it. */
+export interface OuterJob {
+  readonly source: string;
+  readonly externalId: string;
 }
 
 interface JobRoot {
@@ -50,12 +67,20 @@ export interface Job {
   /** Kernel boundaries that belong to this job, as `cgroupOwner` spells them: `slurm:8101`, `kubernetes:<pod uid>`. */
   readonly boundaries: readonly string[];
   readonly declares: JobDeclares;
+  /** It runs inside of this one; absent: not said, see `isInside`. */
+  readonly within?: OuterJob;
   /** When the first and this version were recorded. */
   readonly firstRecordedAtMs: number;
   readonly recordedAtMs: number;
   readonly version: number;
   /** True where nobody but the declarer vouches for the times (API and `run`); false for a scheduler's record. */
   readonly selfDeclared: boolean;
+  /** What is worth knowing of this version as evidence; absent: nothing. */
+  readonly marks?: readonly JobMark[];
+  /** Who recorded this version. Absent where a job does not come from a store. */
+  readonly recordedBy?: string;
+  /** Of a self-declared job: the versions before this one, ascending, each for the time that it counts for. */
+  readonly earlier?: readonly Job[];
 }
 
 /** That a job holds a device for a time; the result of placing its allocations on a node. */

@@ -2,6 +2,7 @@
 import type { CellFacts } from './cell.ts';
 import { type Interval, intersect } from './interval.ts';
 import type { Holding, Job } from './job.ts';
+import { isInside } from './nested.ts';
 
 /** `shareMilli` of a whole device. */
 export const WHOLE_MILLI = 1000;
@@ -13,7 +14,7 @@ export interface Slot extends Interval {
   readonly holders: readonly (string | null)[];
   /** What each holder gets of the slot's time, in proportion. */
   readonly weights: readonly number[];
-  /** The holders that are known jobs. */
+  /** The holders that are known jobs, and the jobs inside of them that were given a part. */
   readonly jobs: readonly Job[];
 }
 
@@ -81,8 +82,11 @@ function sharesAt(
   for (const holding of holdings)
     if (holding.fromMs <= atMs && atMs < holding.toMs)
       shares.set(holding.job, Math.max(shares.get(holding.job) ?? 0, holding.shareMilli));
-  const holders: (string | null)[] = [...shares.keys()].sort();
   const known = [...shares.keys()].sort().flatMap((id) => jobs.get(id) ?? []);
+  // What a job inside of another holder was given is a part of that one's, and counts once.
+  const inner = known.length > 1 ? known.filter((job) => known.some((other) => isInside(job, other))) : [];
+  if (inner.length < shares.size) for (const job of inner) shares.delete(job.id);
+  const holders: (string | null)[] = [...shares.keys()].sort();
   const declared = holders.map((id) => (id === null ? 0 : (shares.get(id) ?? 0)));
   const sum = declared.reduce((total, share) => total + share, 0);
   if (holders.length === 0) return { holders: [null], weights: [WHOLE_MILLI], jobs: known };

@@ -3,7 +3,7 @@ import { INTEGRITY_KINDS } from '../contract/batch.ts';
 import type { FindingDetail } from '../contract/findings.ts';
 import type { JobRef } from '../contract/jobs.ts';
 import type { ObservedProcess, SourceWatermark } from './cell.ts';
-import { effectiveStartMs, ownersOf, type Ties, userMatches } from './evidence.ts';
+import { ownersOf, type Ties, userMatches } from './evidence.ts';
 import { type FindingSummary, MOMENTARY } from './finding.ts';
 import { isDeclared } from './fit.ts';
 import type { Interval } from './interval.ts';
@@ -11,6 +11,7 @@ import type { Holding, Job } from './job.ts';
 import { NETWORK_REASONS } from './network.ts';
 import type { Policy } from './policy.ts';
 import { executablePath } from './process.ts';
+import { effectiveStartMs } from './terms.ts';
 import { CAUSES, CHANGES, type FindingReason, SENTENCES } from './wording.ts';
 
 export type Story = FindingDetail['story'];

@@ -4,10 +4,10 @@ import type { Evidence, Reason } from './bucket.ts';
 import type { ObservedProcess, ProcessId, SourceWatermark } from './cell.ts';
 import {
   boundJob,
-  effectiveStartMs,
   indexJobs,
   isJobBoundary,
   type JobIndex,
+  ownersOf,
   rankOf,
   runAt,
   type Ties,
@@ -17,7 +17,9 @@ import {
 import { exemptionOf } from './exempt.ts';
 import { type Fit, fitOf } from './fit.ts';
 import type { Job } from './job.ts';
+import { innerAt, isInside } from './nested.ts';
 import type { Policy } from './policy.ts';
+import { effectiveStartMs, endAt, termsAt } from './terms.ts';
 
 /** What every device cell of one node and hour shares. */
 export interface NodeFacts {
@@ -62,7 +64,7 @@ export interface Judge {
   readonly undeclaredFromMs: number;
 }
 
-const NO_TIES: Ties = { ties: [], owner: null, unknownJob: null, contradictions: [] };
+const NO_TIES: Ties = { ties: [], owner: null, unknownJob: null, claimed: [], contradictions: [] };
 
 export function createJudge(facts: NodeFacts): Judge {
   const { processes, policy } = facts;
@@ -82,7 +84,7 @@ export function createJudge(facts: NodeFacts): Judge {
   };
 
   const fitOfId = (process: ObservedProcess, job: Job): Fit => {
-    const key = `${job.id} ${process.id}`;
+    const key = `${job.id} ${job.version} ${process.id}`;
     let fit = fits.get(key);
     if (fit === undefined) {
       fit = fitOf(process, processes, job, policy);
@@ -102,17 +104,9 @@ export function createJudge(facts: NodeFacts): Judge {
         ...openFrom(watermarks.anyJob(known.owner), atMs),
       };
     }
-    const { job, evidence } = tied;
-    const reason = firstReason(
-      process,
-      known,
-      tied,
-      atMs,
-      holders,
-      policy,
-      () => fitOfId(process, job) === 'foreign',
-    );
-    const graceEndMs = reason === 'after_end' ? (job.endMs ?? 0) + policy.endGraceMs : 0;
+    const refined = refine(process, known, tied, atMs, holders);
+    const { reason, job, evidence } = refined;
+    const graceEndMs = reason === 'after_end' ? (endAt(job, atMs, policy) ?? 0) + policy.endGraceMs : 0;
     const completeToMs = reason === 'unverified_claim' ? watermarks.anyJob(known.owner) : watermarks.of(job);
     // Within the grace nothing is final before the grace itself is over.
     const fromMs = atMs < graceEndMs && graceEndMs > completeToMs ? Number.NEGATIVE_INFINITY : completeToMs;
@@ -121,9 +115,30 @@ export function createJudge(facts: NodeFacts): Judge {
       reason,
       job: evidence === 'claim' && reason !== null ? null : job,
       evidence,
-      suspicious: reason === null && fitOfId(process, job) !== 'fits',
+      suspicious: reason === null && refined.suspicious,
       finalAtMs: graceEndMs,
       ...openFrom(canChange ? fromMs : Number.POSITIVE_INFINITY, atMs),
+    };
+  };
+
+  /** What the job that a process sits in says of it; where that covers it, what the job inside of that one says. */
+  const refine = (
+    process: ObservedProcess,
+    known: Ties,
+    tied: Tied,
+    atMs: number,
+    holders: readonly Job[],
+  ): Tied & { readonly reason: Reason | null; readonly suspicious: boolean } => {
+    const fit = fitOfId(process, termsAt(tied.job, atMs, policy));
+    const reason = firstReason(process, known, tied, atMs, holders, policy, fit === 'foreign');
+    const inner = reason === null ? innerAt(process, known, tied.job, atMs, policy) : null;
+    if (inner === null) return { ...tied, reason, suspicious: fit !== 'fits' };
+    const endMs = endAt(inner, atMs, policy);
+    const ended = endMs !== null && atMs >= endMs;
+    const innerFit = fitOfId(process, termsAt(inner, atMs, policy));
+    return {
+      ...{ job: inner, evidence: tied.evidence, reason: ended ? 'after_end' : null },
+      suspicious: fit !== 'fits' || innerFit !== 'fits',
     };
   };
 
@@ -188,14 +203,22 @@ function firstReason(
   atMs: number,
   holders: readonly Job[],
   policy: Policy,
-  foreign: () => boolean,
+  foreign: boolean,
 ): Reason | null {
   if (rankOf(evidence) > rankOf(policy.weakestEvidence)) return 'unverified_claim';
-  if (userMatches(process, job, known.owner) === false) return 'wrong_user';
-  if (atMs < effectiveStartMs(job, policy)) return 'before_start';
-  if (job.endMs !== null && atMs >= job.endMs) return 'after_end';
-  if (!holders.includes(job)) return 'outside_allocation';
-  return foreign() ? 'foreign_in_job' : null;
+  const terms = termsAt(job, atMs, policy);
+  if (userMatches(process, terms, known.owner) === false) return 'wrong_user';
+  if (atMs < effectiveStartMs(terms, policy) || !isNamedBy(terms, evidence, process)) return 'before_start';
+  const endMs = endAt(job, atMs, policy);
+  if (endMs !== null && atMs >= endMs) return 'after_end';
+  if (!holders.some((holder) => holder === job || isInside(job, holder))) return 'outside_allocation';
+  return foreign ? 'foreign_in_job' : null;
+}
+
+/** Whether these terms of a job already said what ties a process to it: a later version may have added that. */
+function isNamedBy({ boundaries, declares }: Job, evidence: Evidence, process: ObservedProcess): boolean {
+  if (evidence === 'lineage') return declares.root !== null;
+  return evidence !== 'cgroup' || ownersOf(process).some(({ boundary }) => boundaries.includes(boundary));
 }
 
 /** Up to when the sources have answered that could still declare something. Infinity where there is none to wait for. */

@@ -6,11 +6,12 @@ import type { RateCard } from '../contract/finance.ts';
 import type { FleetIn, FleetResult } from '../contract/fleet.ts';
 import type { JobIn, JobOut, JobPatch } from '../contract/jobs.ts';
 import type { Caller } from '../domain/caller.ts';
-import type { Allocation, Job } from '../domain/job.ts';
+import type { Job } from '../domain/job.ts';
 import { POLICY_SOURCE } from '../domain/policy.ts';
 import { StoreConflict } from '../store/batches.ts';
 import type { JobKey, JobRecord, JournalWrite } from '../store/jobs.ts';
 import type { Store } from '../store/store.ts';
+import { contentOf, fromInput, invalid, patched, toJobOut } from './declared-job.ts';
 import { ServiceError } from './errors.ts';
 import { importFleet } from './fleet-import.ts';
 import { SELF_DECLARING_SOURCES } from './node-hour.ts';
@@ -22,8 +23,6 @@ const FLEET_BEHIND_MAX_DAYS = 400;
 /** A declaration that touches time this recent is attributed at once. */
 const URGENT_WITHIN_MS = 2 * HOUR_MS;
 const ATTEMPTS = 3;
-/** Sources whose external id names a kernel boundary of the same kind. */
-const BOUNDARY_SOURCES: readonly string[] = ['slurm', 'kubernetes', 'docker', 'podman', 'pbs', 'lsf', 'oar'];
 const DECLARING_ROLES: readonly string[] = ['admin', 'scheduler', 'owner'];
 
 export interface Declarations {
@@ -79,7 +78,10 @@ export function createDeclarations(store: Store, clock: Clock, cluster: string):
       if (input.source === POLICY_SOURCE) throw invalid('source', 'is written by the policy alone');
       const key = { ...input, cluster };
       const { record, created } = await change(caller, jobId(key), (before, nowMs) =>
-        fromInput(key, input, before?.job ?? null, nowMs),
+        fromInput(key, input, {
+          ...{ id: jobId(key), selfDeclared: isSelfDeclaring(key.source), caller, nowMs },
+          before: before?.job ?? null,
+        }),
       );
       return { job: toJobOut(record), created };
     },
@@ -89,7 +91,8 @@ export function createDeclarations(store: Store, clock: Clock, cluster: string):
           throw new ServiceError('not_found', `there is no job ${id}`);
         if (before.job.source === POLICY_SOURCE)
           throw invalid('id', 'stands for an exemption: only the policy changes it');
-        return patched(before.job, patch, nowMs);
+        const { job } = before;
+        return patched(job, patch, { id, selfDeclared: job.selfDeclared, caller, before: job, nowMs });
       });
       return toJobOut(record);
     },
@@ -138,9 +141,6 @@ export function createDeclarations(store: Store, clock: Clock, cluster: string):
   };
 }
 
-const invalid = (field: string, message: string): ServiceError =>
-  new ServiceError('invalid', `Not valid: ${field}`, [{ field, message }]);
-
 const isSelfDeclaring = (source: string): boolean => SELF_DECLARING_SOURCES.some((one) => one === source);
 
 /** `j_` and 16 hexadecimal digits. */
@@ -166,87 +166,4 @@ function mayDeclare(caller: Caller, job: Job): void {
 function toMicros(decimal: string): bigint {
   const [whole = '0', part = ''] = decimal.split('.');
   return BigInt(whole) * 1_000_000n + BigInt(part.padEnd(6, '0'));
-}
-
-function fromInput(key: JobKey, input: JobIn, before: Job | null, nowMs: number): Job {
-  const startMs = Date.parse(input.start);
-  const endMs = input.end === null ? null : Date.parse(input.end);
-  const named = BOUNDARY_SOURCES.includes(key.source) ? [`${key.source}:${key.externalId}`] : [];
-  return {
-    id: jobId(key),
-    ...{ cluster: key.cluster, source: key.source, sourceInstance: key.sourceInstance },
-    ...{ externalId: key.externalId, incarnation: key.incarnation },
-    ...{ name: input.name, account: input.account, user: input.user, uid: input.uid, startMs, endMs },
-    allocations: input.allocations.map((one, index) => toAllocation(one, index, startMs)),
-    boundaries: [...new Set(input.boundaries ?? named)].sort(),
-    declares: { executables: [...new Set(input.executables)].sort(), root: input.root },
-    firstRecordedAtMs: before?.firstRecordedAtMs ?? nowMs,
-    recordedAtMs: nowMs,
-    version: (before?.version ?? 0) + 1,
-    selfDeclared: isSelfDeclaring(key.source),
-  };
-}
-
-function patched(before: Job, patch: JobPatch, nowMs: number): Job {
-  const startMs = patch.start === undefined ? before.startMs : Date.parse(patch.start);
-  const endMs = patch.end === undefined ? before.endMs : patch.end === null ? null : Date.parse(patch.end);
-  if (endMs !== null && endMs < startMs)
-    throw invalid(patch.end === undefined ? 'start' : 'end', 'end must not lie before start');
-  return {
-    ...before,
-    account: patch.account ?? before.account,
-    user: patch.user === undefined ? before.user : patch.user,
-    name: patch.name ?? before.name,
-    ...{ startMs, endMs },
-    allocations:
-      patch.allocations?.map((one, index) => toAllocation(one, index, startMs)) ??
-      before.allocations.map((one) => ({
-        ...one,
-        fromMs: one.fromMs === before.startMs ? startMs : one.fromMs,
-      })),
-    declares: { ...before.declares, executables: patch.executables ?? before.declares.executables },
-    recordedAtMs: nowMs,
-    version: before.version + 1,
-  };
-}
-
-function toAllocation(input: JobIn['allocations'][number], index: number, startMs: number): Allocation {
-  const fromMs = input.start === undefined ? startMs : Date.parse(input.start);
-  const toMs = input.end === undefined || input.end === null ? null : Date.parse(input.end);
-  if (toMs !== null && toMs < fromMs) throw invalid(`allocations.${index}.end`, 'must not lie before start');
-  return {
-    node: input.node,
-    devices: input.devices === undefined ? null : [...new Set(input.devices)].sort(),
-    count: input.count ?? null,
-    ...{ fromMs, toMs, shareMilli: Math.max(1, Math.round(input.share * 1000)) },
-  };
-}
-
-/** What makes two versions differ. */
-function contentOf(job: Job): string {
-  const { version, recordedAtMs, firstRecordedAtMs, ...content } = job;
-  return canonicalJson(content);
-}
-
-const toTime = (ms: number): string => new Date(ms).toISOString();
-
-function toJobOut({ job, recordedBy }: JobRecord): JobOut {
-  const { id, source, externalId, name, account, user, cluster, sourceInstance, incarnation, uid } = job;
-  return {
-    ...{ id, source, externalId, name, account, user, cluster, sourceInstance, incarnation, uid, recordedBy },
-    start: toTime(job.startMs),
-    end: job.endMs === null ? null : toTime(job.endMs),
-    allocations: job.allocations.map(({ node, devices, count, fromMs, toMs, shareMilli }) => ({
-      ...{ node, devices: devices === null ? null : [...devices], count, start: toTime(fromMs) },
-      end: toMs === null ? null : toTime(toMs),
-      share: shareMilli / 1000,
-    })),
-    boundaries: [...job.boundaries],
-    executables: [...job.declares.executables],
-    root: job.declares.root,
-    version: job.version,
-    firstRecordedAt: toTime(job.firstRecordedAtMs),
-    recordedAt: toTime(job.recordedAtMs),
-    selfDeclared: job.selfDeclared,
-  };
 }

@@ -4,6 +4,7 @@
  */
 
 import type { HostFact, ToolFact } from '../contract/batch.ts';
+import type { JobMark } from '../contract/jobs.ts';
 import type { Sums } from '../contract/ledger.ts';
 import type { Role } from '../contract/primitives.ts';
 import type { FindingFacts, FindingRow, FindingsQuestion } from './finding-questions.ts';
@@ -106,6 +107,13 @@ export interface JobVersionRow {
   readonly recordedBy: string;
   readonly boundaries: readonly string[];
   readonly executables: readonly string[];
+  readonly image: string | null;
+  readonly entrypoint: readonly string[];
+  readonly commandPattern: string | null;
+  readonly peers: readonly string[];
+  readonly processesPerDevice: number | null;
+  readonly within: { readonly source: string; readonly externalId: string } | null;
+  readonly marks: readonly JobMark[];
   readonly allocations: readonly {
     readonly node: string;
     readonly devices: readonly string[] | null;

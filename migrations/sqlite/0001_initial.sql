@@ -315,6 +315,8 @@ CREATE TABLE job_versions (
   root_boot_id TEXT,
   root_pid INTEGER,
   root_start_ticks INTEGER,
+  -- What else it says: image, entrypoint, commandPattern, peers, processesPerDevice, within; and marks; as canonical JSON.
+  declares TEXT NOT NULL DEFAULT '{}',
   PRIMARY KEY (job, version)
 ) STRICT, WITHOUT ROWID;
 

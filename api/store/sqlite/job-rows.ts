@@ -2,6 +2,7 @@
 import type { Allocation, Job } from '../../domain/job.ts';
 import type { JobRecord } from '../jobs.ts';
 import { required, type Sqlite } from './connection.ts';
+import { promisesOf } from './job-promises.ts';
 
 const KEPT_JOBS = 20_000;
 
@@ -28,6 +29,7 @@ interface JobRow {
   readonly root_boot_id: string | null;
   readonly root_pid: number | null;
   readonly root_start_ticks: number | null;
+  readonly declares: string;
 }
 
 interface AllocationRow {
@@ -41,7 +43,7 @@ interface AllocationRow {
 }
 
 export interface JobRows {
-  /** The newest version of a job by its row number. */
+  /** The newest version of a job by its row number; of a self-declared one with those before it. */
   read(job: number): JobRecord;
   find(id: string): (JobRecord & { readonly row: number }) | null;
 }
@@ -53,9 +55,10 @@ export function createJobRows(sqlite: Sqlite): JobRows {
   const select = database.prepare<[number], JobRow>(
     `SELECT j.job, j.version, j.id, c.name AS cluster, s.name AS source, s.instance, s.self_declared, j.external_id,
        j.incarnation, j.first_recorded_at_ms, v.recorded_at_ms, v.recorded_by, v.account, v.user_name, v.uid, v.name,
-       v.start_ms, v.end_ms, v.root_node, v.root_boot_id, v.root_pid, v.root_start_ticks
-     FROM jobs j JOIN job_versions v ON v.job = j.job AND v.version = j.version
-     JOIN sources s ON s.source = j.source JOIN clusters c ON c.cluster = s.cluster WHERE j.job = ?`,
+       v.start_ms, v.end_ms, v.root_node, v.root_boot_id, v.root_pid, v.root_start_ticks, v.declares
+     FROM jobs j JOIN sources s ON s.source = j.source JOIN clusters c ON c.cluster = s.cluster
+     JOIN job_versions v ON v.job = j.job AND (v.version = j.version OR s.self_declared = 1)
+     WHERE j.job = ? ORDER BY v.version`,
   );
   const allocations = database.prepare<[number, number], AllocationRow>(
     `SELECT ordinal, node, named, device_count, from_ms, to_ms, share_milli FROM job_allocations
@@ -89,13 +92,14 @@ export function createJobRows(sqlite: Sqlite): JobRows {
     shareMilli: one.share_milli,
   });
 
-  const build = (row: JobRow): JobRecord => {
+  const buildVersion = (row: JobRow): Job => {
     const { root_node, root_boot_id, root_pid, root_start_ticks } = row;
     const root =
       root_node === null || root_boot_id === null || root_pid === null || root_start_ticks === null
         ? null
         : { node: root_node, bootId: root_boot_id, pid: root_pid, startTicks: root_start_ticks };
-    const job: Job = {
+    const { declares, rest } = promisesOf(row.declares);
+    return {
       id: row.id,
       cluster: row.cluster,
       source: row.source,
@@ -110,13 +114,21 @@ export function createJobRows(sqlite: Sqlite): JobRows {
       endMs: row.end_ms,
       allocations: allocations.all(row.job, row.version).map((one) => toAllocation(row, one)),
       boundaries: boundaries.all(row.job, row.version),
-      declares: { executables: executables.all(row.job, row.version), root },
+      declares: { executables: executables.all(row.job, row.version), root, ...declares },
+      ...rest,
       firstRecordedAtMs: row.first_recorded_at_ms,
       recordedAtMs: row.recorded_at_ms,
       version: row.version,
       selfDeclared: row.self_declared === 1,
+      recordedBy: row.recorded_by,
     };
-    return { job, recordedBy: row.recorded_by };
+  };
+  const build = (versions: readonly JobRow[]): JobRecord => {
+    const jobs = versions.map(buildVersion);
+    const newest = required(jobs.at(-1));
+    const earlier = jobs.slice(0, -1);
+    const job = earlier.length === 0 ? newest : { ...newest, earlier };
+    return { job, recordedBy: newest.recordedBy ?? '' };
   };
 
   const rows: JobRows = {
@@ -124,7 +136,7 @@ export function createJobRows(sqlite: Sqlite): JobRows {
       const version = required(selectVersion.get(number));
       const known = kept.get(number);
       if (known?.job.version === version) return known;
-      const record = build(required(select.get(number)));
+      const record = build(select.all(number));
       if (kept.size >= KEPT_JOBS) kept.clear();
       kept.set(number, record);
       return record;

@@ -60,7 +60,7 @@ function changedSinceMs(before: Job | null, after: Job): number | null {
 
 /** Everything that a verdict or a sum can depend on, but the end. */
 function substanceOf(job: Job): string {
-  const { endMs, name, version, recordedAtMs, ...substance } = job;
+  const { endMs, name, version, recordedAtMs, recordedBy, earlier, marks, ...substance } = job;
   return canonicalJson(substance);
 }
 

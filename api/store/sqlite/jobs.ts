@@ -8,6 +8,7 @@ import type { JobStore, JobWrite, SourceState } from '../jobs.ts';
 import { required, type Sqlite } from './connection.ts';
 import type { DirtyMarks } from './dirty.ts';
 import type { Ids } from './ids.ts';
+import { encodePromises } from './job-promises.ts';
 import type { JobRows } from './job-rows.ts';
 import { createJobTouch } from './job-touch.ts';
 import type { Journal } from './journal.ts';
@@ -145,9 +146,9 @@ export function createVersionWriter(
   );
   const insertVersion = database.prepare(
     `INSERT INTO job_versions (job, version, seq, recorded_at_ms, recorded_by, account, user_name, uid, name, start_ms,
-       end_ms, root_node, root_boot_id, root_pid, root_start_ticks)
+       end_ms, root_node, root_boot_id, root_pid, root_start_ticks, declares)
      VALUES (:row, :version, :seq, :recordedAtMs, :recordedBy, :account, :user, :uid, :name, :startMs,
-       :endMs, :rootNode, :bootId, :pid, :startTicks)`,
+       :endMs, :rootNode, :bootId, :pid, :startTicks, :declares)`,
   );
   const insertAllocation = database.prepare(
     `INSERT INTO job_allocations (job, version, ordinal, node, named, device_count, from_ms, to_ms, until_ms, share_milli)
@@ -164,7 +165,8 @@ export function createVersionWriter(
   );
 
   return (job, source, recordedBy, seq) => {
-    const { declares, allocations, boundaries, selfDeclared, cluster, sourceInstance, ...scalars } = job;
+    const { declares, allocations, boundaries, selfDeclared, cluster, sourceInstance, ...others } = job;
+    const { within: _w, marks: _m, earlier: _e, recordedBy: _r, ...scalars } = others;
     const root = declares.root;
     const columns = {
       ...scalars,
@@ -175,6 +177,7 @@ export function createVersionWriter(
       bootId: root?.bootId ?? null,
       pid: root?.pid ?? null,
       startTicks: root?.startTicks ?? null,
+      declares: encodePromises(job),
     };
     const { job: row } = z.object({ job: z.int() }).parse(upsertJob.get(columns));
     const { version } = job;

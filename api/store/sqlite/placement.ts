@@ -53,9 +53,9 @@ export function createPlacement(sqlite: Sqlite, { ids, jobs, policyAt }: Placeme
   const { database } = sqlite;
   const allocations = database.prepare<[string, string, number, number], AllocationRow>(
     `SELECT a.job, a.from_ms, a.until_ms, a.device_count IS NOT NULL AS counted FROM job_allocations a
-     JOIN jobs j ON j.job = a.job AND j.version = a.version
+     JOIN jobs j ON j.job = a.job
      JOIN sources s ON s.source = j.source JOIN clusters c ON c.cluster = s.cluster
-     WHERE c.name = ? AND a.node = ? AND a.until_ms > ? AND a.from_ms < ?`,
+     WHERE (j.version = a.version OR s.self_declared = 1) AND c.name = ? AND a.node = ? AND a.until_ms > ? AND a.from_ms < ?`,
   );
   const capacity = database.prepare<[number], CapacityRow>(
     `SELECT d.uuid, c.from_ms, c.to_ms FROM capacity c JOIN devices d ON d.device = c.device

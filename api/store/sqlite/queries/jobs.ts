@@ -1,5 +1,6 @@
 /** Jobs, their versions, and what each did in its life so far. */
 import type { JobRow, JobsQuestion, JobUseRow, JobVersionRow } from '../../questions.ts';
+import { decodePromises, type Promises } from '../job-promises.ts';
 import { likePart, listParameter, type Reader } from './reader.ts';
 
 const LIST = `
@@ -27,7 +28,7 @@ const VERSIONS = `WITH ${PICKED}
   SELECT v.job, j.id, c.name AS cluster, s.name AS source, s.instance AS sourceInstance, j.external_id AS externalId,
     j.incarnation, s.self_declared AS selfDeclared, v.name, v.account, v.user_name AS user, v.uid,
     v.start_ms AS startMs, v.end_ms AS endMs, v.root_node AS rootNode, v.root_boot_id AS rootBootId,
-    v.root_pid AS rootPid, v.root_start_ticks AS rootStartTicks, v.version,
+    v.root_pid AS rootPid, v.root_start_ticks AS rootStartTicks, v.version, v.declares,
     j.first_recorded_at_ms AS firstRecordedAtMs, v.recorded_at_ms AS recordedAtMs, v.recorded_by AS recordedBy
   FROM picked k JOIN job_versions v ON v.job = k.job AND v.version = k.version
   JOIN jobs j ON j.job = v.job JOIN sources s ON s.source = j.source JOIN clusters c ON c.cluster = s.cluster
@@ -57,8 +58,9 @@ interface Key {
 }
 type VersionColumns = Omit<
   JobVersionRow,
-  'allocations' | 'boundaries' | 'executables' | 'selfDeclared' | 'root'
+  'allocations' | 'boundaries' | 'executables' | 'selfDeclared' | 'root' | keyof Promises
 > & {
+  readonly declares: string;
   readonly selfDeclared: number;
   readonly rootNode: string | null;
   readonly rootBootId: string | null;
@@ -107,9 +109,10 @@ export function jobQuestions(reader: Reader): JobQuestions {
     const boundaries = Map.groupBy(boundaryRows.all(parameters), keyOf);
     const executables = Map.groupBy(executableRows.all(parameters), keyOf);
     return versionRows.all(parameters).map((row) => {
-      const { rootNode: _n, rootBootId: _b, rootPid: _p, rootStartTicks: _t, ...columns } = row;
+      const { rootNode: _n, rootBootId: _b, rootPid: _p, rootStartTicks: _t, declares, ...columns } = row;
       return {
         ...columns,
+        ...decodePromises(declares),
         selfDeclared: row.selfDeclared === 1,
         root: rootOf(row),
         boundaries: (boundaries.get(keyOf(row)) ?? []).map((each) => each.text),
