@@ -195,12 +195,17 @@ function readExecutable(
   return { ok: true, value: { ...part.value, fileSystem } };
 }
 
-/** Session and namespaces: a process leaves them without an exec. */
+/** Session, namespaces and account: a process leaves them without an exec. */
 function takePlaces(context: RecordContext, record: ProcessRecord, stat: ProcessStat, folder: string): void {
   const { fact } = record;
   const namespaces = readValue(context.procfs.namespaces(folder)) ?? fact.namespaces;
   const moved = NAMESPACES.some((name) => namespaces?.[name] !== fact.namespaces?.[name]);
-  if (!moved && stat.sessionId === fact.sessionId) return;
+  const uid = readValue(context.procfs.uid(folder)) ?? fact.uid;
+  if (!moved && stat.sessionId === fact.sessionId && uid === fact.uid) return;
+  if (uid !== fact.uid) {
+    fact.uid = uid;
+    readPersonal(context, record, folder);
+  }
   fact.namespaces = namespaces;
   fact.sessionId = stat.sessionId;
   record.dirty = true;
@@ -208,8 +213,6 @@ function takePlaces(context: RecordContext, record: ProcessRecord, stat: Process
 
 function readAfterExec(context: RecordContext, record: ProcessRecord, folder: string): void {
   const { fact } = record;
-  const uid = context.procfs.uid(folder);
-  if (uid.ok && uid.value !== null) fact.uid = uid.value;
   const claims = context.procfs.claims(folder);
   if (!claims.ok) return;
   for (const claim of claims.value) {

@@ -112,6 +112,18 @@ describe('the process table', () => {
     expect(personal[0]?.value).toMatchObject({ commandLine: './miner' });
   });
 
+  it('tells the account that a process has become without an exec', () => {
+    proc.put({ pid: 30, uid: 0 });
+    const table = newTable();
+    table.observe([30], T);
+    expect(table.changedFacts().facts.map(({ uid }) => uid)).toEqual([0, 0]);
+    proc.put({ pid: 30, uid: 2001 });
+    table.observe([30], LATER);
+    const { facts, personal } = table.changedFacts();
+    expect(facts.map(({ uid }) => uid)).toEqual([2001]);
+    expect(personal[0]?.value).toMatchObject({ user: 'alice' });
+  });
+
   it('keeps earlier cgroups, at most eight, the first of them for good', () => {
     proc.put({ pid: 30, cgroup: '0::/job_7\n' });
     const table = newTable();
