@@ -33,6 +33,8 @@ export interface SpoolOptions {
   readonly folder: string;
   readonly maxBytes: number;
   readonly newStream: () => string;
+  /** Whose batches these are: the name under which the service takes them. Unless given, anybody's count. */
+  readonly sender?: { readonly cluster: string; readonly node: string };
 }
 
 /** What an earlier run left. */
@@ -229,10 +231,30 @@ class FileSpool implements Spool {
         else sources.push({ path, stream, seq, entry: null });
       }
     }
+    if (this.#isForeign(sources)) {
+      for (const source of sources) this.#setAside(source);
+      this.#problems.push(
+        `${sources.length} batches of another cluster or node were set aside in ${CORRUPT_FOLDER}/`,
+      );
+      this.#head = newHead(this.#options.newStream());
+      this.#begun = false;
+      this.#lastToMs = null;
+      return;
+    }
     // The oldest here follows upon what is known to have been kept: where that ends, the oldest begins.
     const beginsMs = known && sources[0]?.seq === this.#head.nextSeq ? this.#lastToMs : null;
     if (known ? this.#readChain(sources) : sources.length === 0) return;
     if (!this.#rechain(sources, beginsMs)) throw new Error(this.#problems.join('; '));
+  }
+
+  /** A token is for one node, and a folder under another's name may come from another machine, with other GPUs. */
+  #isForeign(sources: readonly Source[]): boolean {
+    const { sender } = this.#options;
+    for (const source of sources) {
+      const body = this.#readSource(source)?.batch.body;
+      if (body && sender) return body.cluster !== sender.cluster || body.node !== sender.node;
+    }
+    return false;
   }
 
   /** False when a file is damaged or a link is missing. */

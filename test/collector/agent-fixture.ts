@@ -60,7 +60,7 @@ export class Node {
   agent: Agent;
   readonly #files: Files;
   readonly #spool: string;
-  readonly #config: Partial<AgentConfig>;
+  #config: Partial<AgentConfig>;
   readonly #through: (ports: Ports) => Ports;
 
   /** `through` stands between the agent and its ports. */
@@ -77,8 +77,9 @@ export class Node {
     this.agent = this.start();
   }
 
-  /** A new agent on the same folder, as after a crash or a restart. */
-  start(): Agent {
+  /** A new agent on the same folder, as after a crash or a restart; `changed`: what it is told otherwise from now on. */
+  start(changed: Partial<AgentConfig> = {}): Agent {
+    this.#config = { ...this.#config, ...changed };
     this.agent = createAgent(
       {
         ...{

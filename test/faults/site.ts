@@ -47,6 +47,7 @@ export class FaultSite {
   /** Goes by true time, whatever the node's clock says. */
   readonly clock = handClock(START_MS);
   readonly ingest: Ingest;
+  #caller = agentOf(NODE);
   readonly #file = join(temporaryFolder(), 'gpuledger.sqlite');
   readonly #store = openSqlite({ file: this.#file });
   readonly #reader = new Database(this.#file);
@@ -84,6 +85,12 @@ export class FaultSite {
   /** An agent of a new process on the same spool, as after SIGKILL. */
   kill(): void {
     this.node.start();
+  }
+
+  /** The same with another name, and the token that was made for it. */
+  rename(name: string): void {
+    this.#caller = agentOf(name);
+    this.node.start({ node: name });
   }
 
   /** The agent stops in order; the service's books are brought up to date with the true time. */
@@ -176,7 +183,7 @@ export class FaultSite {
   readonly #service: Network = {
     send: async (request) => {
       try {
-        return await this.ingest.accept(agentOf(NODE), structuredClone(request));
+        return await this.ingest.accept(this.#caller, structuredClone(request));
       } catch (error) {
         if (error instanceof ServiceError) {
           const fields = error.errors.map(({ field, message }) => `${field} ${message}`);

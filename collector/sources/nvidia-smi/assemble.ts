@@ -18,7 +18,7 @@ import { partitionOf } from './partition.ts';
 import type { PmonOutput } from './pmon.ts';
 import type { QueryGpuOutput } from './query-gpu.ts';
 import { isAboutProcesses } from './report.ts';
-import { busIdKey } from './values.ts';
+import { busIdKey, uuidKey } from './values.ts';
 import type { XmlOutput } from './xml.ts';
 
 export interface PollAnswers {
@@ -106,7 +106,8 @@ function createPlace(inventory: readonly DeviceFact[]) {
     if (text === null) return null;
     const before = places.get(text);
     if (before !== undefined) return before;
-    const found = uuids.has(text) ? text : (byBus.get(busIdKey(text)) ?? null);
+    const uuid = uuidKey(text);
+    const found = uuids.has(uuid) ? uuid : (byBus.get(busIdKey(text)) ?? null);
     places.set(text, found);
     return found;
   };

@@ -101,11 +101,15 @@ export function name(text: string | undefined): Value<string> {
   return plain === '' || plain === '-' || STATUS.test(plain) ? reasonOf(plain) : plain.slice(0, MAX_NAME);
 }
 
+const UUID = /(?<=^(?:GPU|MIG)-)[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}$/i;
+/** One spelling for a UUID: a device that is written in another case is no other device. */
+export const uuidKey = (text: string): string => text.replace(UUID, (digits) => digits.toLowerCase());
+
 /** `GPU-…` and `MIG-…` (old drivers: `MIG-GPU-…/gi/ci`). */
 export function uuid(text: string | undefined): Value<string> {
   if (text === undefined) return NOT_IN_OUTPUT;
   const plain = text.trim();
-  return /^(?:GPU|MIG)-[0-9A-Za-z/-]{1,100}$/.test(plain) ? plain : reasonOf(plain);
+  return /^(?:GPU|MIG)-[0-9A-Za-z/-]{1,100}$/.test(plain) ? uuidKey(plain) : reasonOf(plain);
 }
 
 export function busId(text: string | undefined): Value<string> {
