@@ -101,6 +101,7 @@ class PollingAgent implements Agent {
       folder: config.spoolFolder,
       maxBytes: config.spoolMaxBytes,
       newStream: newStreamId,
+      sender: config,
     });
     this.#shipper = createShipper(this.#spool, ports, this.#random);
     this.#table = createProcessTable(ports, config);
