@@ -100,7 +100,7 @@ const rules = {
   }),
 };
 
-/** PUT /v1/policy: a whole policy. What is left out is as in the built-in one, and without exemptions. */
+/** PUT /v1/policy: a whole policy. A rule that is left out is as in the built-in one. */
 export const PolicyIn = z
   .strictObject({
     from: Time.refine((text) => Date.parse(text) % HOUR_MS === 0, 'must be a full UTC hour')
@@ -114,7 +114,7 @@ export const PolicyIn = z
     endGraceMs: rules.endGraceMs.optional(),
     selfDeclarationLeadMs: rules.selfDeclarationLeadMs.optional(),
     launchers: rules.launchers.optional(),
-    exemptions: list(Exemption, EXEMPTIONS_MAX).default([]),
+    exemptions: list(Exemption, EXEMPTIONS_MAX).meta({ description: 'All of them: [] is none' }),
     dryRun: z.boolean().default(false),
   })
   .superRefine(({ exemptions }, context) => {

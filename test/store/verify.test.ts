@@ -269,7 +269,7 @@ describe('what was changed behind the back is found', () => {
     );
     expect((await report()).chain).toEqual(['policy: nobody recorded version 2']);
     service.tamper('DELETE FROM policies');
-    await service.policies.put(caller('admin'), PolicyIn.parse({ endGraceMs: 1_000 }));
+    await service.policies.put(caller('admin'), PolicyIn.parse({ endGraceMs: 1_000, exemptions: [] }));
     service.tamper('UPDATE policies SET end_grace_ms = 3600000');
     expect((await report()).chain).toEqual(['policy: version 2 was changed']);
     service.tamper('DELETE FROM policy_launchers; DELETE FROM policies');
@@ -285,7 +285,7 @@ describe('what was changed behind the back is found', () => {
 describe('what explains a difference', () => {
   test('another policy', async () => {
     const from = new Date(START).toISOString();
-    const policy = PolicyIn.parse({ from, reach: 'past', weakestEvidence: 'claim' });
+    const policy = PolicyIn.parse({ from, reach: 'past', weakestEvidence: 'claim', exemptions: [] });
     await service.policies.put(caller('admin'), policy);
     // As if nothing had been attributed again since.
     service.tamper('DELETE FROM dirty_hours');
