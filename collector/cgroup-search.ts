@@ -20,6 +20,7 @@ export class CgroupSearch {
   #hierarchies: Hierarchy[] = [];
   #queue: string[] = [];
   #looked = 0;
+  #cut = false;
 
   constructor(cgroupfs: Cgroupfs) {
     this.#cgroupfs = cgroupfs;
@@ -29,7 +30,13 @@ export class CgroupSearch {
     return this.#hierarchies.length > 0;
   }
 
+  /** There were more control groups than one search goes through: who was not found may be in one of the others. */
+  get cut(): boolean {
+    return this.#cut;
+  }
+
   begin(pids: Iterable<number>): void {
+    this.#cut = false;
     this.#wanted = new Set(pids);
     const all = this.#wanted.size === 0 ? [] : this.#cgroupfs.hierarchies();
     const rank = ({ controllers }: Hierarchy): number =>
@@ -46,6 +53,7 @@ export class CgroupSearch {
       const hierarchy = this.#hierarchies[0];
       if (hierarchy === undefined) break;
       if (folder === undefined || this.#wanted.size === 0 || this.#looked >= MAX_FOLDERS) {
+        this.#cut ||= folder !== undefined && this.#wanted.size > 0;
         this.#hierarchies = this.#wanted.size === 0 ? [] : this.#hierarchies.slice(1);
         this.#enter();
         continue;
@@ -57,6 +65,7 @@ export class CgroupSearch {
         for (const pid of this.#cgroupfs.processes(folder))
           if (this.#wanted.delete(pid)) found.set(pid, { folder, controllers: hierarchy.controllers, path });
       if (this.#queue.length < MAX_FOLDERS) this.#queue.push(...this.#cgroupfs.children(folder));
+      else this.#cut = true;
     }
     return found;
   }

@@ -66,6 +66,8 @@ export class HiddenProcesses {
   /** Members that the look before did not find in /proc, by control group and pid. */
   #absent: ReadonlySet<string> = new Set();
   #partial = false;
+  /** The jobs on devices have more control groups or processes than one look compares. */
+  #manyMembers = false;
 
   constructor(files: Files, procRoot: string, known: KnownProcesses) {
     this.#files = files;
@@ -132,11 +134,17 @@ export class HiddenProcesses {
     return [this.#named, this.#covered, this.#members].flatMap((one) => one.due(atMs));
   }
 
-  /** Why pids that the driver names and /proc does not show are not told; null: there are none, or they are. */
-  get trouble(): string | null {
-    if (!this.#partial || this.#before.size === 0) return null;
+  /** What kept a look from seeing everything. */
+  get troubles(): readonly string[] {
     const pids = `${this.#before.size} pids that nvidia-smi names`;
-    return `${this.#root} does not show the whole machine, and not ${pids}: nothing is made of that`;
+    return [
+      ...(this.#partial && this.#before.size > 0
+        ? [`${this.#root} does not show the whole machine, and not ${pids}: nothing is made of that`]
+        : []),
+      ...(this.#manyMembers
+        ? ['jobs on GPUs have so many control groups or processes that not all are compared with /proc']
+        : []),
+    ];
   }
 
   #begin(news: readonly (readonly [string, Hidden])[]): void {
@@ -184,7 +192,9 @@ export class HiddenProcesses {
         ? `; the control group ${place.folder} lists it`
         : this.#search.busy
           ? ''
-          : '; no control group lists it';
+          : this.#search.cut
+            ? '; there are more control groups than are looked through for it'
+            : '; no control group lists it';
     const what =
       cover === undefined ? '' : `; a file system of type ${cover.type} is mounted over ${cover.point}`;
     return {
@@ -199,6 +209,7 @@ export class HiddenProcesses {
   #jobMembers(): Map<number, string> {
     const hierarchies = this.#cgroupfs.hierarchies();
     const members = new Map<number, string>();
+    this.#manyMembers = false;
     const queue = [
       ...new Set(this.#known.listed().flatMap(({ cgroup }) => this.#jobFolder(cgroup, hierarchies))),
     ];
@@ -207,7 +218,9 @@ export class HiddenProcesses {
       if (folder === undefined) break;
       for (const pid of this.#cgroupfs.processes(folder)) members.set(pid, folder);
       if (queue.length < MAX_JOB_FOLDERS) queue.push(...this.#cgroupfs.children(folder));
+      else this.#manyMembers = true;
     }
+    this.#manyMembers ||= queue.length > 0;
     return members;
   }
 

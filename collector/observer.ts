@@ -99,8 +99,7 @@ export class Observer {
       this.#attempt(due.source, () => due.act(atMs, driverVersion));
     }
     for (const trouble of this.#holders.troubles) this.#listener.problem('holders', trouble);
-    const { trouble } = this.#hidden;
-    if (trouble !== null) this.#listener.problem('hidden', trouble);
+    for (const trouble of this.#hidden.troubles) this.#listener.problem('hidden', trouble);
     const holders = this.#holders.due(atMs);
     const integrity = [...this.#hidden.due(atMs), ...this.#tools.due(atMs)].map(inert);
     if (holders.length > 0 || integrity.length > 0) this.#listener.observed({ holders, integrity });

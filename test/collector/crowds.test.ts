@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { DeviceHolders } from '../../collector/device-holders.ts';
+import { HiddenProcesses } from '../../collector/hidden-processes.ts';
 import { clock, files } from '../../collector/ports/real.ts';
 import type { Files } from '../../collector/ports.ts';
 import { createProcessTable } from '../../collector/processes.ts';
@@ -149,6 +150,54 @@ describe('holders of a device', () => {
     expect(poll(170)).toEqual([]);
     expect(poll(30)).toEqual([
       'a look through the descriptors of all processes takes very long: holders of devices are found late',
+    ]);
+  });
+});
+
+describe('control groups', () => {
+  const proc = new ProcFixture();
+  afterEach(() => proc.destroy());
+
+  /** `folders` control groups in one, by the names g0, g1, …; nothing is in them. */
+  function watch(folders: number, cgroup: string) {
+    const point = join(proc.root, 'groups');
+    mkdirSync(point, { recursive: true });
+    proc.write('2/comm', 'kthreadd\n');
+    proc.write('self/mountinfo', `41 31 0:38 / ${point} rw - cgroup2 cgroup2 rw\n`);
+    const names = Array.from({ length: folders }, (_, index) => `g${index}`);
+    const below = join(point, cgroup);
+    const list = (path: string, atMost?: number): string[] =>
+      path === below ? names.slice(0, atMost) : path.startsWith(point) ? [] : files.list(path, atMost);
+    const known = {
+      ...{ keyOf: () => null, adopt: () => null, learn: () => undefined },
+      listed: () => [{ cgroup: `0::/${cgroup}\n` }],
+    };
+    return new HiddenProcesses({ ...files, list }, proc.root, known);
+  }
+
+  it('of others are too many to find a hidden process in: that is said, and not that none has it', () => {
+    const toldWith = (folders: number): string | undefined => {
+      const hidden = watch(folders, '');
+      return Array.from({ length: 100 })
+        .flatMap((_, poll) => {
+          hidden.follow(readingOf(T + poll * 5000, [500]), new Map([[500, '500/?1']]));
+          return hidden.due(T + poll * 5000);
+        })
+        .at(-1)?.detail;
+    };
+    expect(toldWith(10)).toMatch(/; no control group lists it$/);
+    expect(toldWith(9000)).toMatch(/; there are more control groups than are looked through for it$/);
+  });
+
+  it('of one job are too many to compare them all with /proc, and that is told', () => {
+    const troublesWith = (folders: number): readonly string[] => {
+      const hidden = watch(folders, 'system.slice/slurmstepd.scope/job_8101');
+      hidden.lookAtMembers(T);
+      return hidden.troubles;
+    };
+    expect(troublesWith(500)).toEqual([]);
+    expect(troublesWith(600)).toEqual([
+      'jobs on GPUs have so many control groups or processes that not all are compared with /proc',
     ]);
   });
 });

@@ -30,4 +30,6 @@ const looks = [1, 2].map((look) => {
   hidden.lookAtMembers(atMs);
   return hidden.due(atMs);
 });
-process.stdout.write(JSON.stringify({ looks, trouble: hidden.trouble, processes: table.liveFacts().facts }));
+process.stdout.write(
+  JSON.stringify({ looks, troubles: hidden.troubles, processes: table.liveFacts().facts }),
+);

@@ -172,12 +172,12 @@ describe.skipIf(!hasNamespaces || !hasCgroups)('processes covered in /proc', () 
     ]);
     const {
       looks,
-      trouble,
+      troubles,
       processes,
-    }: { looks: IntegrityFact[][]; trouble: unknown; processes: ProcessFact[] } = JSON.parse(
+    }: { looks: IntegrityFact[][]; troubles: unknown; processes: ProcessFact[] } = JSON.parse(
       output.toString('utf8'),
     );
-    expect(trouble).toBeNull();
+    expect(troubles).toEqual([]);
     const [first = [], second = []] = looks;
     const hidden = processes.find(({ pid }) => pid === covered.pid);
     expect(first).toContainEqual(
