@@ -64,6 +64,21 @@ export const ProcessView = z
   .meta({ id: 'Process' });
 export type ProcessView = z.infer<typeof ProcessView>;
 
+export const SignalView = z
+  .object({
+    id: z.string(),
+    title: z.string(),
+    detail: z.string(),
+    strength: z.int().min(1).max(100).meta({ description: 'Of 100' }),
+    weight: z.int().meta({ description: 'What it adds to a score of 100 at full strength' }),
+    source: z.string().meta({ description: 'Where the knowledge comes from' }),
+    attack: z.object({ before: z.array(z.string()), after: z.array(z.string()) }).meta({
+      description: 'MITRE ATT&CK techniques, as numbered before v19, and since where that number is known',
+    }),
+  })
+  .meta({ id: 'Signal' });
+export type SignalView = z.infer<typeof SignalView>;
+
 export const Finding = z
   .object({
     id: z.string(),
@@ -98,6 +113,11 @@ export const Finding = z
     value: Money.nullable().meta({
       description: "Value of the active time at the devices' rates; null where no rate is set",
     }),
+    score: z
+      .int()
+      .min(0)
+      .max(100)
+      .meta({ description: 'Of its signals: which finding to look at first, and no verdict' }),
     firstSeen: Time,
     lastSeen: Time,
     recordedAt: Time.meta({ description: 'When the service first knew' }),
@@ -108,7 +128,15 @@ export const Finding = z
   .meta({ id: 'Finding' });
 export type Finding = z.infer<typeof Finding>;
 
-const FINDING_SORTS = ['lastSeen', 'firstSeen', 'activeMs', 'residentMs', 'value', 'severity'] as const;
+const FINDING_SORTS = [
+  'lastSeen',
+  'firstSeen',
+  'activeMs',
+  'residentMs',
+  'value',
+  'severity',
+  'rank',
+] as const;
 export const FindingsQuery = PageQuery.extend({
   from: Time.optional().meta({ description: 'Last seen at or after' }),
   to: Time.optional().meta({ description: 'First seen before' }),
@@ -118,7 +146,10 @@ export const FindingsQuery = PageQuery.extend({
   running: z.stringbool().optional(),
   node: z.string().optional(),
   search: z.string().max(200).optional().meta({ description: 'Part of executable, user, node or job' }),
-  sort: z.enum(FINDING_SORTS).default('lastSeen'),
+  sort: z
+    .enum(FINDING_SORTS)
+    .default('lastSeen')
+    .meta({ description: 'rank: by severity, and within it by the score of its signals' }),
   order: z.enum(['asc', 'desc']).default('desc'),
 });
 export const FindingList = z
@@ -177,6 +208,9 @@ export const FindingDetail = Finding.extend({
       description:
         'TCP connections tried in each network namespace of its source processes, by the counters of the kernel',
     }),
+  signals: z
+    .array(SignalView)
+    .meta({ description: 'What makes it worth a look before others, the heaviest first; no verdict' }),
   story: z.object({
     observed: z.array(z.string()),
     notObserved: z.array(z.string()),

@@ -2,6 +2,7 @@
 import type {
   AccountedFact,
   BatchBody,
+  ClockStep,
   ConnectionFact,
   DialFact,
   ProcessPersonal,
@@ -36,6 +37,14 @@ export interface ObservedAccounted extends Readonly<Omit<AccountedFact, 'process
   readonly process: ProcessId;
 }
 
+/** The most memory that a process held on a device, in a stretch of one report. */
+export interface ObservedMemory {
+  readonly device: string;
+  readonly process: ProcessId;
+  readonly lengthMs: number;
+  readonly bytes: number;
+}
+
 export interface DecodedHour {
   /** Per device: ascending, disjoint, inside the hour. */
   readonly spansByDevice: ReadonlyMap<string, readonly ObservedSpan[]>;
@@ -49,6 +58,8 @@ export interface DecodedHour {
   readonly holders: readonly ObservedHolder[];
   readonly integrity: readonly ObservedIntegrity[];
   readonly accounted: readonly ObservedAccounted[];
+  readonly memory: readonly ObservedMemory[];
+  readonly clockSteps: readonly ClockStep[];
 }
 
 export const spansOf = (decoded: DecodedHour, device: string): readonly ObservedSpan[] =>
@@ -101,8 +112,18 @@ export function decodeNodeHour(
     accounted: batches.flatMap(({ accounted, bootId }) =>
       accounted.map((fact) => ({ ...fact, process: processId(bootId, fact.process) })),
     ),
+    memory: batches.flatMap(memoryIn),
+    clockSteps: batches.flatMap(({ clockSteps }) => clockSteps),
   };
 }
+
+const memoryIn = ({ tenancies, bootId }: BatchBody): ObservedMemory[] =>
+  tenancies.flatMap(({ device, tenants, lengthMs: lengths }) => {
+    const lengthMs = lengths.reduce((sum, ms) => sum + ms, 0);
+    return tenants.flatMap(({ process, memoryBytes: bytes }) =>
+      bytes === null ? [] : [{ device, process: processId(bootId, process), lengthMs, bytes }],
+    );
+  });
 
 /** Nothing is seen after the hour that reports it: a time to come would keep a finding running for ever. */
 function within<T extends { firstMs: number; lastMs: number }>(fact: T, hour: Interval): T {

@@ -99,7 +99,7 @@ export function networkFindings(
  * stayed there, and meanwhile went to a few places inside. None where it has not. A forward of a local port looks like
  * any program that serves its job and reports to the outside, and is not told.
  */
-function relayOf(own: readonly ObservedConnection[]): ObservedConnection[] {
+export function relayOf(own: readonly ObservedConnection[]): ObservedConnection[] {
   const listening = new Set(own.filter((fact) => fact.kind === 'listening').map((fact) => fact.localPort));
   const gone = own.filter((fact) => fact.kind === 'established' && !listening.has(fact.localPort));
   const outward = gone.filter((fact) => fact.peerClass === 'external');

@@ -6,7 +6,7 @@ import { baseName, executablePath, lineageOf, sameExecutable } from './process.t
 import type { Judge, NodeFacts } from './verdict.ts';
 
 /** Programs that start things on behalf of many: a lineage is not followed into them. */
-const SESSION_HOSTS: readonly string[] = [
+export const SESSION_HOSTS: readonly string[] = [
   'init',
   'systemd',
   'sshd',

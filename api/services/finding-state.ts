@@ -2,7 +2,7 @@
 import type { Reason } from '../domain/bucket.ts';
 import { type FindingRow, graver, mergeRows, summarise } from '../domain/finding.ts';
 import { DEFAULT_POLICY } from '../domain/policy.ts';
-import { duration } from '../domain/story.ts';
+import { duration } from '../domain/phrases.ts';
 import type { FindingState, FindingWrite, KnownFinding } from '../store/ledger.ts';
 import type { NodeHourResult } from './node-hour.ts';
 
@@ -21,19 +21,22 @@ export function findingWrites(
     const before = known.get(part.id) ?? null;
     const state = computeState(part.rows, before, part.root);
     const parts = result.partsOf.get(part.id) ?? [];
-    writes.set(part.id, { id: part.id, state, parts, seen: null, history: remember(part.id, before, state) });
+    const signals = result.signals.get(part.id) ?? [];
+    const history = remember(part.id, before, state);
+    writes.set(part.id, { id: part.id, state, parts, seen: null, signals, history });
   }
   for (const one of result.observations) {
     const before = known.get(one.id) ?? null;
     const { id, firstMs: fromMs, lastMs: toMs, process, job, evidence, reason, severity } = one;
     const state = observationState(one, before);
     const seen = { fromMs, toMs, process, job, evidence, reason, severity };
-    writes.set(id, { id, state, parts: [], seen, history: remember(id, before, state) });
+    const signals = result.signals.get(id) ?? [];
+    writes.set(id, { id, state, parts: [], seen, signals, history: remember(id, before, state) });
   }
   for (const [id, before] of known) {
     if (writes.has(id)) continue;
     const state = wholeOf(before);
-    writes.set(id, { id, state, parts: [], seen: null, history: remember(id, before, state) });
+    writes.set(id, { id, state, parts: [], seen: null, signals: [], history: remember(id, before, state) });
   }
   return [...writes.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
 }

@@ -2,7 +2,7 @@
 import type { BatchBody } from '../contract/batch.ts';
 import { canonicalJson } from '../contract/canonical.ts';
 import type { FirstSeen } from '../domain/bind.ts';
-import type { Entry, ProcessId } from '../domain/cell.ts';
+import type { ProcessId } from '../domain/cell.ts';
 import { sumEntries } from '../domain/sums.ts';
 import type { StoredCell, StoredHour } from '../store/audit.ts';
 import type { CellWrite, FindingPartWrite } from '../store/ledger.ts';
@@ -28,7 +28,12 @@ export function compareHour(stored: StoredHour, computed: NodeHourResult): Diffe
     else differences.push(...compareCell(cell, own));
   }
   for (const device of wanted.keys()) differences.push(plain(device, 'the cell is missing'));
-  return [...differences, ...compareParts(stored, computed), ...compareSeen(stored, computed)];
+  return [
+    ...differences,
+    ...compareParts(stored, computed),
+    ...compareSeen(stored, computed),
+    ...compareSignals(stored, computed),
+  ];
 }
 
 const plain = (device: string, text: string): Difference => ({ device, text, verdictsOn: [] });
@@ -76,10 +81,10 @@ function compareCell(cell: StoredCell, own: CellWrite): Difference[] {
 
 const timeText = (ms: number): string => new Date(ms).toISOString();
 
-/** The entries that have no equal among `others`. */
-function unmatched(entries: readonly Entry[], others: readonly Entry[]): Entry[] {
-  const known = new Set(others.map((entry) => canonicalJson(entry)));
-  return entries.filter((entry) => !known.has(canonicalJson(entry)));
+/** The rows that have no equal among `others`. */
+function unmatched<T extends object>(rows: readonly T[], others: readonly T[]): T[] {
+  const known = new Set(others.map((row) => canonicalJson(row)));
+  return rows.filter((row) => !known.has(canonicalJson(row)));
 }
 
 /** Who pays for a cell, as it is stored and as the facts give it. */
@@ -126,6 +131,23 @@ function compareSeen(stored: StoredHour, computed: NodeHourResult): Difference[]
   if (inOrder(placesOf(stored.firstSeen)) !== inOrder(placesOf(computed.firstSeen)))
     differences.push(plain('all devices', 'the facts give other first sightings of jobs'));
   return differences;
+}
+
+function compareSignals(stored: StoredHour, computed: NodeHourResult): Difference[] {
+  const due = [...computed.signals].flatMap(([finding, own]) => own.map((one) => ({ finding, ...one })));
+  const [extra, missing] = [unmatched(stored.signals, due), unmatched(due, stored.signals)];
+  return [...new Set([...extra, ...missing].map((one) => one.finding))].map((finding) => ({
+    device: `finding ${finding}`,
+    text: 'the facts give other signals',
+    verdictsOn: processesOf(finding, computed),
+  }));
+}
+
+/** Those whose text its signals may come from. */
+function processesOf(finding: string, { findings, observations }: NodeHourResult): (ProcessId | null)[] {
+  const parts = findings.filter((part) => part.id === finding);
+  const seen = observations.filter((one) => one.id === finding);
+  return [...parts.flatMap((part) => part.rows.map((row) => row.process)), ...seen.map((one) => one.process)];
 }
 
 const placesOf = (seen: FirstSeen): object[] =>

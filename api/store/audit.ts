@@ -5,6 +5,7 @@ import type { Sums } from '../contract/ledger.ts';
 import type { FirstSeen } from '../domain/bind.ts';
 import type { Entry, ObservedProcess, ProcessId } from '../domain/cell.ts';
 import type { Interval } from '../domain/interval.ts';
+import type { Signal } from '../domain/signals/signal.ts';
 import type { NodeHourKey } from './batches.ts';
 import type { SourceState } from './jobs.ts';
 import type { FindingPartWrite, Sighting } from './ledger.ts';
@@ -38,6 +39,7 @@ export interface StoredHour {
   readonly pending: boolean;
   readonly cells: readonly StoredCell[];
   readonly parts: readonly (FindingPartWrite & { readonly finding: string })[];
+  readonly signals: readonly (Signal & { readonly finding: string })[];
   /** Observations beside the ledger: when a finding was seen. */
   readonly seen: readonly (Sighting & { readonly finding: string; readonly process: ProcessId | null })[];
   /** Where counted jobs ran in this hour. */

@@ -56,6 +56,8 @@ export interface FindingRow {
     readonly model: string | null;
   }[];
   readonly priced: readonly PricedMs[];
+  /** The greatest strength of each of its signals. */
+  readonly signals: readonly { readonly id: string; readonly strength: number }[];
   /** What the list was ordered by: text, number. */
   readonly sortKey: number;
 }
@@ -72,7 +74,7 @@ export interface FindingsQuestion {
   readonly mode: string | null;
   readonly node: string | null;
   readonly search: string | null;
-  readonly sort: 'lastSeen' | 'firstSeen' | 'activeMs' | 'residentMs' | 'value' | 'severity';
+  readonly sort: 'lastSeen' | 'firstSeen' | 'activeMs' | 'residentMs' | 'value' | 'severity' | 'rank';
   readonly descending: boolean;
   readonly after: { readonly sortKey: number; readonly finding: number } | null;
   readonly limit: number;
@@ -146,8 +148,16 @@ export interface FindingHistoryRow {
   readonly text: string;
 }
 
+/** A signal as the node-hour tells it that sees it most strongly, the newest of these. */
+export interface SignalRow {
+  readonly id: string;
+  readonly strength: number;
+  readonly detail: string;
+}
+
 export interface FindingFacts {
   readonly row: FindingRow;
+  readonly signals: readonly SignalRow[];
   readonly processes: readonly ProcessRow[];
   readonly connections: readonly ConnectionRow[];
   readonly dials: readonly DialRow[];

@@ -9,6 +9,7 @@ import type { FindingKind, FindingRow, Severity, Strength } from '../domain/find
 import type { Interval } from '../domain/interval.ts';
 import type { Job } from '../domain/job.ts';
 import type { Policy } from '../domain/policy.ts';
+import type { Signal } from '../domain/signals/signal.ts';
 import type { NodeHourKey } from './batches.ts';
 import type { SourceState } from './jobs.ts';
 
@@ -97,6 +98,8 @@ export interface FindingWrite {
   readonly parts: readonly FindingPartWrite[];
   /** What was seen beside the ledger has no GPU time, only when it was seen. */
   readonly seen: (Sighting & { readonly process: ProcessId | null }) | null;
+  /** What this node-hour knows that ranks it. */
+  readonly signals: readonly Signal[];
   /** What to add to its history. */
   readonly history: readonly string[];
 }

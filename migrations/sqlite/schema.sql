@@ -207,6 +207,20 @@ CREATE INDEX finding_parts_by_finding ON finding_parts (finding, hour_ms);
 
 CREATE INDEX finding_parts_by_process ON finding_parts (process) WHERE process IS NOT NULL;
 
+CREATE TABLE finding_signals (
+  hour_ms INTEGER NOT NULL,
+  node INTEGER NOT NULL,
+  finding INTEGER NOT NULL REFERENCES findings,
+  -- The id of a rule.
+  signal TEXT NOT NULL,
+  -- Of 100.
+  strength INTEGER NOT NULL CHECK (strength BETWEEN 1 AND 100),
+  detail TEXT NOT NULL,
+  PRIMARY KEY (hour_ms, node, finding, signal)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX finding_signals_by_finding ON finding_signals (finding, signal);
+
 CREATE TABLE findings (
   finding INTEGER PRIMARY KEY,
   -- f_ and 16 hexadecimal digits.
@@ -315,6 +329,8 @@ CREATE TABLE job_versions (
   root_boot_id TEXT,
   root_pid INTEGER,
   root_start_ticks INTEGER,
+  -- What else it says: image, entrypoint, commandPattern, peers, processesPerDevice, within; and marks; as canonical JSON.
+  declares TEXT NOT NULL DEFAULT '{}',
   PRIMARY KEY (job, version)
 ) STRICT, WITHOUT ROWID;
 

@@ -33,6 +33,7 @@ const ROME: Finding = {
   residentMs: 0,
   provisionalMs: 0,
   value: { amount: '4.785', currency: 'EUR' },
+  score: 78,
   firstSeen: at(52 * 60_000),
   lastSeen: at(20_000),
   recordedAt: at(51 * 60_000),
@@ -267,12 +268,53 @@ const STORY: FindingDetail['story'] = {
   ],
 };
 
+const SIGNALS: FindingDetail['signals'] = [
+  {
+    id: 'undeclared',
+    title: 'Executed with no declaration that covers it',
+    detail: 'Executing time without a declaration: foreign_in_job.',
+    strength: 100,
+    weight: 30,
+    source: 'The ledger itself: no disguise of a program changes that nobody declared it.',
+    attack: { before: ['T1496', 'T1496.001'], after: [] },
+  },
+  {
+    id: 'reverse_tunnel',
+    title: 'Told to forward a port of the other side',
+    detail: 'ssh (5133) asks for a remote forward and holds a connection to the outside.',
+    strength: 70,
+    weight: 12,
+    source: 'Elastic and Datadog rules for ssh -R; here in every spelling of it, and under any program name.',
+    attack: { before: ['T1572'], after: [] },
+  },
+  {
+    id: 'temporary_path',
+    title: 'Executable in memory or where everybody may write',
+    detail: 'Process 5120 runs /dev/shm/.cache/kworker.',
+    strength: 100,
+    weight: 8,
+    source: 'Falco "Execution from /dev/shm", Elastic rules on executables under temporary folders.',
+    attack: { before: [], after: [] },
+  },
+  {
+    id: 'changed_tools',
+    title: 'What the GPUs are read with was changed on its node',
+    detail: 'Its node reports tool_changed in the same hour.',
+    strength: 100,
+    weight: 8,
+    source:
+      'Elastic on SANSAR, which puts a wrapper in the place of libnvidia-ml; wallaby does so by LD_PRELOAD.',
+    attack: { before: ['T1562.001', 'T1014'], after: ['T1685'] },
+  },
+];
+
 export function detailOf(finding: Finding): FindingDetail {
   return {
     ...finding,
     processes: processes(finding),
     timelines: timelines(finding),
     dials: [],
+    signals: finding.source.pid === null ? [] : SIGNALS,
     connections:
       finding.source.pid === null
         ? []

@@ -3,6 +3,7 @@ import { HOUR_MS } from '../../contract/batch.ts';
 import type { FindingDetail, ProcessView } from '../../contract/findings.ts';
 import type { Caller } from '../../domain/caller.ts';
 import type { ProcessId } from '../../domain/cell.ts';
+import { SIGNALS } from '../../domain/signals/registry.ts';
 import { createJudge } from '../../domain/verdict.ts';
 import type {
   ChargedRow,
@@ -81,6 +82,16 @@ function ownConnections({ processes, connections }: FindingFacts): ConnectionRow
     processes.flatMap(({ id, role }) => (role === 'source' || role === 'sibling' ? [id] : [])),
   );
   return connections.filter((connection) => own.has(connection.process));
+}
+
+/** In the order of what they weigh; a signal that this version does not know is left out. */
+function toSignals({ signals }: FindingFacts): FindingDetail['signals'] {
+  return SIGNALS.flatMap(({ id, title, weight, source, attack: { before, after } }) => {
+    const row = signals.find((one) => one.id === id);
+    if (row === undefined) return [];
+    const attack = { before: [...before], after: [...after] };
+    return [{ id, title, detail: row.detail, strength: row.strength, weight, source, attack }];
+  });
 }
 
 /** Rows of one job at several rates become one. */
@@ -182,6 +193,7 @@ export async function askFinding(
     timelines: timelines(facts, hours),
     connections: connections.map(toConnection),
     dials: facts.dials.map(toDial),
+    signals: toSignals(facts),
     // The jobs of others that came near it are none of an owner's business.
     story: { ...story, candidates: story.candidates.filter(({ job }) => isSeen(job.account)) },
     cost: {

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { Finding, FindingList, FindingsQuery } from '../../contract/findings.ts';
 import type { Caller } from '../../domain/caller.ts';
+import { scoreOf } from '../../domain/signals/registry.ts';
 import type { FindingRow } from '../../store/finding-questions.ts';
 import { type Questions, scopeOf } from '../../store/questions.ts';
 import { toTime, toTimeOrNull } from './completeness.ts';
@@ -22,6 +23,7 @@ export function toFinding(row: FindingRow): Finding {
     residentMs: row.residentMs,
     provisionalMs: row.provisionalMs,
     value: moneyOf(row.priced),
+    score: scoreOf(row.signals),
     firstSeen: toTime(row.firstSeenMs),
     lastSeen: toTime(row.lastSeenMs),
     recordedAt: toTime(row.recordedAtMs),

@@ -5,6 +5,7 @@ import { canonicalJson, sha256Hex } from '../../contract/canonical.ts';
 import { BUCKETS, EVIDENCE, REASONS } from '../../domain/bucket.ts';
 import { type Entry, processId } from '../../domain/cell.ts';
 import { DEFAULT_POLICY } from '../../domain/policy.ts';
+import type { Signal } from '../../domain/signals/signal.ts';
 import type { AuditStore, StoredCell } from '../audit.ts';
 import { createSumChecks } from './audit-sums.ts';
 import type { Capacity } from './capacity.ts';
@@ -184,6 +185,10 @@ function createStoredReader(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): 
     `SELECT p.*, f.id AS finding FROM finding_parts p JOIN findings f ON f.finding = p.finding
      WHERE p.hour_ms = ? AND p.node = ? AND p.device = 0 ORDER BY p.ordinal`,
   );
+  const signals = database.prepare<[number, number], Signal & { finding: string }>(
+    `SELECT f.id AS finding, s.signal AS id, s.strength, s.detail FROM finding_signals s
+     JOIN findings f ON f.finding = s.finding WHERE s.hour_ms = ? AND s.node = ?`,
+  );
   const bindings = database.prepare<[number, number], { job: number; device: number; first_seen_ms: number }>(
     'SELECT job, device, first_seen_ms FROM bindings WHERE hour_ms = ? AND node = ?',
   );
@@ -230,6 +235,7 @@ function createStoredReader(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): 
     seen: seen
       .all(hourMs, node)
       .map((row) => ({ ...toSighting(row), finding: row.finding, process: processOf(row.process) })),
+    signals: signals.all(hourMs, node),
     firstSeen: new Map(
       [...Map.groupBy(bindings.all(hourMs, node), (row) => row.job)].map(([job, rows]) => [
         ids.jobId(job),

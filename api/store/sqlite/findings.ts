@@ -190,6 +190,11 @@ function createWriter(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): Findin
      VALUES (:hourMs, :node, :device, :ordinal, :finding, :reason, :process, :evidence, :job, :holder, :activeMs,
        :residentMs, :provisionalMs, :provisionalActiveMs, :fromMs, :toMs, :severity)`,
   );
+  const removeSignals = database.prepare('DELETE FROM finding_signals WHERE hour_ms = ? AND node = ?');
+  const insertSignal = database.prepare(
+    `INSERT INTO finding_signals (hour_ms, node, finding, signal, strength, detail)
+     VALUES (:hourMs, :node, :finding, :id, :strength, :detail)`,
+  );
   const insertHistory = database.prepare(
     `INSERT INTO finding_history (finding, ordinal, at_ms, seq, text)
      SELECT :finding, n, :nowMs, :seq, :text FROM
@@ -200,8 +205,9 @@ function createWriter(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): Findin
 
   return ({ node, hourMs }, nodeRow, findings, seq, nowMs) => {
     removeParts.run(hourMs, node);
+    removeSignals.run(hourMs, node);
     let ordinal = 0;
-    for (const { id, state, parts, seen, history } of findings) {
+    for (const { id, state, parts, seen, signals, history } of findings) {
       let finding: number | undefined;
       if (state === null) finding = resolve.get(nowMs, id);
       else {
@@ -211,6 +217,7 @@ function createWriter(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): Findin
         finding = upsert.get({ ...rest, id, node, process, device: deviceRow, job: jobOf(job), nowMs });
       }
       if (finding === undefined) continue;
+      for (const signal of signals) insertSignal.run({ ...signal, hourMs, node, finding });
       for (const text of history) insertHistory.run({ finding, nowMs, seq, text });
       for (const part of parts) {
         const { device, provisionalResidentMs, ...row } = part;

@@ -6,6 +6,7 @@ import type {
   DialRow,
   FindingHistoryRow,
   ProcessRow,
+  SignalRow,
 } from '../../finding-questions.ts';
 import { cardAt, rateOn } from './finding-rows.ts';
 import { listParameter, type Reader } from './reader.ts';
@@ -115,6 +116,10 @@ const CHARGED = `
     ${rateOn('p.card', 'p.model')} AS rateMicros, (SELECT currency FROM rate_cards WHERE version = p.card) AS currency
   FROM parts p JOIN jobs j ON j.job = p.holder JOIN sources s ON s.source = j.source
   GROUP BY p.holder, p.model, p.card ORDER BY ms DESC`;
+/** SQLite takes `detail` from the row with the greatest value. */
+const SIGNALS = `SELECT signal AS id, strength, detail FROM (
+    SELECT signal, strength, detail, max(strength * 1e14 + hour_ms) FROM finding_signals
+    WHERE finding = @finding GROUP BY signal) ORDER BY signal`;
 const HISTORY = 'SELECT at_ms AS atMs, text FROM finding_history WHERE finding = @finding ORDER BY ordinal';
 
 const ROLES = ['source', 'ancestor', 'declared', 'sibling'] as const;
@@ -132,6 +137,7 @@ const ownNamespaces = (row: OwnColumns): ProcessRow['ownNamespaces'] =>
 export interface FindingDetailQuestions {
   processes(finding: number): { rows: ProcessRow[]; connections: ConnectionRow[] };
   dials(finding: number): DialRow[];
+  signals(finding: number): SignalRow[];
   charged(finding: number): ChargedRow[];
   history(finding: number): FindingHistoryRow[];
 }
@@ -145,6 +151,7 @@ export function findingDetailQuestions(reader: Reader): FindingDetailQuestions {
   const connections = reader.question<ConnectionRow>(CONNECTIONS);
   const dials = reader.question<DialRow>(DIALS);
   const charged = reader.question<ChargedRow>(CHARGED);
+  const signals = reader.question<SignalRow>(SIGNALS);
   const history = reader.question<FindingHistoryRow>(HISTORY);
   return {
     processes(finding) {
@@ -170,6 +177,7 @@ export function findingDetailQuestions(reader: Reader): FindingDetailQuestions {
       return { rows, connections: connections.all({ processes }) };
     },
     dials: (finding) => dials.all({ finding }),
+    signals: (finding) => signals.all({ finding }),
     charged: (finding) => charged.all({ finding }),
     history: (finding) => history.all({ finding }),
   };

@@ -1,5 +1,7 @@
 /** Findings as lists show them: filters, orders, pages, and the time of each at its rates. */
 import { MOMENTARY, RUNNING_SLACK_MS } from '../../../domain/finding.ts';
+import { MAX_SCORE, SIGNALS } from '../../../domain/signals/registry.ts';
+import { FULL } from '../../../domain/signals/signal.ts';
 import type { FindingRow, FindingsQuestion, JobRefRow, PricedMs } from '../../finding-questions.ts';
 import { likePart, listParameter, type Question, type Reader } from './reader.ts';
 
@@ -24,6 +26,11 @@ const SEVERITY = "CASE f.severity WHEN 'critical' THEN 2 WHEN 'warn' THEN 1 ELSE
 /** Only for ordering, and so a float will do: money itself is exact and computed elsewhere. */
 const VALUE = `coalesce((SELECT sum(p.active_ms * CAST(${rateOn(cardAt('p.hour_ms'), 'v.model')} AS REAL))
   FROM finding_parts p JOIN devices v ON v.device = p.device WHERE p.finding = f.finding), 0)`;
+/** The score of a finding, as `scoreOf` reckons it. */
+const WEIGHT = `CASE s.signal ${SIGNALS.map(({ id, weight }) => `WHEN '${id}' THEN ${weight}`).join(' ')} ELSE 0 END`;
+const SCORE = `min(${MAX_SCORE}, coalesce((SELECT sum(w.weight * w.strength) / ${FULL} FROM
+  (SELECT ${WEIGHT} AS weight, max(s.strength) AS strength FROM finding_signals s
+   WHERE s.finding = f.finding GROUP BY s.signal) w), 0))`;
 const SORTS: Readonly<Record<FindingsQuestion['sort'], string>> = {
   lastSeen: 'f.last_seen_ms',
   firstSeen: 'f.first_seen_ms',
@@ -31,6 +38,7 @@ const SORTS: Readonly<Record<FindingsQuestion['sort'], string>> = {
   residentMs: 'f.resident_ms',
   value: VALUE,
   severity: SEVERITY,
+  rank: `(${SEVERITY}) * ${MAX_SCORE + 1} + ${SCORE}`,
 };
 
 const COLUMNS = `f.finding, f.id, f.kind, f.severity, f.strength, f.state, ${RUNNING} AS running, g.mode,
@@ -74,7 +82,10 @@ function listSql(sort: FindingsQuestion['sort'], descending: boolean): string {
 }
 
 interface Row
-  extends Omit<FindingRow, 'running' | 'source' | 'insideJob' | 'reasons' | 'devices' | 'priced'> {
+  extends Omit<
+    FindingRow,
+    'running' | 'source' | 'insideJob' | 'reasons' | 'devices' | 'priced' | 'signals'
+  > {
   readonly running: number;
   readonly jobId: string | null;
   readonly jobSource: string | null;
@@ -104,6 +115,8 @@ const DETAILS = {
   devices: `SELECT DISTINCT p.finding, v.uuid, v.device_index AS "index", v.model
     FROM finding_parts p JOIN devices v ON v.device = p.device
     WHERE p.finding IN (SELECT value FROM json_each(@findings)) ORDER BY v.device_index, v.uuid`,
+  signals: `SELECT finding, signal AS id, max(strength) AS strength FROM finding_signals
+    WHERE finding IN (SELECT value FROM json_each(@findings)) GROUP BY finding, signal`,
   onlyDevice: 'SELECT uuid, device_index AS "index", model FROM devices WHERE device = @device',
   priced: `WITH parts AS (
       SELECT p.finding, v.model, ${cardAt('p.hour_ms')} AS card, p.active_ms
@@ -141,6 +154,7 @@ export function findingQuestions(reader: Reader): FindingQuestions {
   const sources = reader.question<{ finding: number } & FindingRow['source']>(SOURCES);
   const reasons = reader.question<{ finding: number; reason: string }>(DETAILS.reasons);
   const devices = reader.question<{ finding: number } & FindingRow['devices'][number]>(DETAILS.devices);
+  const signals = reader.question<{ finding: number } & FindingRow['signals'][number]>(DETAILS.signals);
   const onlyDevice = reader.question<FindingRow['devices'][number]>(DETAILS.onlyDevice);
   const priced = reader.question<{ finding: number } & PricedMs>(DETAILS.priced);
 
@@ -152,6 +166,7 @@ export function findingQuestions(reader: Reader): FindingQuestions {
     const reasonsOf = byFinding(reasons);
     const devicesOf = byFinding(devices);
     const pricedOf = byFinding(priced);
+    const signalsOf = byFinding(signals);
     return rows.map((row) => {
       const { onlyDevice: device, ...rest } = row;
       const on = devicesOf.get(row.finding) ?? [];
@@ -164,6 +179,7 @@ export function findingQuestions(reader: Reader): FindingQuestions {
         reasons: (reasonsOf.get(row.finding) ?? [row]).map((one) => one.reason),
         devices: on.length === 0 && device !== null ? onlyDevice.all({ device }) : on,
         priced: pricedOf.get(row.finding) ?? [],
+        signals: (signalsOf.get(row.finding) ?? []).map(({ id, strength }) => ({ id, strength })),
       };
     });
   }

@@ -86,6 +86,7 @@ export function openQuestions(file: string): Questions {
           processes: rows,
           connections,
           dials: detail.dials(row.finding),
+          signals: detail.signals(row.finding),
           charged: detail.charged(row.finding),
           history: detail.history(row.finding),
         };

@@ -1,0 +1,184 @@
+// Gathers what one node-hour knows of a finding, for the rules to look at.
+import { WINDOW_MS } from '../../contract/batch.ts';
+import type { Entry, ObservedProcess, ObservedSpan, ProcessId } from '../cell.ts';
+import type { DecodedHour, ObservedConnection } from '../decode.ts';
+import type { FindingKind, FindingPart } from '../finding.ts';
+import type { Interval } from '../interval.ts';
+import type { Holding, Job } from '../job.ts';
+import { lineageOf } from '../process.ts';
+import type { Judge, NodeFacts } from '../verdict.ts';
+import { signalsOf } from './registry.ts';
+import type { Family, LoadStretch, Signal, SignalFacts } from './signal.ts';
+
+/** Processes beyond these many are not looked at, one by one; a swarm shows its shape in the first ones. */
+const OWN_MAX = 64;
+const FAMILY_MAX = 256;
+const LINEAGE_MAX = 64;
+
+/** What an hour is made of, and what was found in it. */
+export interface SignalHour {
+  readonly node: NodeFacts;
+  readonly judge: Judge;
+  readonly decoded: DecodedHour;
+  readonly hour: Interval;
+  readonly holdings: readonly Holding[];
+  readonly cells: Iterable<{ readonly device: string; readonly entries: readonly Entry[] }>;
+  readonly findings: readonly FindingPart[];
+  /** Seen beside the ledger. */
+  readonly observations: readonly {
+    readonly id: string;
+    readonly kind: FindingKind;
+    readonly process: ProcessId | null;
+    readonly reason: string;
+    readonly firstMs: number;
+    readonly lastMs: number;
+  }[];
+}
+
+/** The signals of each finding of an hour; findings without any are left out. */
+export function signalsOfHour(hour: SignalHour): Map<string, Signal[]> {
+  const found = new Map<string, Signal[]>();
+  if (hour.findings.length + hour.observations.length === 0) return found;
+  const gather = createGatherer(hour);
+  const add = (id: string, facts: SignalFacts): void => {
+    const signals = signalsOf(facts);
+    if (signals.length > 0) found.set(id, signals);
+  };
+  for (const part of hour.findings) add(part.id, gather(subjectOf(part)));
+  for (const one of hour.observations) {
+    const { id, kind, process, reason, firstMs: fromMs, lastMs: toMs } = one;
+    if (process === null) continue;
+    const nothing = { activeMs: 0, provisionalActiveMs: 0, devices: [] };
+    const seen = { fromMs, toMs };
+    add(id, gather({ ...nothing, kind, seen, reasons: [reason], processes: [process], root: process }));
+  }
+  return found;
+}
+
+interface Subject
+  extends Pick<SignalFacts, 'kind' | 'reasons' | 'activeMs' | 'provisionalActiveMs' | 'seen'> {
+  readonly processes: readonly ProcessId[];
+  readonly root: ProcessId | null;
+  readonly devices: readonly string[];
+}
+
+function subjectOf({ kind, rows, root }: FindingPart): Subject {
+  const sum = (value: (row: FindingPart['rows'][number]) => number): number =>
+    rows.reduce((total, row) => total + value(row), 0);
+  return {
+    kind,
+    root,
+    reasons: [...new Set(rows.map((row) => row.reason))],
+    activeMs: sum((row) => row.activeMs),
+    provisionalActiveMs: sum((row) => row.provisionalActiveMs),
+    seen: {
+      fromMs: Math.min(...rows.map((row) => row.fromMs)),
+      toMs: Math.max(...rows.map((row) => row.toMs)),
+    },
+    processes: [...new Set(rows.flatMap((row) => row.process ?? []))].slice(0, OWN_MAX),
+    devices: [...new Set(rows.map((row) => row.device))],
+  };
+}
+
+function createGatherer(hour: SignalHour): (subject: Subject) => SignalFacts {
+  const { node, judge, decoded, holdings } = hour;
+  const known = (ids: Iterable<ProcessId>): ObservedProcess[] =>
+    [...ids].flatMap((id) => node.processes.get(id) ?? []);
+  const children = Map.groupBy(node.processes.values(), (process) => process.parentId);
+  const places = Map.groupBy(node.processes.values(), (process) => placeOf(process, judge));
+  const sockets = Map.groupBy(decoded.connections, (one) => one.process);
+  const onDevices = new Set<ProcessId>();
+  for (const spans of decoded.spansByDevice.values())
+    for (const { tenants } of spans) for (const { process } of tenants) onDevices.add(process);
+  const declared = known(declaredIn(hour.cells));
+  const familyOf = (processes: readonly ObservedProcess[]): Family => ({
+    processes,
+    connections: processes.flatMap(({ id }): readonly ObservedConnection[] => sockets.get(id) ?? []),
+  });
+
+  return ({ processes, root, devices, ...same }) => {
+    const own = known(processes);
+    const below = descendants([...own, ...known(root === null ? [] : [root])], children);
+    const inFamily = new Set(below.map(({ id }) => id));
+    const around = new Set(own.map((process) => placeOf(process, judge)));
+    const beside = [...around]
+      .flatMap((place) => places.get(place) ?? [])
+      .filter(({ id }) => !inFamily.has(id) && !onDevices.has(id))
+      .slice(0, FAMILY_MAX);
+    const lineage = new Set(own.flatMap((process) => [...lineageOf(process, node.processes)]));
+    const held = holdings.filter((holding) => devices.includes(holding.device));
+    const ids = new Set(processes);
+    return {
+      ...same,
+      hour: hour.hour,
+      own,
+      lineage: [...lineage].slice(0, LINEAGE_MAX),
+      family: familyOf(below),
+      beside: familyOf(beside),
+      load: devices.map((device) => loadOf(decoded.spansByDevice.get(device) ?? [], ids)),
+      memory: memoryOf(decoded, devices, ids),
+      integrity: decoded.integrity,
+      clockSteps: decoded.clockSteps,
+      jobs: jobsOf(own, held, node, judge),
+      releases: held.map((holding) => holding.toMs),
+      declared,
+      policy: node.policy,
+    };
+  };
+}
+
+/** What belongs together where no lineage says so. */
+function placeOf(process: ObservedProcess, judge: Judge): string {
+  const owner = judge.tiesOf(process.id).owner;
+  return `${process.uid} ${owner?.boundary ?? process.cgroup}`;
+}
+
+function declaredIn(cells: SignalHour['cells']): Set<ProcessId> {
+  const ids = new Set<ProcessId>();
+  for (const { entries } of cells)
+    for (const { bucket, process } of entries) if (bucket === 'used' && process !== null) ids.add(process);
+  return ids;
+}
+
+function descendants(
+  tops: readonly ObservedProcess[],
+  children: ReadonlyMap<ProcessId | null, readonly ObservedProcess[]>,
+): ObservedProcess[] {
+  const found = new Set(tops);
+  // A set goes on to what is added while it is walked.
+  for (const process of found)
+    for (const child of children.get(process.id) ?? []) if (found.size < FAMILY_MAX) found.add(child);
+  return [...found];
+}
+
+function jobsOf(
+  own: readonly ObservedProcess[],
+  held: readonly Holding[],
+  node: NodeFacts,
+  judge: Judge,
+): Job[] {
+  const ids = new Set(held.map((holding) => holding.job));
+  for (const { id } of own)
+    for (const tie of judge.tiesOf(id).ties)
+      if (tie.evidence !== 'claim') for (const job of tie.jobs) ids.add(job.id);
+  return [...ids].flatMap((id) => node.jobs.get(id) ?? []);
+}
+
+/** Stretches as agents report them: at most a window long, ended by every change of the set of processes. */
+function loadOf(spans: readonly ObservedSpan[], own: ReadonlySet<ProcessId>): LoadStretch[] {
+  return spans.map(({ fromMs, toMs, tenants, conflictMs }) => {
+    const mine = tenants.filter(({ process }) => own.has(process));
+    const unknown = mine.some(({ activeMs }) => activeMs === null);
+    const ownMs = unknown ? null : mine.reduce((sum, one) => sum + (one.activeMs ?? 0), 0);
+    return { fromMs, toMs, own: mine.length > 0, ownMs, conflictMs };
+  });
+}
+
+function memoryOf(decoded: DecodedHour, devices: readonly string[], own: ReadonlySet<ProcessId>): number[][] {
+  const mine = decoded.memory.filter(
+    ({ device, process, lengthMs }) => lengthMs >= WINDOW_MS && own.has(process) && devices.includes(device),
+  );
+  return [...Map.groupBy(mine, ({ device, process }) => `${device} ${process}`).values()].map((rows) =>
+    rows.map(({ bytes }) => bytes),
+  );
+}
