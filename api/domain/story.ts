@@ -1,17 +1,15 @@
 // A finding's story in neutral sentences, which an admin can act on and the job's owner can accept.
 import { INTEGRITY_KINDS } from '../contract/batch.ts';
 import type { FindingDetail } from '../contract/findings.ts';
-import type { JobRef } from '../contract/jobs.ts';
+import { candidatesOf, conflictsOf } from './candidates.ts';
 import type { ObservedProcess, SourceWatermark } from './cell.ts';
-import { ownersOf, type Ties, userMatches } from './evidence.ts';
+import { ownersOf, type Ties } from './evidence.ts';
 import { type FindingSummary, MOMENTARY } from './finding.ts';
-import { isDeclared } from './fit.ts';
-import type { Interval } from './interval.ts';
 import type { Holding, Job } from './job.ts';
 import { NETWORK_REASONS } from './network.ts';
+import { duration, list, time } from './phrases.ts';
 import type { Policy } from './policy.ts';
 import { executablePath } from './process.ts';
-import { effectiveStartMs } from './terms.ts';
 import { CAUSES, CHANGES, type FindingReason, SENTENCES } from './wording.ts';
 
 export type Story = FindingDetail['story'];
@@ -58,9 +56,7 @@ export interface StoryHolder {
   readonly process: ObservedProcess;
 }
 
-/** Candidates beyond this many are only counted. */
-export const MAX_CANDIDATES = 20;
-/** The same of processes that hold a device, and of what an agent says of one thing. */
+/** Processes that hold a device beyond this many are only counted; the same of what an agent says of one thing. */
 const MAX_HOLDERS = 10;
 const MAX_DETAILS = 10;
 const MAX_CGROUP_CHARS = 200;
@@ -72,7 +68,7 @@ export function tellStory(facts: StoryFacts): Story {
   return {
     observed: observed(facts),
     notObserved: notObserved(facts),
-    candidates: isBeside(summary.reason) ? [] : candidates(facts),
+    candidates: isBeside(summary.reason) ? [] : candidatesOf(facts),
     innocentCauses: [...CAUSES[summary.reason]],
     wouldChange: wouldChange(facts),
   };
@@ -110,6 +106,7 @@ function observed(facts: StoryFacts): string[] {
     );
   if (ties?.owner) lines.push(`The kernel holds it in ${ties.owner.boundary}.`);
   for (const contradiction of ties?.contradictions ?? []) lines.push(`Two signs disagree: ${contradiction}.`);
+  if (!isBeside(summary.reason)) lines.push(...conflictsOf(facts));
   if (facts.externalConnections > 0)
     lines.push(
       facts.externalConnections === 1
@@ -220,75 +217,6 @@ function notObserved(facts: StoryFacts): string[] {
   return lines;
 }
 
-function candidates(facts: StoryFacts): Story['candidates'] {
-  return [...facts.jobs]
-    .sort((a, b) => nearness(facts, b) - nearness(facts, a) || (a.id < b.id ? -1 : 1))
-    .slice(0, MAX_CANDIDATES)
-    .map((job) => ({ job: jobRef(job), why: whyNot(facts, job) }));
-}
-
-const jobRef = (job: Job): JobRef => ({
-  id: job.id,
-  source: job.source,
-  externalId: job.externalId,
-  name: job.name,
-  account: job.account,
-  user: job.user,
-});
-
-const tieTo = (facts: StoryFacts, job: Job): Ties['ties'][number] | undefined =>
-  facts.ties?.ties.find((tie) => tie.jobs.some((other) => other.id === job.id));
-
-function holdsDevice(facts: StoryFacts, job: Job): boolean {
-  const span: Interval = { fromMs: facts.summary.firstMs, toMs: facts.summary.lastMs };
-  return facts.holdings.some(
-    (holding) =>
-      holding.job === job.id &&
-      facts.deviceUuids.includes(holding.device) &&
-      holding.fromMs < span.toMs &&
-      holding.toMs > span.fromMs,
-  );
-}
-
-const nearness = (facts: StoryFacts, job: Job): number =>
-  (tieTo(facts, job) === undefined ? 0 : 2) + (holdsDevice(facts, job) ? 1 : 0);
-
-/** Why a job does not cover the use: the first test that it fails, in the order in which verdicts are reached. */
-function whyNot(facts: StoryFacts, job: Job): string {
-  const { summary, policy } = facts;
-  const [process] = facts.lineage;
-  const tie = tieTo(facts, job);
-  const holds = holdsDevice(facts, job);
-  if (process === undefined) return 'No process shows on the device, so nothing ties the use to this job.';
-  if (tie === undefined)
-    return holds
-      ? 'It held the device, but neither kernel boundary nor lineage ties this process to it.'
-      : 'Neither kernel boundary, lineage nor environment ties this process to it, and it held other devices.';
-  if (tie.evidence === 'claim')
-    return 'Only the environment of the process names it, which any process can set; no kernel boundary or lineage confirms it.';
-  const by = tie.evidence === 'cgroup' ? 'inside its kernel boundary' : 'below its root process';
-  if (userMatches(process, job, facts.ties?.owner ?? null) === false)
-    return `The process is ${by}, but ran as ${process.user ?? `uid ${process.uid}`} while the job states ${job.user ?? `uid ${job.uid}`}.`;
-  const startMs = effectiveStartMs(job, policy);
-  if (summary.lastMs <= startMs)
-    return job.selfDeclared && startMs > job.startMs
-      ? `It was declared at ${time(job.firstRecordedAtMs)}, after the use; a self-declaration does not reach back.`
-      : `It started at ${time(startMs)}, after the use.`;
-  if (job.endMs !== null && summary.firstMs >= job.endMs)
-    return `The process is ${by}, but the job ended at ${time(job.endMs)}, before the use.`;
-  if (!holds) return `The process is ${by}, but the job did not hold the device then.`;
-  if (
-    process.executable !== null &&
-    job.declares.executables.length > 0 &&
-    !isDeclared(process.executable, job)
-  )
-    return (
-      `The process is ${by}, but ${executablePath(process.executable)} is none of what the job declared: ` +
-      `${list(job.declares.executables)}.`
-    );
-  return `The process is ${by}; a part of the time is outside of what the job was given.`;
-}
-
 function wouldChange(facts: StoryFacts): string[] {
   const { summary } = facts;
   const lines: string[] = [];
@@ -305,24 +233,4 @@ function wouldChange(facts: StoryFacts): string[] {
     );
   }
   return [...lines, ...CHANGES[summary.reason]];
-}
-
-const time = (ms: number): string => `${new Date(ms).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
-
-/** "2 h 05 min", "3 min 20 s", "1.5 s": for reading, not for reckoning. */
-export function duration(ms: number): string {
-  const seconds = Math.floor(ms / 1000);
-  const tenths = Math.floor((ms % 1000) / 100);
-  if (seconds < 10 && tenths > 0) return `${seconds}.${tenths} s`;
-  if (seconds < 60) return `${seconds} s`;
-  const minutes = Math.floor(seconds / 60);
-  if (minutes < 60) return `${minutes} min ${pad(seconds % 60)} s`;
-  return `${Math.floor(minutes / 60)} h ${pad(minutes % 60)} min`;
-}
-
-const pad = (value: number): string => String(value).padStart(2, '0');
-
-function list(items: readonly string[]): string {
-  if (items.length <= 1) return items[0] ?? 'nothing';
-  return `${items.slice(0, -1).join(', ')} and ${items.at(-1)}`;
 }

@@ -2,9 +2,11 @@
 import { describe, expect, test } from 'vitest';
 import { attribute } from '../../api/domain/attribute.ts';
 import { REASONS, type Reason } from '../../api/domain/bucket.ts';
+import { MAX_CANDIDATES } from '../../api/domain/candidates.ts';
 import type { CellFacts } from '../../api/domain/cell.ts';
 import { groupFindings, summarise } from '../../api/domain/finding.ts';
-import { duration, MAX_CANDIDATES, type StoryFacts, tellStory } from '../../api/domain/story.ts';
+import { duration } from '../../api/domain/phrases.ts';
+import { type StoryFacts, tellStory } from '../../api/domain/story.ts';
 import { createJudge } from '../../api/domain/verdict.ts';
 import { FINDING_REASONS } from '../../api/domain/wording.ts';
 import {

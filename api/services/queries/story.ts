@@ -1,6 +1,7 @@
 /** What the domain needs to tell a finding's story, from what the store knows. */
 import { ACCOUNTED_TYPE, HOUR_MS } from '../../contract/batch.ts';
 import { EVIDENCE } from '../../domain/bucket.ts';
+import { statesDevice } from '../../domain/candidates.ts';
 import type { ObservedProcess, ProcessId } from '../../domain/cell.ts';
 import type { Ties } from '../../domain/evidence.ts';
 import { lengthMs } from '../../domain/interval.ts';
@@ -119,15 +120,21 @@ function unobservedMs(facts: FindingFacts, hours: readonly HourRecord[]): number
   return sum;
 }
 
-/** Jobs that held a device of the node in this time, or that something of the process names; no others are in question. */
+/**
+ * Jobs that held a device of the node in this time, that state its devices for this time though that does not count, or
+ * that something of the process names; no others are in question.
+ */
 function jobsInQuestion(facts: FindingFacts, hours: readonly HourRecord[], ties: Ties | null): Job[] {
-  const { firstSeenMs, lastSeenMs } = facts.row;
-  const ids = new Set(ties?.ties.flatMap((tie) => tie.jobs.map((job) => job.id)) ?? []);
+  const { firstSeenMs, lastSeenMs, node, devices } = facts.row;
+  const span = { fromMs: firstSeenMs, toMs: lastSeenMs };
+  const uuids = devices.map(({ uuid }) => uuid);
+  const named = [...(ties?.ties.flatMap((tie) => tie.jobs) ?? []), ...(ties?.claimed ?? [])];
+  const ids = new Set(named.map((job) => job.id));
   for (const hour of hours)
     for (const holding of hour.holdings)
       if (holding.fromMs < lastSeenMs && holding.toMs > firstSeenMs) ids.add(holding.job);
   const known = new Map(hours.flatMap((hour) => [...hour.facts.jobs]));
-  return [...known.values()].filter((job) => ids.has(job.id));
+  return [...known.values()].filter((job) => ids.has(job.id) || statesDevice(job, node, uuids, span));
 }
 
 const peersOf = (connections: readonly ConnectionRow[], which: (one: ConnectionRow) => boolean): number =>
