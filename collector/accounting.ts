@@ -36,6 +36,8 @@ interface Sight {
   readonly type: string;
   /** By the monotonic clock: it came after this; null where that is not known. */
   readonly afterMs: number | null;
+  /** By the monotonic clock: the first reading that saw it. */
+  readonly sinceMs: number;
   /** By the monotonic clock: the last reading that saw it. */
   atMs: number;
 }
@@ -79,8 +81,8 @@ export class AccountingBook {
       const owner = sight ?? this.#ownerOfUnseen(row, unseen, afterMs, seenMs);
       if (sight === null) place(ended, { ...row, stayed: false }, owner);
       else {
-        const leftMs = this.#openAfter(sight, row);
-        if (leftMs > 0) place(ended, { ...row, openMs: leftMs, stayed: true }, owner);
+        const leftMs = this.#openAfter(sight, row, reading.monotonicMs);
+        if (leftMs !== null) place(ended, { ...row, openMs: leftMs, stayed: true }, owner);
       }
       facts.push({
         device: row.device,
@@ -113,7 +115,7 @@ export class AccountingBook {
           const began = startedMs(key);
           const bornMs = began === null ? null : Math.min(monotonicMs, monotonicMs - (wallMs - began));
           const afterMs = larger(this.#measuredMs.get(device.uuid) ?? null, bornMs);
-          sights.set(pid, { key, type, afterMs, atMs: monotonicMs });
+          sights.set(pid, { key, type, afterMs, sinceMs: monotonicMs, atMs: monotonicMs });
         }
       }
       if (sights.size > MAX_REMEMBERED) forget(sights, monotonicMs);
@@ -131,12 +133,20 @@ export class AccountingBook {
   }
 
   /**
-   * How long at least it had the device open after the last reading that saw it, in the interval in which it left: what
-   * is left of its open time when all of the time is taken off in which it can have been there before.
+   * How long it had the device open after the last reading that saw it, in the interval in which it left: what is left of
+   * its open time when all of the time is taken off in which it can have been there before; where nothing is, half of the
+   * interval, and no more than is left when it came as it was seen first. null: the driver's figure tells nothing of it.
    */
-  #openAfter({ afterMs, atMs }: Sight, { device, openMs }: EndedProcess): number {
-    if (afterMs === null || atMs !== this.#measuredMs.get(device)) return 0;
-    return Math.round(openMs - (atMs - afterMs));
+  #openAfter(
+    { afterMs, sinceMs, atMs }: Sight,
+    { device, openMs }: EndedProcess,
+    nowMs: number,
+  ): number | null {
+    if (atMs !== this.#measuredMs.get(device)) return null;
+    const leastMs = afterMs === null ? 0 : openMs - (atMs - afterMs);
+    if (leastMs > 0) return Math.round(leastMs);
+    const mostMs = openMs - (atMs - sinceMs);
+    return mostMs < 0 ? null : Math.round(Math.min(mostMs, (nowMs - atMs) / 2));
   }
 
   #ownerOfUnseen(row: EndedProcess, known: Map<number, Owner>, afterMs: number, seenMs: number): Owner {

@@ -1,5 +1,5 @@
 /**
- * The interval between two readings in parts: cut where processes start that the later reading shows, and where those
+ * The interval between two readings in parts: cut where processes come and go, as far as that is known, and where those
  * began that only the driver's accounting tells of. Pure.
  */
 import { BATCH_LIMITS } from '../api/contract/batch.ts';
@@ -41,57 +41,126 @@ const MAX_PLACED = 16;
 
 type Placed = EndedTenant & Stretched;
 
-const NO_STARTS: ReadonlyMap<string, number> = new Map();
+/** What two readings say of the time between them. */
+export interface Between {
+  /** Who had its beginning, as the earlier reading says. */
+  readonly earlier: Occupancy;
+  /** Who has its end. */
+  readonly later: Occupancy;
+  /** All have left, and the device still shows their work: who did it; else null. */
+  readonly trailing: Occupancy | null;
+  readonly startOf: StartOf;
+  readonly ended: readonly EndedTenant[];
+}
 
-/** `there`: who has the end of the interval, with the percent of all of it. `last`: who had its beginning. */
-export function partsOf(
-  interval: Stretched,
-  last: Occupancy,
-  there: Occupancy,
-  startOf: StartOf,
-  ended: readonly EndedTenant[],
-): Part[] {
+/**
+ * Whoever comes or goes within the interval has a part of it: from its start, where that is known; up to its end, where
+ * accounting tells; else half of it, which is wrong by half of it at most and on the average not at all. A part whose
+ * processes are those of one of the two readings has that reading's numbers, the later one's where they are those of both.
+ */
+export function partsOf(interval: Stretched, between: Between): Part[] {
   if (interval.toMs <= interval.fromMs) return [];
-  const starts = startsWithin(interval, last, there, startOf);
-  const placed = placedIn(interval, there, ended);
-  if (starts.size === 0 && placed.length === 0) return [{ ...interval, occupancy: there }];
+  const { earlier, trailing, ended } = between;
+  const later = trailing ?? between.later;
+  const changes = changesWithin(interval, between);
+  const placed = placedIn(interval, later, ended);
+  if (changes === null && placed.length === 0) return [{ ...interval, occupancy: later }];
   const edges = placed.flatMap(({ fromMs, toMs }) => [fromMs, toMs]);
-  const cuts = [...starts.values(), ...edges].sort((a, b) => a - b);
+  const cuts = [...(changes === null ? [] : [...changes.values()]), ...edges].sort((a, b) => a - b);
   const parts: Part[] = [];
   let fromMs = interval.fromMs;
   for (const toMs of [...new Set(cuts), interval.toMs]) {
-    if (toMs <= fromMs) continue;
+    if (toMs <= fromMs || toMs > interval.toMs) continue;
     const begun = (one: Placed): boolean => one.fromMs <= fromMs && one.toMs >= toMs;
-    const seen = starts.size === 0 ? there : begunBy(fromMs, starts, there);
+    const seen = changes === null ? later : thereAt(fromMs, changes, earlier, later);
     parts.push({ fromMs, toMs, occupancy: withEnded(seen, placed.filter(begun)) });
     fromMs = toMs;
   }
   return parts;
 }
 
-/** Processes that are new in `now` and are known to have started within the interval, and where; at least 1 ms is theirs. */
-function startsWithin(
-  interval: Stretched,
-  last: Occupancy,
-  now: Occupancy,
-  startOf: StartOf,
-): ReadonlyMap<string, number> {
-  if (last.occupants === now.occupants) return NO_STARTS;
-  const starts = new Map<string, number>();
-  for (const { process } of now.occupants) {
-    if (last.occupants.some((occupant) => occupant.process === process)) continue;
+/** When each process that only one of the readings shows came or went; null where they show the same ones. */
+function changesWithin(
+  { fromMs, toMs }: Stretched,
+  { earlier, later, trailing, startOf, ended }: Between,
+): ReadonlyMap<string, number> | null {
+  if (earlier.occupants === later.occupants) return null;
+  const halfMs = Math.round((fromMs + toMs) / 2);
+  const changes = new Map<string, number>();
+  for (const { process } of later.occupants) {
+    if (isThere(earlier, process)) continue;
     const startMs = startOf(process);
-    if (startMs !== null && startMs > interval.fromMs && interval.toMs - interval.fromMs > 1)
-      starts.set(process, Math.min(Math.round(startMs), interval.toMs - 1));
+    // At least one millisecond is its own.
+    const known = startMs !== null && startMs > fromMs;
+    changes.set(process, known ? Math.max(fromMs, Math.min(Math.round(startMs), toMs - 1)) : halfMs);
   }
-  return starts;
+  for (const { process } of earlier.occupants) {
+    if (isThere(later, process)) continue;
+    const row = ended.find((one) => one.stayed && one.process === process);
+    const goneMs = trailing === null ? halfMs : fromMs;
+    changes.set(process, row === undefined ? goneMs : Math.min(toMs, fromMs + row.openMs));
+  }
+  return changes.size === 0 ? null : changes;
 }
 
-function begunBy(atMs: number, starts: ReadonlyMap<string, number>, there: Occupancy): Occupancy {
-  const present = occupancyWhere(there, (process) => (starts.get(process) ?? 0) <= atMs);
-  // Before its process started, nothing can have worked there.
-  const nobodyYet = present.occupants.length === 0 && there.percent !== null;
-  return nobodyYet ? { ...present, percent: 0 } : present;
+/** Who was there from `atMs` on, up to the next change, and how much was at work. */
+function thereAt(
+  atMs: number,
+  changes: ReadonlyMap<string, number>,
+  earlier: Occupancy,
+  later: Occupancy,
+): Occupancy {
+  const changed = (process: string): boolean => (changes.get(process) ?? Number.POSITIVE_INFINITY) <= atMs;
+  const stays = (process: string): boolean => !changes.has(process);
+  const come = later.occupants.some(({ process }) => changed(process));
+  const allCome = later.occupants.every(({ process }) => stays(process) || changed(process));
+  const gone = earlier.occupants.some(({ process }) => changed(process));
+  const allGone = earlier.occupants.every(({ process }) => stays(process) || changed(process));
+  if (!come && !gone) return earlier;
+  if (allCome && allGone) return later;
+  if (allGone) return partOf(later, (process) => stays(process) || changed(process));
+  const left = partOf(earlier, (process) => !changed(process));
+  return come ? together(left, partOf(later, changed)) : left;
+}
+
+/** By how much each takes part in the work of an occupancy. */
+function weightsOf({ smPercent }: Occupancy): readonly number[] {
+  const measured = smPercent.some((value) => (value ?? 0) > 0);
+  return measured ? smPercent.map((value) => value ?? 0) : smPercent.map(() => 1);
+}
+
+const sumOf = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
+
+/** Some of its processes, with their part of the work. */
+function partOf(occupancy: Occupancy, keep: (process: string) => boolean): Occupancy {
+  const kept = occupancyWhere(occupancy, keep);
+  if (kept.occupants.length === occupancy.occupants.length || occupancy.percent === null) return kept;
+  const weights = weightsOf(occupancy);
+  const own = sumOf(weights.filter((_, i) => keep(occupancy.occupants[i]?.process ?? '')));
+  return { ...kept, percent: Math.round((occupancy.percent * own) / Math.max(1, sumOf(weights))) };
+}
+
+/** Those of two readings side by side: at most what a device has. */
+function together(a: Occupancy, b: Occupancy): Occupancy {
+  const rows = [a, b]
+    .flatMap((one) => {
+      const weights = weightsOf(one);
+      const perWeight = (one.percent ?? 0) / Math.max(1, sumOf(weights));
+      return one.occupants.map((occupant, i) => ({
+        occupant,
+        smPercent: Math.round((weights[i] ?? 0) * perWeight),
+        memoryBytes: one.memoryBytes[i] ?? null,
+      }));
+    })
+    .sort((x, y) => byOccupant(x.occupant, y.occupant))
+    .slice(0, BATCH_LIMITS.tenantsPerTenancy);
+  return {
+    ...b,
+    percent: a.percent === null || b.percent === null ? null : Math.min(100, a.percent + b.percent),
+    occupants: rows.map((row) => row.occupant),
+    smPercent: rows.map((row) => row.smPercent),
+    memoryBytes: rows.map((row) => row.memoryBytes),
+  };
 }
 
 /** When an unseen one ended is not known, only that it did. What was open for longer has all of the interval. */
@@ -99,17 +168,13 @@ function placedIn({ fromMs, toMs }: Stretched, there: Occupancy, ended: readonly
   if (ended.length === 0) return [];
   const room = Math.min(MAX_PLACED, BATCH_LIMITS.tenantsPerTenancy - there.occupants.length);
   return ended
-    .filter((one) => one.openMs > 0 && (one.stayed || !isThere(there, one)))
+    .filter((one) => one.openMs > 0 && !one.stayed && !isThere(there, one.process))
     .sort((a, b) => (b.busyPercent ?? 0) - (a.busyPercent ?? 0) || b.openMs - a.openMs)
     .slice(0, Math.max(0, room))
-    .map((one) => ({
-      ...one,
-      fromMs: one.stayed ? fromMs : Math.max(fromMs, toMs - one.openMs),
-      toMs: one.stayed ? Math.min(toMs, fromMs + one.openMs) : toMs,
-    }));
+    .map((one) => ({ ...one, fromMs: Math.max(fromMs, toMs - one.openMs), toMs }));
 }
 
-const isThere = ({ occupants }: Occupancy, { process }: EndedTenant): boolean =>
+const isThere = ({ occupants }: Occupancy, process: string): boolean =>
   occupants.some((one) => one.process === process);
 
 /**
@@ -123,7 +188,7 @@ function withEnded(seen: Occupancy, ended: readonly EndedTenant[]): Occupancy {
   // Where nothing tells the seen ones apart they have the reading's work in equal parts.
   const each = Math.max(1, Math.floor((percent ?? 0) / Math.max(1, seen.occupants.length)));
   // Who is there already works more, and no second time.
-  const others = ended.filter((one) => !isThere(seen, one));
+  const others = ended.filter((one) => !isThere(seen, one.process));
   const rows = [
     ...seen.occupants.map((occupant, i) => ({
       occupant,

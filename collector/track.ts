@@ -136,10 +136,11 @@ export class Track {
     ended: readonly EndedTenant[],
   ): void {
     const doubtful = isDoubtful(last, now);
-    // Trailing: utilisation lags, and those who left in this interval did that work.
-    const trails = !doubtful && worksAlone(now);
-    const there = trails ? { ...last, percent: now.percent } : now;
-    const parts = partsOf(interval, last, there, startOf, ended);
+    // Utilisation lags, and those who left in this interval did that work.
+    const trailing = !doubtful && worksAlone(now) ? { ...last, percent: now.percent } : null;
+    // Work without a process counts only once it is confirmed.
+    const earlier = worksAlone(last) && !this.#confirmed ? { ...last, percent: 0 } : last;
+    const parts = partsOf(interval, { earlier, later: now, trailing, startOf, ended });
     if (!doubtful) this.#confirmed = false;
     else if (!this.#confirmed) {
       if (parts.length > 0) this.#held = { ...interval, parts };

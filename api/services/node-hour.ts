@@ -14,6 +14,7 @@ import {
   type ObservedDial,
   spansOf,
 } from '../domain/decode.ts';
+import { endWithJobs } from '../domain/departure.ts';
 import { isJobBoundary, ownersOf } from '../domain/evidence.ts';
 import { type FindingPart, type FindingRow, groupFindings } from '../domain/finding.ts';
 import { type IntegrityFinding, integrityFindings } from '../domain/integrity.ts';
@@ -21,8 +22,6 @@ import { type Interval, intersect } from '../domain/interval.ts';
 import type { Holding, Job } from '../domain/job.ts';
 import { type NetworkFinding, networkFindings } from '../domain/network.ts';
 import type { Policy } from '../domain/policy.ts';
-import { signalsOfHour } from '../domain/signals/facts.ts';
-import type { Signal } from '../domain/signals/signal.ts';
 import { sumEntries } from '../domain/sums.ts';
 import { createJudge, type Judge, type NodeFacts } from '../domain/verdict.ts';
 import type { SourceState } from '../store/jobs.ts';
@@ -138,8 +137,6 @@ export interface NodeHourResult {
   readonly partsOf: ReadonlyMap<string, readonly FindingPartWrite[]>;
   /** What was seen beside the ledger. */
   readonly observations: readonly (NetworkFinding | IntegrityFinding)[];
-  /** What ranks them, by finding. */
-  readonly signals: ReadonlyMap<string, readonly Signal[]>;
 }
 
 export interface PlacedHour {
@@ -178,7 +175,7 @@ export function computeNodeHour(inputs: NodeHourInputs): NodeHourResult {
     const endMs = Math.max(...capacity.map((stretch) => stretch.toMs));
     const bookedToMs = Math.min(inputs.bookedToMs, interval.toMs, endMs);
     const gaps = [...notEnrolled, ...gapsOf(decoded, device)];
-    const spans = spansOf(decoded, device);
+    const spans = endWithJobs(spansOf(decoded, device), node.processes, (id) => endsOf(judge, id, held));
     const { entries, settlesAtMs } = attributeCell({
       ...{ device, interval, capacity, bookedToMs, spans, gaps, holdings: held },
     });
@@ -188,11 +185,6 @@ export function computeNodeHour(inputs: NodeHourInputs): NodeHourResult {
     cells.push({ device, interval, bookedToMs, capacityMs, settlesAtMs, entries, holders });
   }
   const findings = groupFindings(node, judge, cells);
-  const observations = [
-    ...networkFindings(node, judge, decoded.connections, onDevices(decoded)),
-    ...integrityOf(node, judge, decoded),
-  ];
-  const seen = { node, judge, decoded, holdings, cells, findings, observations };
   return {
     cells,
     connections: decoded.connections,
@@ -200,9 +192,17 @@ export function computeNodeHour(inputs: NodeHourInputs): NodeHourResult {
     firstSeen,
     findings,
     partsOf: divideByHolder(findings, cells),
-    observations,
-    signals: signalsOfHour({ ...seen, hour: interval }),
+    observations: [
+      ...networkFindings(node, judge, decoded.connections, onDevices(decoded)),
+      ...integrityOf(node, judge, decoded),
+    ],
   };
+}
+
+/** When a process's jobs ended; of one that nothing but the device could tie to a job, those that held the device. */
+function endsOf(judge: Judge, id: ProcessId, holdings: readonly Holding[]): number[] {
+  const jobs = judge.tiesOf(id).ties.flatMap((tie) => tie.jobs);
+  return jobs.length === 0 ? holdings.map((one) => one.toMs) : jobs.flatMap(({ endMs }) => endMs ?? []);
 }
 
 /** The integrity findings of a decoded hour. */

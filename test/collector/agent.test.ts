@@ -67,7 +67,7 @@ describe('the agent', () => {
     const last = (await bodies()).at(-1);
     expect(last?.toMs).toBe(node.wallMs);
     expect(last?.processes.map(({ comm }) => comm)).toContain('miner');
-    expect(accountOf(last ? [last] : [], uuidOf(1))).toMatchObject({ 'pid 7': 5000 });
+    expect(accountOf(last ? [last] : [], uuidOf(1))).toMatchObject({ 'pid 7': 2500 });
   });
 
   it('bounds early batches in rate', async () => {

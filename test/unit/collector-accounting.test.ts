@@ -55,7 +55,7 @@ describe('a row of the accounting', () => {
     world.poll({ [GPU]: [5] });
     const gone = world.poll({ [GPU]: [] }, [row(5)]);
     expect(keysOf(gone)).toEqual(['5/1']);
-    expect(placedOf(gone)).toEqual([]);
+    expect(placedOf(gone)).toEqual(['5/1 C']);
     const again = world.poll({ [GPU]: [] }, [row(5)]);
     expect(keysOf(again)).toEqual([`5/?${world.wallMs}`]);
     expect(placedOf(again)).toEqual([`5/?${world.wallMs} ${ACCOUNTED_TYPE}`]);
@@ -69,13 +69,19 @@ describe('a row of the accounting', () => {
     world.poll({ [GPU]: [5] });
     const { ended } = world.poll({ [GPU]: [] }, [row(5, GPU, 3500)]);
     expect(ended.get(GPU)).toMatchObject([{ process: '5/1', type: 'C', stayed: true, openMs: 1500 }]);
-    // The start is not known: it can have been there since the reading before.
+    // The start is not known: it can have been there since the reading before. So it has half, and no more than it can.
     world.startedMs = null;
+    const openOf = (accounted: Accounted) => (accounted.ended.get(GPU) ?? []).map((one) => one.openMs);
     world.poll({ [GPU]: [6] });
-    expect(world.poll({ [GPU]: [] }, [row(6, GPU, POLL_MS)]).ended.size).toBe(0);
+    expect(openOf(world.poll({ [GPU]: [] }, [row(6, GPU, POLL_MS)]))).toEqual([POLL_MS / 2]);
+    world.poll({ [GPU]: [9] });
+    expect(openOf(world.poll({ [GPU]: [] }, [row(9, GPU, 1700)]))).toEqual([1700]);
+    // It was seen for longer than its row says: that tells nothing.
+    for (const listed of [[10], [10]]) world.poll({ [GPU]: listed });
+    expect(openOf(world.poll({ [GPU]: [] }, [row(10, GPU, POLL_MS - 1)]))).toEqual([]);
     // The time of one that was away for a while counts from its first sight.
     for (const listed of [[8], [], [8]]) world.poll({ [GPU]: listed });
-    expect(world.poll({ [GPU]: [] }, [row(8, GPU, 3 * POLL_MS)]).ended.size).toBe(0);
+    expect(openOf(world.poll({ [GPU]: [] }, [row(8, GPU, 3 * POLL_MS - 2)]))).toEqual([POLL_MS / 2]);
     world.poll({ [GPU]: [7] });
     world.poll({ [GPU]: [] });
     // The interval in which it left is over.
