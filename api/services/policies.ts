@@ -142,7 +142,7 @@ function toPolicy(input: PolicyIn, making: Making): Policy {
     endGraceMs: input.endGraceMs ?? DEFAULT_POLICY.endGraceMs,
     selfDeclarationLeadMs: input.selfDeclarationLeadMs ?? DEFAULT_POLICY.selfDeclarationLeadMs,
     selfDeclarationWaitMs: DEFAULT_POLICY.selfDeclarationWaitMs,
-    launchers: [...new Set(input.launchers ?? DEFAULT_POLICY.launchers)],
+    launchers: [...new Set(input.launchers ?? DEFAULT_POLICY.launchers)].sort(),
     exemptions,
   };
 }
