@@ -22,6 +22,8 @@ import { type Interval, intersect } from '../domain/interval.ts';
 import type { Holding, Job } from '../domain/job.ts';
 import { type NetworkFinding, networkFindings } from '../domain/network.ts';
 import type { Policy } from '../domain/policy.ts';
+import { signalsOfHour } from '../domain/signals/facts.ts';
+import type { Signal } from '../domain/signals/signal.ts';
 import { sumEntries } from '../domain/sums.ts';
 import { createJudge, type Judge, type NodeFacts } from '../domain/verdict.ts';
 import type { SourceState } from '../store/jobs.ts';
@@ -137,6 +139,8 @@ export interface NodeHourResult {
   readonly partsOf: ReadonlyMap<string, readonly FindingPartWrite[]>;
   /** What was seen beside the ledger. */
   readonly observations: readonly (NetworkFinding | IntegrityFinding)[];
+  /** What ranks them, by finding. */
+  readonly signals: ReadonlyMap<string, readonly Signal[]>;
 }
 
 export interface PlacedHour {
@@ -185,6 +189,11 @@ export function computeNodeHour(inputs: NodeHourInputs): NodeHourResult {
     cells.push({ device, interval, bookedToMs, capacityMs, settlesAtMs, entries, holders });
   }
   const findings = groupFindings(node, judge, cells);
+  const observations = [
+    ...networkFindings(node, judge, decoded.connections, onDevices(decoded)),
+    ...integrityOf(node, judge, decoded),
+  ];
+  const seen = { node, judge, decoded, holdings, cells, findings, observations };
   return {
     cells,
     connections: decoded.connections,
@@ -192,10 +201,8 @@ export function computeNodeHour(inputs: NodeHourInputs): NodeHourResult {
     firstSeen,
     findings,
     partsOf: divideByHolder(findings, cells),
-    observations: [
-      ...networkFindings(node, judge, decoded.connections, onDevices(decoded)),
-      ...integrityOf(node, judge, decoded),
-    ],
+    observations,
+    signals: signalsOfHour({ ...seen, hour: interval }),
   };
 }
 
