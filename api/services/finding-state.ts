@@ -1,8 +1,8 @@
 /** A finding as a whole after a node-hour was attributed again, and what of that is worth remembering. */
 import type { Reason } from '../domain/bucket.ts';
 import { type FindingRow, graver, mergeRows, summarise } from '../domain/finding.ts';
+import { duration, time } from '../domain/phrases.ts';
 import { DEFAULT_POLICY } from '../domain/policy.ts';
-import { duration } from '../domain/phrases.ts';
 import type { FindingState, FindingWrite, KnownFinding } from '../store/ledger.ts';
 import type { NodeHourResult } from './node-hour.ts';
 
@@ -16,7 +16,7 @@ export function findingWrites(
 ): FindingWrite[] {
   const writes = new Map<string, FindingWrite>();
   const remember = (id: string, before: KnownFinding | null, after: FindingState | null): string[] =>
-    historyOf(before, after, heirsOf(id, before, result));
+    historyOf(before, after, heirsOf(id, before, result), wordOf(before, result));
   for (const part of result.findings) {
     const before = known.get(part.id) ?? null;
     const state = computeState(part.rows, before, part.root);
@@ -113,11 +113,33 @@ function heirsOf(id: string, before: KnownFinding | null, result: NodeHourResult
     .map((part) => part.id);
 }
 
+/** Declarations that a sentence names at most. */
+const MAX_NAMED = 5;
+
+/** On whose word the time that was told of is covered now: ": slurm 7 (version 2, recorded at … by …)", or nothing. */
+function wordOf(before: KnownFinding | null, { cells }: NodeHourResult): string {
+  const processes = new Set<string | null>(before?.processesHere ?? []);
+  const named = new Map<string, string>();
+  for (const { entries, holders } of cells) {
+    const covering = new Set<string | null>();
+    for (const { reason, process, job } of entries)
+      if (reason === null && process !== null && processes.has(process)) covering.add(job);
+    for (const { job } of holders) {
+      if (job === null || !covering.has(job.id)) continue;
+      const { id, source, externalId, version, recordedAtMs, recordedBy } = job;
+      const who = recordedBy === undefined ? '' : ` by ${recordedBy}`;
+      named.set(id, `${source} ${externalId} (version ${version}, recorded at ${time(recordedAtMs)}${who})`);
+    }
+  }
+  return named.size === 0 ? '' : `: ${[...named.values()].sort().slice(0, MAX_NAMED).join(', ')}`;
+}
+
 /** What was said before and is no longer said. Time that merely adds up is no news. */
 function historyOf(
   before: KnownFinding | null,
   after: FindingState | null,
   heirs: readonly string[],
+  word: string,
 ): string[] {
   if (before === null) return [];
   const was = before.state;
@@ -131,7 +153,7 @@ function historyOf(
     if (before.resolved) return [];
     const now =
       heirs.length === 0
-        ? 'Later records cover all of it.'
+        ? `Later records cover all of it${word}.`
         : `What later records do not cover is told in ${heirs.join(', ')} now.`;
     return [`Until now ${duration(wasMs)} were unaccounted (${inWords(was.reason)}). ${now}`];
   }
@@ -140,7 +162,7 @@ function historyOf(
   if (!before.resolved && nowMs < wasMs)
     texts.push(
       `Until now ${duration(wasMs)} were unaccounted. Later records cover ${duration(wasMs - nowMs)} of it${
-        heirs.length === 0 ? '' : `, or tell of it in ${heirs.join(', ')}`
+        heirs.length === 0 ? word : `, or tell of it in ${heirs.join(', ')}`
       }.`,
     );
   if (!before.resolved && was.reason !== after.reason)

@@ -68,7 +68,8 @@ test('a verdict changes with the records, and what was said before stays', async
   });
   expect(covered.story.observed[0]).toContain('no time of this source is');
   expect(covered.history.map((entry) => entry.text)).toEqual([
-    'Until now 1 h 00 min were unaccounted (inside a job that nobody had declared). Later records cover all of it.',
+    'Until now 1 h 00 min were unaccounted (inside a job that nobody had declared). ' +
+      'Later records cover all of it: slurm 7 (version 1, recorded at 2026-10-05 10:00:00 UTC by admin token).',
   ]);
 
   // The end turns out to have been earlier, then later again.
@@ -83,6 +84,7 @@ test('a verdict changes with the records, and what was said before stays', async
   expect(await list()).toMatchObject([{ id: first.id, activeMs: 10 * MINUTE }]);
   expect((await show(first.id)).history.map((entry) => entry.text).slice(1)).toEqual([
     'It was covered by records before; corrected records no longer cover it.',
-    'Until now 30 min 00 s were unaccounted. Later records cover 20 min 00 s of it.',
+    'Until now 30 min 00 s were unaccounted. ' +
+      'Later records cover 20 min 00 s of it: slurm 7 (version 3, recorded at 2026-10-05 10:00:00 UTC by test).',
   ]);
 });
