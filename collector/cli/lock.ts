@@ -21,7 +21,9 @@ export function lock(folder: string): () => void {
       throw new SpoolError(
         `another agent (pid ${owner.pid}) uses the spool folder ${folder}. Stop it, or give each its own (--spool).`,
       );
-    writeFileSync(path, `${process.pid} ${startTicksOf(process.pid)}\n`, { mode: 0o600 });
+    rmSync(path, { force: true });
+    // A file of its own: where others can write, a link may wait there that leads to another file.
+    writeFileSync(path, `${process.pid} ${startTicksOf(process.pid)}\n`, { mode: 0o600, flag: 'wx' });
   } catch (error) {
     if (error instanceof SpoolError) throw error;
     const why = error instanceof Error ? error.message : String(error);

@@ -17,6 +17,7 @@ const MIB = 1024 * 1024;
 const MAX_CHECKED = 1000;
 const MAX_PARENTS = 64;
 const FULL_PERCENT = 80;
+const WRITABLE_BY_OTHERS = 0o022;
 
 const mebibytes = (bytes: number): string => `${Math.ceil(bytes / MIB)} MiB`;
 
@@ -77,6 +78,13 @@ function checkFolder(patient: Patient): Check {
         'fail',
         `${room}: it is full, and what is seen is lost.`,
         'Make room on the disk.',
+      );
+    if (existing === resolve(spoolFolder) && (probe.mode(existing) & WRITABLE_BY_OTHERS) !== 0)
+      return found(
+        'spool',
+        'warn',
+        `${spoolFolder} can be written by others than its owner: what waits there, and what the agent remembers, may be theirs.`,
+        `Take that right away (chmod 700 ${spoolFolder}), or name a folder of the agent's own with --spool.`,
       );
     if (bytes * 100 >= spoolMaxBytes * FULL_PERCENT)
       return found(

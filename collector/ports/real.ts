@@ -135,7 +135,9 @@ function syncFolder(path: string): void {
 
 function writeDurably(path: string, bytes: Buffer): void {
   const temporary = `${path}.tmp`;
-  const file = openSync(temporary, 'w', 0o600);
+  removeQuietly(temporary);
+  // A file of its own: where others can write, a link may wait there that leads to another file.
+  const file = openSync(temporary, 'wx', 0o600);
   try {
     for (let at = 0; at < bytes.length; ) at += writeSync(file, bytes, at);
     fsyncSync(file);

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { newHead } from '../../collector/batch.ts';
+import { lock } from '../../collector/cli/lock.ts';
 import { execute } from '../../collector/ports/execute.ts';
 import { createNetwork } from '../../collector/ports/network.ts';
 import { clock, files } from '../../collector/ports/real.ts';
@@ -88,6 +89,18 @@ describe('files', () => {
     expect(readFileSync(path, 'utf8')).toBe('two');
     expect(readdirSync(folder.path)).toEqual(['file']);
     expect(statSync(path).mode & 0o777).toBe(0o600);
+  });
+
+  it('follows no link that somebody put where it writes', () => {
+    const other = join(folder.path, 'other');
+    writeFileSync(other, 'precious');
+    const path = join(folder.path, 'file');
+    symlinkSync(other, `${path}.tmp`);
+    files.writeDurably(path, Buffer.from('own'));
+    expect([readFileSync(path, 'utf8'), readFileSync(other, 'utf8')]).toEqual(['own', 'precious']);
+    symlinkSync(other, join(folder.path, 'agent.lock'));
+    lock(folder.path)();
+    expect(readFileSync(other, 'utf8')).toBe('precious');
   });
 
   it('reads files that have no size, and says when there was more', () => {

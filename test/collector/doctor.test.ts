@@ -184,6 +184,16 @@ describe('the doctor on the spool', () => {
     expect(impossible).toMatchObject({ status: 'fail' });
   });
 
+  it('warns of a folder that others can write', async () => {
+    mkdirSync(ward.spool);
+    expect((await ward.examine()).get('spool')?.status).toBe('ok');
+    chmodSync(ward.spool, 0o770);
+    expect((await ward.examine()).get('spool')).toMatchObject({
+      status: 'warn',
+      finding: expect.stringContaining('can be written by others'),
+    });
+  });
+
   it('finds a chain that is whole, one with a hole, a damaged batch and what was set aside', async () => {
     const stream = join(ward.spool, 'stream.json');
     let head = newHead('0b9f2a3c-54f3-4a43-9ae5-1a3f8a4c2f10');
