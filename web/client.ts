@@ -6,6 +6,7 @@ import type { DeviceList, NodeList, SourceList } from '../api/contract/fleet.ts'
 import type { FleetIntegrity, NodeDetail } from '../api/contract/integrity.ts';
 import type { JobDetail, JobList } from '../api/contract/jobs.ts';
 import type { Overview, Session } from '../api/contract/overview.ts';
+import type { Policies } from '../api/contract/policy.ts';
 import type { Problem } from '../api/contract/primitives.ts';
 
 const TIMEOUT_MS = 20_000;
@@ -95,6 +96,7 @@ export const getDevices = (query: Query, signal?: AbortSignal): Promise<DeviceLi
 export const getIntegrity = (signal?: AbortSignal): Promise<FleetIntegrity> =>
   get('/v1/integrity', {}, signal);
 export const getSources = (signal?: AbortSignal): Promise<SourceList> => get('/v1/sources', {}, signal);
+export const getPolicy = (signal?: AbortSignal): Promise<Policies> => get('/v1/policy', {}, signal);
 export const getStatement = (period: string, signal?: AbortSignal): Promise<Statement> =>
   get('/v1/statements', { period }, signal);
 

@@ -11,6 +11,7 @@ import {
   getNode,
   getNodes,
   getOverview,
+  getPolicy,
   getSession,
   getSources,
   getStatement,
@@ -110,6 +111,8 @@ export const useIntegrity = () =>
 
 export const useSources = () =>
   useQuery({ queryKey: ['sources'], queryFn: ({ signal }) => getSources(signal) });
+
+export const usePolicy = () => useQuery({ queryKey: ['policy'], queryFn: ({ signal }) => getPolicy(signal) });
 
 export const useStatement = (period: string) =>
   useQuery({

@@ -59,6 +59,7 @@ const EVIDENCE_WORDS: Readonly<Record<string, string>> = {
   lineage: 'Process lineage',
   binding: 'Device binding',
   claim: 'Its own claim',
+  policy: 'Site policy',
 };
 /** What tied the process to a job; most sources have nothing. */
 export const evidenceWords = (evidence: string | null): string =>

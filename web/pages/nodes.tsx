@@ -13,6 +13,7 @@ import { FleetTools } from '../components/fleet-tools.tsx';
 import { Ago, Moment } from '../components/moment.tsx';
 import { PageHead } from '../components/page-head.tsx';
 import { Section } from '../components/section.tsx';
+import { SitePolicy } from '../components/site-policy.tsx';
 import { SumsBar } from '../components/sums-bar.tsx';
 import { Swatch } from '../components/swatch.tsx';
 import { Untrusted } from '../components/untrusted.tsx';
@@ -198,6 +199,7 @@ npx gpuledger fleet import fleet.csv`}</pre>
       )}
       <FleetTools />
       <Sources />
+      <SitePolicy />
     </>
   );
 }

@@ -4,6 +4,7 @@ import { at, complete, HOUR_MS, NOW_MS, sums } from './facts.ts';
 import { detailOf, FINDINGS } from './findings.ts';
 import { DEVICES, JOBS, jobDetail, NODES, SOURCES, statement } from './fleet.ts';
 import { AGREED, INTEGRITY, NODE_DETAILS, NOTHING_LISTED } from './integrity.ts';
+import { NO_POLICY, POLICIES } from './policy.ts';
 
 export const SCENARIOS = [
   'unaccounted',
@@ -133,6 +134,7 @@ function answerFor(scenario: keyof typeof PARTS, path: string, query: URLSearchP
     return page(
       some ? DEVICES.filter((device) => !query.get('node') || device.node === query.get('node')) : [],
     );
+  if (kind === 'policy') return ok(settled ? POLICIES : NO_POLICY);
   if (kind === 'sources') return ok({ items: some ? SOURCES : [] });
   if (kind === 'statements') return ok(statement(query.get('period') ?? '2026-10'));
   return problem(404, 'not_found', 'There is no such address.');
