@@ -29,6 +29,8 @@ export interface ProcessRecord {
   dirty: boolean;
   /** nvidia-smi named it in the latest poll. */
   listed: boolean;
+  /** nvidia-smi named it in some poll of this run. */
+  everListed: boolean;
   /** The text of its command line is kept, and not only a digest. */
   worded: boolean;
   refreshedMs: number;
@@ -154,7 +156,8 @@ export function digestOf(salt: unknown, value: unknown): string {
 function newRecord(fact: ProcessFact, salt: string, worded: boolean, atMs: number): ProcessRecord {
   // `titledMs` lies in the past so that the first new title after start-up is taken at once.
   const titledMs = Number.NEGATIVE_INFINITY;
-  return { fact, salt, personal: null, dirty: true, listed: false, worded, refreshedMs: atMs, titledMs };
+  const never = { listed: false, everListed: false } as const;
+  return { fact, salt, personal: null, dirty: true, ...never, worded, refreshedMs: atMs, titledMs };
 }
 
 function emptyFact(pid: number, key: string, atMs: number): ProcessFact {

@@ -13,7 +13,7 @@ import type { HeldStats } from './sources/held-stats.ts';
 import { type Part, type ProcessStat, startedMs } from './sources/procfs.ts';
 
 const MAX_LINEAGE = 64;
-/** Beyond this many, processes that nvidia-smi does not name just now and that are nobody's parent give way. */
+/** Beyond this many, processes that nvidia-smi does not name just now and that are nobody's parent give way, least worth first. */
 const MAX_PROCESSES = 4096;
 /** How often the executable and the cgroup of a known process are read again. */
 const REFRESH_MS = 30_000;
@@ -49,6 +49,7 @@ export class ProcessRegistry {
     for (const pid of new Set(pids)) {
       const record = this.#see(pid, atMs);
       record.listed = record.fact.exitedMs === null;
+      record.everListed = true;
       keys.set(pid, record.fact.key);
     }
     this.#held.releaseOthers(keys);
@@ -223,14 +224,21 @@ export class ProcessRegistry {
 
   #evict(atMs: number): void {
     const parents = new Set([...this.#records.values()].map((record) => record.fact.parent));
-    for (const [key, record] of this.#records) {
+    const spare = [...this.#records.values()].filter(
+      (record) => !record.listed && !parents.has(record.fact.key),
+    );
+    for (const record of spare.sort((a, b) => worth(a) - worth(b))) {
       if (this.#records.size <= MAX_PROCESSES) break;
-      if (record.listed || parents.has(key)) continue;
-      this.#records.delete(key);
+      this.#records.delete(record.fact.key);
       if (this.#living.get(record.fact.pid) === record) this.#living.delete(record.fact.pid);
     }
     this.complain(atMs, `processes forgotten: more than ${MAX_PROCESSES} at once`);
   }
+}
+
+/** Who was on a device, lives, or has yet to be told of stays longest, so that no crowd pushes out what is known of it. */
+function worth({ everListed, dirty, fact }: ProcessRecord): number {
+  return (everListed ? 4 : 0) + (dirty ? 2 : 0) + (fact.exitedMs === null ? 1 : 0);
 }
 
 /** Whether that long has passed; a clock that went back counts as long. */

@@ -49,6 +49,7 @@ export function restoreRecords(
       ...structuredClone(entry),
       dirty: true,
       listed: false,
+      everListed: false,
       worded: (entry.personal?.commandLine ?? null) !== null,
       // Long ago: everything is looked at again at the first poll.
       refreshedMs: Number.NEGATIVE_INFINITY,

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { canonicalJson, sha256Hex } from '../../api/contract/canonical.ts';
 import { clock, files } from '../../collector/ports/real.ts';
+import type { Files } from '../../collector/ports.ts';
 import { createProcessTable, type ProcessTable } from '../../collector/processes.ts';
 import { BOOT_ID, BOOT_SECONDS, HOST_NAMESPACES, ProcFixture } from './proc-fixture.ts';
 
@@ -13,9 +14,9 @@ const LATER = T + 31_000;
 
 let proc: ProcFixture;
 let salts = 0;
-const newTable = (): ProcessTable =>
+const newTable = (port: Files = files): ProcessTable =>
   createProcessTable(
-    { files, clock },
+    { files: port, clock },
     {
       procRoot: proc.root,
       passwdPath: proc.passwd,
@@ -165,6 +166,35 @@ describe('the process table', () => {
     expect(factOf(table, '30/300')?.exitedMs).toBe(T + 5000);
     table.observe([], T + 3_600_000);
     expect(table.liveFacts().facts.map((fact) => fact.key)).toEqual(['1/10']);
+  });
+
+  it('forgets members of a crowd before who was on a device, and says that it forgets', () => {
+    proc.put({ pid: 30 });
+    const absent = (): never => {
+      throw Object.assign(new Error('not there'), { code: 'ENOENT' });
+    };
+    const inCrowd = (path: string): string | undefined => /\/([1-9]\d{3})\//.exec(path)?.[1];
+    const crowd: Files = {
+      ...files,
+      readLink: (path) => (inCrowd(path) === undefined ? files.readLink(path) : absent()),
+      read(path, maxBytes) {
+        const pid = inCrowd(path);
+        if (pid === undefined) return files.read(path, maxBytes);
+        if (!path.endsWith('/stat')) return absent();
+        const stat = `${pid} (x) S 1 1 1 0 -1 0 ${'0 '.repeat(12)}${pid} 0\n`;
+        return { bytes: Buffer.from(stat), cut: false };
+      },
+    };
+    const table = newTable(crowd);
+    table.observe([30], T);
+    for (let pid = 1000; pid < 5200; pid += 1) table.known.adopt(pid, T);
+    table.observe([], LATER);
+    const keys = table.liveFacts().facts.map(({ key }) => key);
+    expect(keys).toHaveLength(4096);
+    expect(keys).toContain('30/300');
+    expect(table.takeProblems().map(({ message }) => message)).toEqual([
+      'processes forgotten: more than 4096 at once',
+    ]);
   });
 
   it('gives a process that /proc hides a key that stays as long as it is named', () => {
