@@ -10,7 +10,16 @@ const TMPFS = ['/dev/shm/', '/run/'];
 
 type ImageSpec = Pick<
   ScenarioProcess,
-  'exe' | 'inode' | 'deleted' | 'fileSystem' | 'argv' | 'comm' | 'shownAs' | 'environment' | 'argumentBytes'
+  | 'exe'
+  | 'inode'
+  | 'deleted'
+  | 'fileSystem'
+  | 'argv'
+  | 'comm'
+  | 'shownAs'
+  | 'environment'
+  | 'argumentBytes'
+  | 'environmentBytes'
 >;
 
 /** Ascending: what it starts as, and what each change makes of it. */
@@ -44,7 +53,10 @@ function imageOf(spec: ImageSpec, fromMs: number): Image {
     exeInode: spec.inode ?? inodeOf(path),
     exeDeleted: spec.deleted ?? inMemory,
     argv: padded(spec.argv ?? [path], spec.argumentBytes ?? 0),
-    environ: Object.entries(spec.environment).map(([key, value]) => `${key}=${value}`),
+    environ: [
+      ...Object.entries(spec.environment).map(([key, value]) => `${key}=${value}`),
+      ...(spec.environmentBytes === undefined ? [] : [`LONG=${'x'.repeat(spec.environmentBytes)}`]),
+    ],
     ...(spec.shownAs === undefined ? {} : { shownAs: spec.shownAs }),
   };
 }

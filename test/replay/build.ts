@@ -202,7 +202,7 @@ function buildProcess(
     loginUid: spec.session && uid !== 0 ? uid : null,
     netNamespace: spec.namespace ?? 4_026_531_840,
     innerPid: spec.innerPid ?? null,
-    images: imagesOf(spec, bornMs, startMs),
+    images: imagesOf({ ...spec, environment: environmentOf(jobs, spec) }, bornMs, startMs),
     cgroups,
     uses: spec.uses.flatMap((use) =>
       use.gpus.map((index): DeviceUse => {
@@ -227,6 +227,17 @@ function buildProcess(
     ...(spec.state === 'S' ? {} : { state: spec.state }),
     cover: null,
   };
+}
+
+/** What a scheduler puts into the environment of a job's processes, unless the scenario says otherwise. */
+function environmentOf(
+  jobs: ReadonlyMap<string, ScenarioJob>,
+  { job: name, environment }: ScenarioProcess,
+): ScenarioProcess['environment'] {
+  const job = name === undefined ? undefined : jobs.get(name);
+  if (name === undefined || job?.source !== 'slurm') return environment;
+  const id = job.id ?? name;
+  return { SLURM_JOB_ID: id, SLURM_JOBID: id, ...environment };
 }
 
 function loadOf(

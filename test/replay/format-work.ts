@@ -157,6 +157,12 @@ export const Process = z.strictObject({
     .max(2_000_000)
     .optional()
     .meta({ description: 'Makes its last argument this long' }),
+  environmentBytes: z
+    .int()
+    .min(1)
+    .max(2_000_000)
+    .optional()
+    .meta({ description: 'Adds a variable of this length to its environment' }),
   truth: z
     .union([z.enum(TRUTHS), z.array(z.strictObject({ from: Offset, is: z.enum(TRUTHS) })).min(1)])
     .default('declared')

@@ -8,7 +8,6 @@ import type { ScenarioFault } from './format.ts';
 import type { Frozen, World } from './world.ts';
 
 export const CLUSTER = 'main';
-const SHIP_MS = 30_000;
 const WINDOW_MS = 30_000;
 const SPOOL_BYTES = 256 * 1024 * 1024;
 const HOUR_MS = 3_600_000;
@@ -134,7 +133,7 @@ const configOf = (built: Built, node: SimNode): AgentConfig => ({
   ...{ cluster: CLUSTER, node: node.name, spoolFolder: SIMULATED_PATHS.spool, spoolMaxBytes: SPOOL_BYTES },
   seed: `${built.scenario.id} ${node.name}`,
   pollIntervalMs: built.scenario.poll,
-  shipIntervalMs: SHIP_MS,
+  shipIntervalMs: 2 * built.scenario.poll,
   windowMs: Math.max(WINDOW_MS, built.scenario.poll),
   nvidiaSmi: SIMULATED_PATHS.nvidiaSmi,
   procRoot: SIMULATED_PATHS.procRoot,

@@ -3,6 +3,7 @@ import { type Finding, FindingsQuery } from '../../api/contract/findings.ts';
 import { JobsQuery } from '../../api/contract/jobs.ts';
 import { LedgerQuery, type LedgerRow } from '../../api/contract/ledger.ts';
 import type { Caller } from '../../api/domain/caller.ts';
+import { startTicks } from '../simulator/model.ts';
 import type { Built } from './build.ts';
 import { jobsOf } from './build-jobs.ts';
 import type { Played } from './play.ts';
@@ -35,6 +36,13 @@ export interface Score {
   readonly visibleGood: boolean;
   /** Executing that was charged to a job for which it was not. */
   readonly wronglyUsedMs: number;
+  /** Executing that findings say of processes that did nothing wrong. */
+  readonly accusedMs: number;
+  /** Of all devices; and what of it was called unaccounted, executing or only there. */
+  readonly capacityMs: number;
+  readonly unaccountedMs: number;
+  /** Nothing is to be found: neither computing nor anything else. */
+  readonly benign: boolean;
   /** Findings of severity warn or more that nothing in the truth explains. */
   readonly falseAlarms: readonly string[];
   /** Of what was expected to be found, what was not: reasons, network findings, items of evidence. */
@@ -49,7 +57,10 @@ export async function score(built: Built, played: Played): Promise<Score> {
   const findings = (await queries.findings(AUDITOR, FindingsQuery.parse({ limit: 500, ...range }))).items;
   const amounts = amountsOf(built, truth, ledger.rows);
   const { scenario } = built;
-  const toleratedMs = Math.max(0.05 * amounts.seeableMs, 2 * scenario.poll * truth.touched);
+  const toleratedMs = Math.max(
+    scenario.expect.amountWithin * amounts.seeableMs,
+    2 * scenario.poll * truth.touched,
+  );
   const compute = findings.filter((finding) => finding.kind === 'compute' && !finding.resolvedAt);
   const right = compute.filter((finding) => scenario.expect.reasons.includes(finding.reason));
   const onset = onsetOf(truth, played, right.length > 0 ? right : compute);
@@ -67,9 +78,33 @@ export async function score(built: Built, played: Played): Promise<Score> {
     visibleGood:
       truth.onsetMs === null || (onset.visibleAfterMs ?? Infinity) <= 2 * scenario.poll + VISIBLE_SLACK_MS,
     wronglyUsedMs: await wronglyUsed(built, played, truth),
+    accusedMs: await accused(built, played, compute),
+    capacityMs: sumOf(ledger.rows, (row) => row.capacityMs),
+    unaccountedMs: sumOf(ledger.rows, (row) => row.unaccountedMs),
+    benign: truth.divertedMs === 0 && scenario.expect.network.length + scenario.expect.integrity.length === 0,
     falseAlarms: alarmsOf(built, truth, findings),
     missing: await missingOf(built, played, truth, findings, right),
   };
+}
+
+const sumOf = (rows: readonly LedgerRow[], of: (row: LedgerRow) => number): number =>
+  rows.reduce((sum, row) => sum + of(row), 0);
+
+/** What the processes of findings executed of whom nothing was ever diverted. */
+async function accused(built: Built, played: Played, findings: readonly Finding[]): Promise<number> {
+  const diverting = new Set<string>();
+  for (const { node } of [...built.boots.values()].flat())
+    for (const process of node.processes)
+      if (built.truths.get(process)?.some(({ is }) => is === 'diverted'))
+        diverting.add(`${node.bootId} ${process.pid} ${startTicks(node, process)}`);
+  let wrongMs = 0;
+  for (const { id } of findings) {
+    const { processes } = await played.app.services.queries.finding(AUDITOR, id);
+    for (const { bootId, pid, startTicks: ticks, role, activeMs } of processes)
+      if (role === 'source' && ticks !== null && !diverting.has(`${bootId} ${pid} ${ticks}`))
+        wrongMs += activeMs;
+  }
+  return wrongMs;
 }
 
 interface Amounts {

@@ -96,7 +96,10 @@ const withoutLies = (node: SimNode): SimNode => ({
 
 const NOBODY: { is: Truth; job: string | null } = { is: 'declared', job: null };
 
-function truthAt(spans: readonly TruthSpan[] | undefined, atMs: number): { is: Truth; job: string | null } {
+export function truthAt(
+  spans: readonly TruthSpan[] | undefined,
+  atMs: number,
+): { is: Truth; job: string | null } {
   return spans?.findLast((span) => span.fromMs <= atMs) ?? spans?.[0] ?? NOBODY;
 }
 

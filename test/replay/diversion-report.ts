@@ -1,0 +1,183 @@
+/** The report of the benchmark: per family, beside the baselines, as data and as a page. */
+import { BASELINES, type BaselineName } from './baselines.ts';
+import type { Benched } from './diversion-score.ts';
+import { GOALS } from './goals.ts';
+
+interface FamilyBaseline {
+  readonly recall: number | null;
+  readonly precision: number | null;
+  readonly chargedMs: number;
+}
+
+export interface Family {
+  readonly family: string;
+  readonly scenarios: number;
+  readonly conserved: number;
+  readonly met: number;
+  readonly divertedMs: number;
+  /** null: nothing to find; or nothing said. */
+  readonly recall: number | null;
+  readonly precision: number | null;
+  /** The worst of the family. */
+  readonly amountError: number | null;
+  readonly onsetErrorMs: number | null;
+  readonly visibleAfterMs: number | null;
+  readonly wronglyUsedMs: number;
+  readonly falseAlarms: number;
+  readonly baselines: Readonly<Record<BaselineName, FamilyBaseline>>;
+}
+
+export interface Report {
+  readonly goals: typeof GOALS;
+  readonly families: readonly Family[];
+  readonly scenarios: readonly {
+    readonly id: string;
+    readonly title: string;
+    readonly family: string;
+    readonly score: Benched['score'];
+    readonly baselines: Benched['baselines'];
+    readonly misses: readonly string[];
+  }[];
+}
+
+const ALL = 'all';
+
+export function reportOf(benched: readonly Benched[]): Report {
+  const families = new Map<string, Benched[]>();
+  for (const one of benched) {
+    const own = families.get(one.score.family) ?? [];
+    own.push(one);
+    families.set(one.score.family, own);
+  }
+  return {
+    goals: GOALS,
+    families: [...[...families].map(([name, own]) => familyOf(name, own)), familyOf(ALL, benched)],
+    scenarios: benched.map(({ score, title, baselines, misses }) => ({
+      ...{ id: score.id, title, family: score.family, score, baselines, misses },
+    })),
+  };
+}
+
+function familyOf(family: string, own: readonly Benched[]): Family {
+  const sum = (of: (one: Benched) => number): number => own.reduce((total, one) => total + of(one), 0);
+  const worst = (of: (one: Benched) => number | null): number | null =>
+    own.reduce<number | null>((most, one) => {
+      const value = of(one);
+      return value === null ? most : Math.max(most ?? 0, value);
+    }, null);
+  const divertedMs = sum(({ score }) => score.divertedMs);
+  const share = (part: number, whole: number): number | null =>
+    whole === 0 ? null : Math.min(1, part / whole);
+  const baseline = (name: BaselineName): FamilyBaseline => {
+    const claimedMs = sum(({ baselines }) => baselines[name].claimedMs);
+    const rightMs = sum(({ baselines }) => baselines[name].rightMs);
+    return {
+      recall: share(rightMs, divertedMs),
+      precision: share(rightMs, claimedMs),
+      chargedMs: Math.round(sum(({ baselines }) => baselines[name].chargedMs)),
+    };
+  };
+  return {
+    ...{ family, scenarios: own.length, divertedMs: Math.round(divertedMs) },
+    conserved: own.filter(({ score }) => score.conserved).length,
+    met: own.filter(({ misses }) => misses.length === 0).length,
+    recall: share(
+      sum(({ score }) => score.foundMs),
+      divertedMs,
+    ),
+    precision: share(
+      sum(({ score }) => score.claimedMs * score.precision),
+      sum(({ score }) => score.claimedMs),
+    ),
+    amountError: worst(({ score }) => score.amountError),
+    onsetErrorMs: worst(({ score }) => score.onsetErrorMs),
+    visibleAfterMs: worst(({ score }) => score.visibleAfterMs),
+    wronglyUsedMs: Math.round(sum(({ score }) => score.wronglyUsedMs)),
+    falseAlarms: sum(({ score }) => score.falseAlarms.length),
+    baselines: {
+      ...{ A1: baseline('A1'), A2: baseline('A2'), A3: baseline('A3'), A4: baseline('A4') },
+      ...{ A5: baseline('A5'), A6: baseline('A6'), A7: baseline('A7') },
+    },
+  };
+}
+
+export const percent = (share: number | null): string =>
+  share === null ? '–' : `${(share * 100).toFixed(1)} %`;
+const seconds = (ms: number | null): string => (ms === null ? '–' : `${(ms / 1000).toFixed(1)} s`);
+const hours = (ms: number): string => (ms / 1000).toFixed(0);
+
+/** Names of baselines, in order. */
+export const BASELINE_NAMES = ['A1', 'A2', 'A3', 'A4', 'A5', 'A6', 'A7'] as const;
+
+export function pageOf({ families, scenarios }: Report): string {
+  const missed = scenarios.filter(({ misses }) => misses.length > 0);
+  return [
+    '# Diversion benchmark: results',
+    '',
+    'Made by `npm run bench:diversion -- --write`; `docs/diversion.json` has every number. [SCENARIOS.md](SCENARIOS.md) says what is measured and how.',
+    'The scenarios are synthetic: they show mechanisms, not how often something happens.',
+    '',
+    '## By family',
+    '',
+    '"Worst" columns are those of the worst scenario of a family. GPU-seconds are weighted by the share of the device.',
+    '',
+    '| family | scenarios | books balance | goals met | diverted, GPU-s | recall | precision | amount, worst | onset, worst | visible after, worst | charged wrongly, GPU-s | false alarms |',
+    '|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|',
+    ...families.map(
+      (one) =>
+        `| ${one.family} | ${one.scenarios} | ${one.conserved} | ${one.met} | ${hours(one.divertedMs)} | ${percent(one.recall)} | ` +
+        `${percent(one.precision)} | ${percent(one.amountError)} | ${seconds(one.onsetErrorMs)} | ${seconds(one.visibleAfterMs)} | ` +
+        `${hours(one.wronglyUsedMs)} | ${one.falseAlarms} |`,
+    ),
+    '',
+    '## Beside the naive ways',
+    '',
+    ...BASELINE_NAMES.map((name) => `- **${name}**: ${BASELINES[name]}`),
+    '',
+    'Each gets the same devices and processes at every poll at which an agent runs, and all declarations as they stand at the end.',
+    'A cell is recall / precision; in brackets the diverted GPU-seconds that were charged to a job.',
+    '',
+    `| family | gpuledger | ${BASELINE_NAMES.join(' | ')} |`,
+    `|---|---|${BASELINE_NAMES.map(() => '---|').join('')}`,
+    ...families
+      .filter(({ divertedMs, falseAlarms }) => divertedMs > 0 || falseAlarms > 0)
+      .map((one) => {
+        const cells = BASELINE_NAMES.map((name) => {
+          const { recall, precision, chargedMs } = one.baselines[name];
+          return `${percent(recall)} / ${percent(precision)} (${hours(chargedMs)})`;
+        });
+        return `| ${one.family} | ${percent(one.recall)} / ${percent(one.precision)} (${hours(one.wronglyUsedMs)}) | ${cells.join(' | ')} |`;
+      }),
+    '',
+    'Where nothing was diverted, all that a way claims is a false accusation, in GPU-seconds:',
+    '',
+    `| scenario | gpuledger | ${BASELINE_NAMES.join(' | ')} |`,
+    `|---|---:|${BASELINE_NAMES.map(() => '---:|').join('')}`,
+    ...scenarios
+      .filter(({ score }) => score.divertedMs === 0)
+      .map(
+        ({ id, title, score, baselines }) =>
+          `| ${id} ${title} | ${hours(score.claimedMs)} | ${BASELINE_NAMES.map((name) => hours(baselines[name].claimedMs)).join(' | ')} |`,
+      ),
+    '',
+    '## Every scenario',
+    '',
+    '| scenario | recall | precision | amount | onset | visible after | goals |',
+    '|---|---:|---:|---:|---:|---:|---|',
+    ...scenarios.map(({ id, title, score, misses }) => {
+      const found = score.divertedMs === 0 ? null : score.recall;
+      const right = score.divertedMs === 0 ? null : score.precision;
+      return (
+        `| ${id} ${title} | ${percent(found)} | ${percent(right)} | ${percent(score.amountError)} | ` +
+        `${seconds(score.onsetErrorMs)} | ${seconds(score.visibleAfterMs)} | ${misses.length === 0 ? 'met' : 'missed'} |`
+      );
+    }),
+    '',
+    ...(missed.length === 0
+      ? ['All goals are met.']
+      : ['Missed:', '', ...missed.map(({ id, misses }) => `- ${id}: ${misses.map(inline).join('; ')}`)]),
+    '',
+  ].join('\n');
+}
+
+const inline = (text: string): string => `\`${text.replaceAll(/[`\r\n]/g, ' ')}\``;
