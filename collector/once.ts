@@ -4,9 +4,10 @@ import type { DeviceFact, ExecutableFact, GapReason, ProcessFact } from '../api/
 import { type CgroupOwner, cgroupOwner } from '../api/contract/cgroup.ts';
 import type { AgentConfig } from './agent.ts';
 import type { Ports } from './ports.ts';
-import { createProcessTable } from './processes.ts';
+import { createProcessTable, type ProcessTable } from './processes.ts';
 import type { DeviceReading, ReadingProblem, Value } from './reading.ts';
 import { createDevicePoller, readInventory } from './sources/nvidia-smi.ts';
+import { messageOf } from './spool-files.ts';
 
 /** A process that holds a GPU, and who its ancestors are. Text is escaped as in `ProcessFact`; secrets are redacted. */
 export interface OnceProcess {
@@ -56,7 +57,7 @@ export async function readOnce(
   const atMs = Math.round(reading?.wallMs ?? ports.clock.wallMs());
   const table = createProcessTable(ports, config);
   const pids = (reading?.devices ?? []).flatMap((one) => (one.ok ? one.processes.map(({ pid }) => pid) : []));
-  const keys = [...new Set(table.observe(pids, atMs).values())];
+  const { keys, unread } = identify(table, pids, atMs);
   const { facts, personal } = table.changedFacts();
   const known = new Map(facts.map((fact) => [fact.key, fact]));
   const texts = new Map(personal.map(({ digest, value }) => [digest, value]));
@@ -70,7 +71,10 @@ export async function readOnce(
     failure: inventory.failure,
     devices: devices.flatMap((device) => {
       const own = reading?.devices.find(({ uuid }) => uuid === device.uuid);
-      return own === undefined ? [] : [{ device, reading: own }];
+      if (own === undefined) return [];
+      if (unread === null || !own.ok || own.processes.length === 0) return [{ device, reading: own }];
+      const failure = { ok: false, reason: 'processes_unreadable', detail: unread } as const;
+      return [{ device, reading: { uuid: own.uuid, ...failure } }];
     }),
     processes: keys.flatMap((key) => {
       const fact = known.get(key);
@@ -102,6 +106,19 @@ export async function readOnce(
       ...table.takeProblems().map(({ source, message }) => ({ source, device: null, message })),
     ],
   };
+}
+
+/** `unread`: why nothing can be said of processes, such as a /proc that is not there. */
+function identify(
+  table: ProcessTable,
+  pids: readonly number[],
+  atMs: number,
+): { keys: readonly string[]; unread: string | null } {
+  try {
+    return { keys: [...new Set(table.observe(pids, atMs).values())], unread: null };
+  } catch (error) {
+    return { keys: [], unread: messageOf(error) };
+  }
 }
 
 function lineageOf(fact: ProcessFact, known: ReadonlyMap<string, ProcessFact>): OnceProcess['lineage'] {

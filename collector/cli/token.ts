@@ -1,7 +1,9 @@
 /** The agent's token: from its file, else from the environment. */
-import { readFileSync } from 'node:fs';
 import type { AgentSettings } from '../config.ts';
+import { files } from '../ports/real.ts';
 import { ShipError } from '../ports.ts';
+
+const MAX_FILE_BYTES = 4096;
 
 /** Read again at each call, so that a token can be replaced while the agent runs. The result throws `ShipError`. */
 export function tokenReader({ tokenFile }: AgentSettings): () => string {
@@ -9,7 +11,7 @@ export function tokenReader({ tokenFile }: AgentSettings): () => string {
     let token = process.env['GPULEDGER_TOKEN'] ?? '';
     if (tokenFile !== null) {
       try {
-        token = readFileSync(tokenFile, 'utf8');
+        token = files.read(tokenFile, MAX_FILE_BYTES).bytes.toString('utf8');
       } catch (error) {
         const why = error instanceof Error ? error.message : String(error);
         throw new ShipError(`the token cannot be read (--token-file): ${why}`, true);

@@ -34,7 +34,8 @@ const PROCFS_MAGIC = 0x9fa0;
 const landing = Buffer.allocUnsafeSlow(READ_CHUNK_BYTES);
 
 function read(path: string, maxBytes: number): { bytes: Buffer; cut: boolean } {
-  const file = openSync(path, 'r');
+  // Opening a pipe that nobody writes to would wait for ever.
+  const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const chunks: Buffer[] = [];
     let length = 0;
@@ -106,7 +107,7 @@ function stat(path: string): FileStat {
 }
 
 function digest(path: string, maxBytes: number): string {
-  // Opening a pipe that nobody writes to would wait for ever.
+  // As above.
   const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const refuse = (code: string): Error => Object.assign(new Error(`${code}: ${path}`), { code });

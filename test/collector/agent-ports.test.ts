@@ -112,6 +112,12 @@ describe('files', () => {
     expect(files.read(path, 199_999).bytes.length).toBe(199_999);
   });
 
+  it('does not wait for a pipe that nobody writes to', () => {
+    const path = join(folder.path, 'pipe');
+    execFileSync('mkfifo', [path]);
+    expect(files.read(path, 10).bytes.toString()).toBe('');
+  });
+
   it('throws what the disk says, with its code', () => {
     expect(() => files.read(join(folder.path, 'none'), 10)).toThrow(/ENOENT/);
     expect(() => files.list(join(folder.path, 'none'))).toThrow(/ENOENT/);

@@ -98,6 +98,15 @@ it('ends with 1 where something was not measured, and says what', () => {
   expect(Reading.parse(JSON.parse(none.stdout)).failure?.reason).toBe('tool_missing');
 });
 
+it('says that processes cannot be told where there is no /proc', () => {
+  ward.nvidiaSmi.setProcesses([{ device: UUIDS[0], pid: process.pid, sm: 10, memoryBytes: 1 }]);
+  const { status, stdout } = look('--json', '--proc', join(ward.folder, 'none'));
+  expect(status).toBe(1);
+  const { devices, processes } = Reading.parse(JSON.parse(stdout));
+  expect(processes).toEqual([]);
+  expect(devices[0]?.reading).toMatchObject({ ok: false, reason: 'processes_unreadable' });
+});
+
 it('shows a process that /proc hides by its pid', () => {
   ward.nvidiaSmi.setProcesses([{ device: UUIDS[0], pid: 4_194_304, sm: 10, memoryBytes: 1 }]);
   const [hidden] = Reading.parse(JSON.parse(look('--json').stdout)).processes;
