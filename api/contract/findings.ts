@@ -211,6 +211,34 @@ export const FindingDetail = Finding.extend({
   signals: z
     .array(SignalView)
     .meta({ description: 'What makes it worth a look before others, the heaviest first; no verdict' }),
+  series: z
+    .object({
+      id: z.string(),
+      findings: z.array(
+        z.object({
+          id: z.string(),
+          node: z.string(),
+          severity: z.enum(SEVERITIES),
+          reason: z.string(),
+          executable: z.string().nullable(),
+          activeMs: Ms,
+          firstSeen: Time,
+          lastSeen: Time,
+          why: z.array(z.string()).meta({ description: 'In what it agrees with one before it' }),
+        }),
+      ),
+      nodes: z.array(z.string()),
+      firstSeen: Time,
+      lastSeen: Time,
+      activeMs: Ms,
+      value: Money.nullable(),
+      why: z.array(z.string()),
+      rhythm: z.string().nullable().meta({ description: 'Where it keeps to certain hours of the day' }),
+    })
+    .nullable()
+    .meta({
+      description: 'Findings of other nodes and days that are one story with it; null: none is known',
+    }),
   story: z.object({
     observed: z.array(z.string()),
     notObserved: z.array(z.string()),

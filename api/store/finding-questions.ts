@@ -155,6 +155,38 @@ export interface SignalRow {
   readonly detail: string;
 }
 
+/** What one finding may be known again by; see `SeriesTraits`. */
+export interface TraitsRow {
+  readonly finding: number;
+  readonly id: string;
+  readonly node: string;
+  readonly uid: number | null;
+  readonly comm: string;
+  readonly executablePath: string | null;
+  readonly executableDevice: string | null;
+  readonly executableInode: string | null;
+  readonly argumentsDigest: string | null;
+  readonly commandLine: string | null;
+  /** Names of the programs above its source, the nearest first. */
+  readonly ancestors: readonly string[];
+}
+
+/** The finding of this id, and those of a cluster that were seen in a time, the newest first. */
+export interface SeriesQuestion {
+  readonly id: string;
+  readonly accounts: readonly string[] | null;
+  readonly cluster: string;
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly limit: number;
+}
+
+/** Findings by number, and the UTC hours in which they executed. */
+export interface SeriesFacts {
+  readonly rows: readonly FindingRow[];
+  readonly activeHours: readonly number[];
+}
+
 export interface FindingFacts {
   readonly row: FindingRow;
   readonly signals: readonly SignalRow[];

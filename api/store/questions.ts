@@ -7,7 +7,14 @@ import type { HostFact, ToolFact } from '../contract/batch.ts';
 import type { JobMark } from '../contract/jobs.ts';
 import type { Sums } from '../contract/ledger.ts';
 import type { Role } from '../contract/primitives.ts';
-import type { FindingFacts, FindingRow, FindingsQuestion } from './finding-questions.ts';
+import type {
+  FindingFacts,
+  FindingRow,
+  FindingsQuestion,
+  SeriesFacts,
+  SeriesQuestion,
+  TraitsRow,
+} from './finding-questions.ts';
 
 export type LedgerGroup = 'account' | 'user' | 'job' | 'node' | 'model' | 'device' | 'hour' | 'day';
 
@@ -313,6 +320,8 @@ export interface Questions {
   overview(asked: OverviewQuestion): Promise<OverviewFacts>;
   findings(asked: FindingsQuestion): Promise<FindingRow[]>;
   finding(id: string, scope: Scope): Promise<FindingFacts | null>;
+  findingTraits(asked: SeriesQuestion): Promise<TraitsRow[]>;
+  series(findings: readonly number[]): Promise<SeriesFacts>;
   jobs(asked: JobsQuestion): Promise<JobRow[]>;
   job(id: string, scope: Scope): Promise<JobFacts | null>;
   nodes(asked: NodesQuestion): Promise<NodeRow[]>;

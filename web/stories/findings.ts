@@ -308,6 +308,41 @@ const SIGNALS: FindingDetail['signals'] = [
   },
 ];
 
+const SERIES: FindingDetail['series'] = {
+  id: 's_00000000000000aa',
+  findings: [
+    {
+      id: 'f_00000000000000b1',
+      node: 'gpu-a-03',
+      severity: 'critical',
+      reason: 'foreign_in_job',
+      executable: '/dev/shm/.cache/ksoftirqd',
+      activeMs: Math.round(11.2 * HOUR_MS),
+      firstSeen: at(60 * HOUR_MS),
+      lastSeen: at(49 * HOUR_MS),
+      why: ['the same file (ksoftirqd, inode 90211)'],
+    },
+    {
+      id: 'f_00000000000000aa',
+      node: 'gpu-a-07',
+      severity: 'critical',
+      reason: 'foreign_in_job',
+      executable: '/dev/shm/.cache/kworker',
+      activeMs: ROME.activeMs,
+      firstSeen: ROME.firstSeen,
+      lastSeen: ROME.lastSeen,
+      why: [],
+    },
+  ],
+  nodes: ['gpu-a-03', 'gpu-a-07'],
+  firstSeen: at(60 * HOUR_MS),
+  lastSeen: ROME.lastSeen,
+  activeMs: Math.round(12.94 * HOUR_MS),
+  value: { amount: '35.59', currency: 'EUR' },
+  why: ['the same OS account', 'the same way there, below bash, below python3.11'],
+  rhythm: null,
+};
+
 export function detailOf(finding: Finding): FindingDetail {
   return {
     ...finding,
@@ -315,6 +350,7 @@ export function detailOf(finding: Finding): FindingDetail {
     timelines: timelines(finding),
     dials: [],
     signals: finding.source.pid === null ? [] : SIGNALS,
+    series: finding.id === ROME.id ? SERIES : null,
     connections:
       finding.source.pid === null
         ? []

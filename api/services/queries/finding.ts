@@ -17,6 +17,7 @@ import { ServiceError } from '../errors.ts';
 import { toTime, toTimeOrNull } from './completeness.ts';
 import { toFinding } from './findings.ts';
 import type { HourReader, HourRecord } from './hours.ts';
+import { askSeries } from './series.ts';
 import { storyOf } from './story.ts';
 import { type Roles, TIMELINE_MAX_MS, timelineOf } from './timeline.ts';
 import { moneyOf } from './value.ts';
@@ -194,6 +195,7 @@ export async function askFinding(
     connections: connections.map(toConnection),
     dials: facts.dials.map(toDial),
     signals: toSignals(facts),
+    series: await askSeries(questions, caller, facts.row),
     // The jobs of others that came near it are none of an owner's business.
     story: { ...story, candidates: story.candidates.filter(({ job }) => isSeen(job.account)) },
     cost: {

@@ -50,13 +50,13 @@ const COLUMNS = `f.finding, f.id, f.kind, f.severity, f.strength, f.state, ${RUN
   f.resolved_at_ms AS resolvedAtMs,
   f.device AS onlyDevice`;
 
-const FROM = `FROM findings f
+export const FROM = `FROM findings f
   JOIN nodes n ON n.node = f.node JOIN clusters c ON c.cluster = n.cluster
   JOIN node_groups g ON g.node_group = n.node_group
   LEFT JOIN node_state s ON s.node = f.node
   LEFT JOIN jobs j ON j.job = f.job LEFT JOIN sources js ON js.source = j.source`;
 
-const SCOPE = '(@accounts IS NULL OR j.account IN (SELECT value FROM json_each(@accounts)))';
+export const SCOPE = '(@accounts IS NULL OR j.account IN (SELECT value FROM json_each(@accounts)))';
 
 const FILTER = `WHERE f.resolved_at_ms IS NULL AND ${SCOPE}
   AND (@fromMs IS NULL OR f.last_seen_ms >= @fromMs) AND (@toMs IS NULL OR f.first_seen_ms < @toMs)
@@ -142,6 +142,8 @@ function insideJob(row: Row): JobRefRow | null {
 }
 
 export interface FindingQuestions {
+  /** In no order; those that are not there are left out. */
+  some(findings: readonly number[]): FindingRow[];
   list(asked: FindingsQuestion): FindingRow[];
   one(id: string, accounts: readonly string[] | null): FindingRow | null;
 }
@@ -184,7 +186,12 @@ export function findingQuestions(reader: Reader): FindingQuestions {
     });
   }
 
+  const several = reader.question<Row>(
+    `SELECT ${COLUMNS}, f.last_seen_ms AS sortKey ${FROM} WHERE f.finding IN (SELECT value FROM json_each(@findings))`,
+  );
+
   return {
+    some: (numbers) => complete(several.all({ findings: listParameter(numbers) })),
     list(asked) {
       const sql = listSql(asked.sort, asked.descending);
       const question = lists.get(sql) ?? reader.question<Row>(sql);

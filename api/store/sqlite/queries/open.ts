@@ -11,6 +11,7 @@ import { ledgerHoursQuestion, ledgerQuestion } from './ledger.ts';
 import { nodeFilesQuestions } from './node-files.ts';
 import { progressQuestions } from './progress.ts';
 import { createReader } from './reader.ts';
+import { seriesQuestions } from './series.ts';
 import { unaccountedQuestions } from './unaccounted.ts';
 
 const HOUR_MS = 3_600_000;
@@ -30,6 +31,7 @@ export function openQuestions(file: string): Questions {
   const files = nodeFilesQuestions(reader);
   const finance = financeQuestions(reader);
   const unaccounted = unaccountedQuestions(reader);
+  const stories = seriesQuestions(reader);
   const ready = reader.question<{ one: number }>('SELECT 1 AS one FROM sequence');
   const devices = reader.question<{ count: number }>(
     'SELECT count(*) AS count FROM capacity WHERE to_ms IS NULL',
@@ -91,6 +93,12 @@ export function openQuestions(file: string): Questions {
           history: detail.history(row.finding),
         };
       }),
+    findingTraits: async (asked) => reader.snapshot(() => stories.traits(asked)),
+    series: async (numbers) =>
+      reader.snapshot(() => ({
+        rows: findings.some(numbers),
+        activeHours: stories.activeHours(numbers),
+      })),
     jobs: async (asked) => reader.snapshot(() => jobs.list(asked)),
     job: async (id, { accounts }) =>
       reader.snapshot(() => {
