@@ -30,7 +30,10 @@ export interface AgentConfig {
   readonly spoolMaxBytes: number;
   /** 1000–60000. */
   readonly pollIntervalMs: number;
-  /** Batches are cut at multiples of it. From ten minutes on nobody waits for news, and none are cut early. */
+  /**
+   * Batches are cut at multiples of it; up to two poll intervals, when it has passed. From ten minutes on nobody waits for
+   * news, and none are cut early.
+   */
   readonly shipIntervalMs: number;
   /** Spans are cut at multiples of it: 30 s, or the poll interval where that is longer. */
   readonly windowMs: number;
@@ -57,11 +60,13 @@ export interface Agent {
   stop(): Promise<void>;
 }
 
-/** After the set of processes changed a batch goes out at once, but not more often than this. */
+/** News go out at once, but not more often than this. */
 const EARLY_BATCH_MS = 2000;
 const EARLY_BATCHES_BELOW_MS = 600_000;
 const STATE_SAVE_MS = 30_000;
 const MAX_STATE_BYTES = 64 * 1024 * 1024;
+/** Sockets are looked at this often; of agents that ship in long intervals, three times in each. */
+const CONNECTIONS_MS = 10_000;
 const CONNECTIONS_PER_SHIP = 3;
 const POLL_JITTER = 0.1;
 const MIN_PAUSE_MS = 50;
@@ -84,7 +89,7 @@ class PollingAgent implements Agent {
   readonly #report: Report;
   readonly #observer: Observer;
   #startedMs = new Map<string, number | null>();
-  /** Place of the newest reading with a changed set of processes that has not been reported. */
+  /** Place of the newest reading with news that has not been reported. */
   #newsMs: number | null = null;
   #begun = false;
   #earlyMs = Number.NEGATIVE_INFINITY;
@@ -148,8 +153,8 @@ class PollingAgent implements Agent {
     const { reading, keys } = this.#identify(await this.#devices.read());
     const startOf = (key: string): number | null => this.#startedMs.get(key) ?? null;
     const ended = this.#account(reading, keys, startOf);
-    const { changed, atMs } = this.#builder.add(reading, keys, startOf, ended);
-    if (changed) this.#newsMs = atMs;
+    const { changed, news, atMs } = this.#builder.add(reading, keys, startOf, ended);
+    if (news) this.#newsMs = atMs;
     if (!this.#begun) this.#begin(atMs);
     // The stretch before the first good reading belongs to the time without one.
     if (wasBlind !== null && this.#devices.blind === null) this.#cut(atMs, wasBlind);
@@ -252,7 +257,8 @@ class PollingAgent implements Agent {
 
   #readConnections(reading: Reading, changed: boolean): void {
     const nowMs = reading.monotonicMs;
-    const dueMs = this.#connectionsMs + this.#config.shipIntervalMs / CONNECTIONS_PER_SHIP;
+    const { shipIntervalMs } = this.#config;
+    const dueMs = this.#connectionsMs + Math.max(CONNECTIONS_MS, shipIntervalMs / CONNECTIONS_PER_SHIP);
     if (this.#startedMs.size === 0 || !(nowMs >= dueMs || (changed && this.#cutsEarly()))) return;
     this.#connectionsMs = nowMs;
     const { facts, personal, dials } = this.#table.readConnections(reading.wallMs);
@@ -284,7 +290,7 @@ class PollingAgent implements Agent {
   }
 
   #cutIfDue(): void {
-    const { shipIntervalMs } = this.#config;
+    const { shipIntervalMs, pollIntervalMs } = this.#config;
     for (let cuts = 0; cuts < MAX_CUTS; cuts += 1) {
       const pending = this.#builder.pending();
       if (pending === null) return;
@@ -293,11 +299,17 @@ class PollingAgent implements Agent {
         continue;
       }
       const { fromMs, toMs } = pending;
+      if (toMs <= fromMs) return;
       const nowMs = this.#ports.clock.monotonicMs();
       const news = this.#newsMs !== null && this.#newsMs <= toMs && this.#cutsEarly();
       if (news && nowMs - this.#earlyMs >= EARLY_BATCH_MS) {
         this.#earlyMs = nowMs;
         this.#newsMs = null;
+        this.#cut(toMs, this.#devices.blind);
+        return;
+      }
+      // Polls are jittered: what is due before the next one comes is due now.
+      if (shipIntervalMs <= 2 * pollIntervalMs && toMs - fromMs >= shipIntervalMs - pollIntervalMs / 2) {
         this.#cut(toMs, this.#devices.blind);
         return;
       }

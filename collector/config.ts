@@ -45,7 +45,7 @@ const Settings = z.object({
     .max(1024 * 1024, MEBIBYTES)
     .default(256),
   poll: seconds(1, 60).default(5),
-  ship: seconds(5, 3600).default(30),
+  ship: seconds(2, 3600).optional(),
   inventory: seconds(10, 86_400).default(600),
   nvidiaSmi: path.default('nvidia-smi'),
   proc: path.default('/proc'),
@@ -63,6 +63,8 @@ const Settings = z.object({
   log: z.enum(LOG_FORMS, `must be ${LOG_FORMS.join(' or ')}`).default('text'),
 });
 type Name = keyof z.input<typeof Settings>;
+/** What is seen is told within two polls. */
+const SHIP_POLLS = 2;
 
 /** Flag of each setting, and its key in the environment and in a file. */
 const SETTINGS: Readonly<Record<Name, { flag: string; key: string }>> = {
@@ -142,7 +144,7 @@ export function readConfig(
       spoolFolder: settings.spool,
       spoolMaxBytes: settings.spoolMib * MIB,
       pollIntervalMs,
-      shipIntervalMs: Math.round(settings.ship * 1000),
+      shipIntervalMs: Math.round((settings.ship ?? SHIP_POLLS * settings.poll) * 1000),
       windowMs: Math.max(WINDOW_MS, pollIntervalMs),
       nvidiaSmi: settings.nvidiaSmi,
       procRoot: settings.proc,

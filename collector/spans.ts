@@ -40,9 +40,13 @@ export interface Taken {
   readonly clockSteps: ClockStep[];
 }
 
-/** `changed`: the set of processes of a device is not that of its last good reading. `atMs`: where the reading lies. */
+/**
+ * `changed`: the set of processes of a device is not that of its last good reading. `news`: that, or a device is no longer
+ * measured, or begins to draw working power without utilisation. `atMs`: where the reading lies.
+ */
 interface Added {
   readonly changed: boolean;
+  readonly news: boolean;
   readonly atMs: number;
 }
 
@@ -103,11 +107,11 @@ class Builder implements SpanBuilder {
     if (this.#segmentMs === null) this.#begin(Math.max(placement.nextMs, this.#options.notBeforeMs ?? 0));
     const interval = this.#uncovered(Math.max(placement.fromMs, this.#coveredMs), placement.toMs);
     this.#coveredMs = Math.max(this.#coveredMs, placement.toMs);
-    const changed = this.#read({ reading, keys, startedMs, ended }, interval, placement);
+    const told = this.#read({ reading, keys, startedMs, ended }, interval, placement);
     this.#cut(interval.toMs);
     this.#cut(this.#coveredMs);
     if (placement.stepMs !== 0) this.#step(placement);
-    return { changed, atMs: this.#coveredMs };
+    return { ...told, atMs: this.#coveredMs };
   }
 
   pending(): (Stretched & { readonly closed: boolean }) | null {
@@ -186,7 +190,11 @@ class Builder implements SpanBuilder {
     return decidedMs;
   }
 
-  #read({ reading, keys, startedMs, ended }: Read, interval: Stretched, placement: Placement): boolean {
+  #read(
+    { reading, keys, startedMs, ended }: Read,
+    interval: Stretched,
+    placement: Placement,
+  ): Omit<Added, 'atMs'> {
     const late = this.#late(placement);
     // A start is placed by its distance from the reading; across a step that distance means nothing.
     const startOf = (process: string): number | null => {
@@ -195,19 +203,24 @@ class Builder implements SpanBuilder {
     };
     const seen = new Set<string>();
     let changed = false;
+    let news = false;
     for (const device of reading.devices) {
       seen.add(device.uuid);
       const track = this.#track(device.uuid, interval.toMs);
       const now = occupancyOf(device, keys, track.lastGood);
+      const { last } = track;
+      const wasGood = last !== null && !isFailure(last);
       if (isFailure(now)) {
+        news ||= wasGood;
         track.failed(interval, now);
         continue;
       }
       if (!sameOccupants(track.lastGood?.occupants ?? [], now.occupants)) changed = true;
+      news ||= now.strained && !(wasGood && last.strained);
       track.good(interval, now, late, startOf, ended.get(device.uuid) ?? NOBODY);
     }
     for (const track of this.#tracks.values()) if (!seen.has(track.device)) track.failed(interval, MISSING);
-    return changed;
+    return { changed, news: news || changed };
   }
 
   #late({ elapsedMs }: Placement): Failure | null {

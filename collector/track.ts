@@ -30,12 +30,18 @@ export class Track {
   #held: Held | null = null;
   /** Something doubtful has been seen by two readings in a row, and goes on. */
   #confirmed = false;
+  /** The last reading has seen it, and there was no time that it could be booked for. */
+  #seenOnce = false;
   /** Hundredths of a millisecond of activity that did not make a whole one yet. */
   #carry = 0;
 
   constructor(device: string, windowMs: number) {
     this.device = device;
     this.#windowMs = windowMs;
+  }
+
+  get last(): Occupancy | Failure | null {
+    return this.#last;
   }
 
   get lastGood(): Occupancy | null {
@@ -59,13 +65,15 @@ export class Track {
     ended: readonly EndedTenant[],
   ): void {
     const last = this.#last;
-    if (last !== null && isFailure(last)) this.#void(interval, late ?? last);
-    else if (last !== null) {
-      const unclear = late ?? divided(last, now);
-      this.#decide(isDoubtful(last, now), unclear ?? (now.percent === null ? UNCONFIRMED : null));
+    let unclear: Failure | null = null;
+    if (last !== null) {
+      unclear = late ?? (isFailure(last) ? last : divided(last, now));
+      if (!isFailure(last))
+        this.#decide(isDoubtful(last, now), unclear ?? (now.percent === null ? UNCONFIRMED : null));
       if (unclear !== null) this.#void(interval, unclear);
-      else this.#book(interval, last, now, startOf, ended);
+      else if (!isFailure(last)) this.#book(interval, last, now, startOf, ended);
     }
+    this.#seenOnce = (last === null || unclear !== null) && (now.strained || worksAlone(now));
     this.#last = now;
     this.#lastGood = now;
   }
@@ -89,6 +97,7 @@ export class Track {
   settle(failure: Failure): void {
     this.#decide(false, failure);
     this.#confirmed = false;
+    this.#seenOnce = false;
   }
 
   /** Removes and returns everything before `toMs`, which must be a cut of this device. */
@@ -142,10 +151,11 @@ export class Track {
     const earlier = worksAlone(last) && !this.#confirmed ? { ...last, percent: 0 } : last;
     const parts = partsOf(interval, { earlier, later: now, trailing, startOf, ended });
     if (!doubtful) this.#confirmed = false;
-    else if (!this.#confirmed) {
+    else if (!this.#confirmed && !this.#seenOnce) {
       if (parts.length > 0) this.#held = { ...interval, parts };
       return;
     }
+    this.#confirmed = doubtful;
     for (const part of parts) this.#emit(part, part.occupancy.percent, doubtful);
   }
 

@@ -24,7 +24,7 @@ export const withSettings = (command: Command): Command =>
     )
     .option('--spool-mib <number>', 'bound of the spool in MiB (GPULEDGER_SPOOL_MIB, default 256)')
     .option('--poll <seconds>', 'time between two readings, 1 to 60 (GPULEDGER_POLL, default 5)')
-    .option('--ship <seconds>', 'time between two batches, 5 to 3600 (GPULEDGER_SHIP, default 30)')
+    .option('--ship <seconds>', 'time between two batches, 2 to 3600 (GPULEDGER_SHIP, default two polls)')
     .option(
       '--inventory <seconds>',
       'time between two inventories, 10 to 86400 (GPULEDGER_INVENTORY, default 600)',

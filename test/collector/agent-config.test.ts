@@ -9,7 +9,7 @@ describe('the agent’s settings', () => {
   it('have defaults for all but the address', () => {
     const { agent, tokenFile } = readConfig({ api }, {});
     expect(agent).toMatchObject({
-      ...{ cluster: 'main', pollIntervalMs: 5000, shipIntervalMs: 30_000, windowMs: 30_000 },
+      ...{ cluster: 'main', pollIntervalMs: 5000, shipIntervalMs: 10_000, windowMs: 30_000 },
       ...{ spoolMaxBytes: 256 * 1024 * 1024, nvidiaSmi: 'nvidia-smi', procRoot: '/proc' },
     });
     expect(agent.node).not.toBe('');
@@ -39,7 +39,7 @@ describe('the agent’s settings', () => {
       '--api (or GPULEDGER_URL): must be the address of the service, such as http://ledger:8470',
       '--node (or GPULEDGER_NODE): must be 1 to 253 letters, digits, dots, dashes or underscores',
       '--poll (or GPULEDGER_POLL): must be from 1 to 60 seconds',
-      '--ship (or GPULEDGER_SHIP): must be a number of seconds from 5 to 3600',
+      '--ship (or GPULEDGER_SHIP): must be a number of seconds from 2 to 3600',
       '--internal-range (or GPULEDGER_INTERNAL_RANGES): must be a network such as 10.0.0.0/8',
     ]);
     expect(() => requireApi(readConfig({}, {}))).toThrow(/--api/);

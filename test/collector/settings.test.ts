@@ -55,7 +55,7 @@ describe('precedence', () => {
     const environment = { GPULEDGER_POLL: '8', GPULEDGER_NODE: 'of-environment' };
     expect(from(file, { poll: '9' }, environment).agent).toMatchObject({
       ...{ pollIntervalMs: 9000, node: 'of-environment', cluster: 'of-file' },
-      ...{ shipIntervalMs: 30_000 },
+      ...{ shipIntervalMs: 18_000 },
     });
     expect(from(file).agent.pollIntervalMs).toBe(7000);
     // An empty variable is one that is not set.

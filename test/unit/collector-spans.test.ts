@@ -75,13 +75,19 @@ describe('power without utilisation', () => {
   });
 
   test('is never confirmed across a reading that failed or came late: that time is not measured', () => {
-    expect(play([RESTS, WORKS, { failed: true }, WORKS, WORKS])).toMatchObject({
+    expect(play([RESTS, WORKS, { failed: true }, WORKS, RESTS])).toMatchObject({
       gaps: [{ fromMs: 0, toMs: 15_000, reason: 'tool_timeout' }],
-      tenancies: [],
+      tenancies: [{ lengthMs: [5000], conflictMs: [] }],
     });
-    const late = play([RESTS, WORKS, { ...WORKS, afterMs: 60_000 }, WORKS, RESTS]);
+    const late = play([RESTS, WORKS, { ...WORKS, afterMs: 60_000 }, RESTS]);
     expect(late.gaps).toMatchObject([{ fromMs: 0, toMs: 65_000, reason: 'poll_late' }]);
     expect(sum(late.tenancies.flatMap((one) => one.conflictMs))).toBe(0);
+  });
+
+  test('is confirmed by the first two readings that there are, also after one that failed or came late', () => {
+    expect(conflictOf([WORKS, WORKS, RESTS])).toBe(5000);
+    expect(conflictOf([RESTS, { failed: true }, WORKS, WORKS, RESTS])).toBe(5000);
+    expect(conflictOf([RESTS, { ...WORKS, afterMs: 60_000 }, WORKS, RESTS])).toBe(5000);
   });
 
   test('is not said where the utilisation is not known', () => {
