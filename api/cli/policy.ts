@@ -33,17 +33,19 @@ function readPolicy(file: string): Record<string, unknown> {
 
 /** As a file that `set` takes: without what the service adds. */
 function toFile({
-  weakestEvidence,
-  endGraceMs,
-  selfDeclarationLeadMs,
-  launchers,
+  version,
+  from: begin,
+  reach,
+  recordedAt,
+  recordedBy,
   exemptions,
+  ...rules
 }: PolicyOut): string {
   const own = exemptions.map(({ job, from, match, ...rest }) => ({
     ...rest,
     match: Object.fromEntries(Object.entries(match).filter(([, items]) => items.length > 0)),
   }));
-  return stringify({ weakestEvidence, endGraceMs, selfDeclarationLeadMs, launchers, exemptions: own });
+  return stringify({ ...rules, exemptions: own });
 }
 
 async function show(flags: { json?: boolean }): Promise<void> {

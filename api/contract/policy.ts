@@ -75,6 +75,22 @@ const Match = z
       });
   });
 
+/** No site has more than this of the world. */
+const WIDEST_BITS = { v4: 8, v6: 7 };
+const Network = z
+  .union([z.cidrv4(), z.cidrv6()], 'must be a network such as 198.51.100.0/24')
+  .refine(
+    (text) => Number(text.split('/')[1]) >= (text.includes(':') ? WIDEST_BITS.v6 : WIDEST_BITS.v4),
+    'is wider than any site',
+  );
+
+const Tunnel = z.strictObject({
+  peers: list(Network, 64, 1).meta({ description: 'Where to' }),
+  executables: list(Pattern, 64).default([]).meta({ description: 'Paths of programs; empty: any' }),
+  uids: list(z.int().min(0).max(4_294_967_295), 64).default([]).meta({ description: 'Accounts; empty: any' }),
+  reason: cleanText(1024).trim().min(1),
+});
+
 const Exemption = z.strictObject({
   id: z
     .string()
@@ -98,6 +114,12 @@ const rules = {
   launchers: list(cleanText(255).min(1), 1000).meta({
     description: 'Base names of shells and launchers: never the baseline of a job',
   }),
+  internalRanges: list(Network, 256).meta({
+    description: "Networks that are the site's own, beside what its agents take for internal",
+  }),
+  approvedTunnels: list(Tunnel, 100).meta({
+    description: 'Where programs may go outside: such a connection counts as internal',
+  }),
 };
 
 /** PUT /v1/policy: a whole policy. A rule that is left out is as in the built-in one. */
@@ -114,6 +136,8 @@ export const PolicyIn = z
     endGraceMs: rules.endGraceMs.optional(),
     selfDeclarationLeadMs: rules.selfDeclarationLeadMs.optional(),
     launchers: rules.launchers.optional(),
+    internalRanges: rules.internalRanges.default([]),
+    approvedTunnels: rules.approvedTunnels.default([]),
     exemptions: list(Exemption, EXEMPTIONS_MAX).meta({ description: 'All of them: [] is none' }),
     dryRun: z.boolean().default(false),
   })

@@ -1,5 +1,5 @@
 // What differs between two policies, and what of one is wider than it may seem, in words.
-import type { Exemption, ExemptionMatch, Policy } from './policy.ts';
+import type { ApprovedTunnel, Exemption, ExemptionMatch, Policy } from './policy.ts';
 
 const RULES = ['weakestEvidence', 'endGraceMs', 'selfDeclarationLeadMs'] as const;
 
@@ -8,16 +8,37 @@ export function policyChanges(before: Policy, after: Policy): string[] {
   const lines: string[] = [];
   for (const rule of RULES)
     if (before[rule] !== after[rule]) lines.push(`${rule} was ${before[rule]} and becomes ${after[rule]}.`);
-  const added = after.launchers.filter((name) => !before.launchers.includes(name));
-  const gone = before.launchers.filter((name) => !after.launchers.includes(name));
-  if (added.length > 0) lines.push(`New launchers: ${added.join(', ')}.`);
-  if (gone.length > 0) lines.push(`No launchers any more: ${gone.join(', ')}.`);
+  lines.push(...listChanges('Launchers', before.launchers, after.launchers));
+  lines.push(...listChanges('Internal networks', before.internalRanges, after.internalRanges));
+  lines.push(
+    ...listChanges(
+      'Approved tunnels',
+      before.approvedTunnels.map(describeTunnel),
+      after.approvedTunnels.map(describeTunnel),
+    ),
+  );
   const old = new Map(before.exemptions.map((one) => [one.id, one]));
   for (const one of after.exemptions) lines.push(...exemptionChanges(old.get(one.id), one));
   for (const one of before.exemptions)
     if (!after.exemptions.some((other) => other.id === one.id))
       lines.push(`Exemption ${one.id} of ${one.owner} ends.`);
   return lines;
+}
+
+function listChanges(name: string, before: readonly string[], after: readonly string[]): string[] {
+  const added = after.filter((one) => !before.includes(one));
+  const gone = before.filter((one) => !after.includes(one));
+  return [
+    ...(added.length > 0 ? [`${name}, new: ${added.join(', ')}.`] : []),
+    ...(gone.length > 0 ? [`${name}, no more: ${gone.join(', ')}.`] : []),
+  ];
+}
+
+function describeTunnel({ peers, executables, uids, reason }: ApprovedTunnel): string {
+  const who = [named('executables', executables), named('uid', uids.map(String))].filter(
+    (part) => part !== '',
+  );
+  return `to ${peers.join(' or ')} (${who.length === 0 ? 'any program' : who.join(', ')}; ${reason})`;
 }
 
 function exemptionChanges(before: Exemption | undefined, after: Exemption): string[] {

@@ -31,6 +31,15 @@ export interface Exemption extends Interval {
   readonly match: ExemptionMatch;
 }
 
+/** Where a program may go outside without its looking like a tunnel. Every member that is not empty must match. */
+export interface ApprovedTunnel {
+  /** Networks such as `198.51.100.0/28`; at least one. */
+  readonly peers: readonly string[];
+  readonly executables: readonly string[];
+  readonly uids: readonly number[];
+  readonly reason: string;
+}
+
 /** A site's rules for verdicts. Versioned: a cell stores the version that made it. */
 export interface Policy {
   readonly version: number;
@@ -46,6 +55,9 @@ export interface Policy {
   readonly launchers: readonly string[];
   /** The first one that matches counts. */
   readonly exemptions: readonly Exemption[];
+  /** Networks that are the site's own, beside what its agents take for internal. */
+  readonly internalRanges: readonly string[];
+  readonly approvedTunnels: readonly ApprovedTunnel[];
 }
 
 export const DEFAULT_POLICY: Policy = {
@@ -55,6 +67,8 @@ export const DEFAULT_POLICY: Policy = {
   selfDeclarationLeadMs: 60_000,
   selfDeclarationWaitMs: 60_000,
   exemptions: [],
+  internalRanges: [],
+  approvedTunnels: [],
   launchers: [
     'sh',
     'bash',
@@ -90,7 +104,16 @@ export const DEFAULT_POLICY: Policy = {
     'numactl',
     'taskset',
     'nsys',
+    'nsys-launcher',
     'ncu',
+    'nvidia-cuda-mps-control',
+    'nvidia-cuda-mps-server',
+    'torchrun',
+    'accelerate',
+    'deepspeed',
+    'poetry',
+    'pdm',
+    'hatch',
     'xargs',
     'apptainer',
     'singularity',

@@ -1,5 +1,6 @@
 /** Everything that a node-hour is attributed from, read from the store: the same for the worker, `verify` and the pages. */
 import type { BatchBody } from '../contract/batch.ts';
+import { peersWanted, siteConnections } from '../domain/site-network.ts';
 import type { NodeHourKey } from '../store/batches.ts';
 import type { HourFacts } from '../store/ledger.ts';
 import type { Store } from '../store/store.ts';
@@ -24,7 +25,9 @@ export async function loadHour(
   const digests = new Set(
     bodies.flatMap((body) => body.processes.flatMap((process) => process.personal ?? [])),
   );
-  const decoded = decodeHour(hour, bodies, await store.ledger.readPersonal(digests));
+  const reported = decodeHour(hour, bodies, await store.ledger.readPersonal(digests));
+  const peers = await store.ledger.readPeers(peersWanted(facts.policy, reported.connections));
+  const decoded = { ...reported, connections: siteConnections(reported, facts.policy, peers) };
   const ancestors = await store.ledger.readProcesses(hour.node, missingProcesses(decoded));
   const processes = new Map(ancestors.map((process) => [process.id, process]));
   for (const [id, process] of decoded.processes) processes.set(id, process);

@@ -144,6 +144,8 @@ function toPolicy(input: PolicyIn, making: Making): Policy {
     selfDeclarationWaitMs: DEFAULT_POLICY.selfDeclarationWaitMs,
     launchers: [...new Set(input.launchers ?? DEFAULT_POLICY.launchers)].sort(),
     exemptions,
+    internalRanges: [...new Set(input.internalRanges)],
+    approvedTunnels: input.approvedTunnels,
   };
 }
 
@@ -179,6 +181,9 @@ const exemptionKey = (cluster: string, id: string) => ({
 });
 const exemptionJobId = (cluster: string, id: string): string => jobId(exemptionKey(cluster, id));
 
+const contentOf = ({ name, user, startMs, endMs, declares }: Job): string =>
+  canonicalJson({ name, user, startMs, endMs, executables: declares.executables });
+
 /** The jobs that stand for exemptions: new ones, those that read otherwise now, and those that end. */
 async function jobWrites(
   store: Store,
@@ -194,19 +199,19 @@ async function jobWrites(
     .map((one) => ({ ...one, toMs: Math.min(one.toMs, Math.max(fromMs, one.fromMs)) }));
   for (const one of [...after.exemptions, ...ended]) {
     const known = (await store.jobs.find(one.job))?.job ?? null;
-    writes.push({
-      job: {
-        ...exemptionKey(cluster, one.id),
-        ...{ id: one.job, name: one.reason, account: one.account, user: one.owner, uid: null },
-        startMs: Math.min(known?.startMs ?? one.fromMs, one.fromMs),
-        endMs: one.toMs,
-        ...{ allocations: [], boundaries: [] },
-        declares: { executables: one.match.executables, root: null },
-        firstRecordedAtMs: known?.firstRecordedAtMs ?? nowMs,
-        ...{ recordedAtMs: nowMs, version: (known?.version ?? 0) + 1, selfDeclared: true },
-      },
-      expectedVersion: known?.version ?? 0,
-    });
+    const version = known?.version ?? 0;
+    const job: Job = {
+      ...exemptionKey(cluster, one.id),
+      ...{ id: one.job, name: one.reason, account: one.account, user: one.owner, uid: null },
+      startMs: Math.min(known?.startMs ?? one.fromMs, one.fromMs),
+      endMs: one.toMs,
+      ...{ allocations: [], boundaries: [] },
+      declares: { executables: [...one.match.executables].sort(), root: null },
+      firstRecordedAtMs: known?.firstRecordedAtMs ?? nowMs,
+      ...{ recordedAtMs: nowMs, version: version + 1, selfDeclared: true },
+    };
+    const same = known !== null && contentOf(known) === contentOf(job);
+    if (!same) writes.push({ job, expectedVersion: version });
   }
   return writes;
 }
@@ -235,6 +240,10 @@ function toOut({ policy, fromMs, reachesPast, recordedAtMs, recordedBy }: Policy
   const { version, weakestEvidence, endGraceMs, selfDeclarationLeadMs } = policy;
   return {
     ...{ version, weakestEvidence, endGraceMs, selfDeclarationLeadMs, launchers: [...policy.launchers] },
+    internalRanges: [...policy.internalRanges],
+    approvedTunnels: policy.approvedTunnels.map(({ peers, executables, uids, reason }) => ({
+      ...{ peers: [...peers], executables: [...executables], uids: [...uids], reason },
+    })),
     from: builtIn ? null : toTime(fromMs),
     reach: reachesPast ? 'past' : null,
     recordedAt: builtIn ? null : toTime(recordedAtMs),

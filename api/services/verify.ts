@@ -207,6 +207,10 @@ function restsOn(
   for (const { bootId, processes } of bodies)
     for (const { key, personal } of processes)
       if (personal !== null && erased.has(personal)) nameless.add(processId(bootId, key));
+  // A policy may judge where a process went by peers that are erased.
+  for (const { bootId, connections } of bodies)
+    for (const { process, personal } of connections)
+      if (personal !== null && erased.has(personal)) nameless.add(processId(bootId, process));
   const named = verdictsOn.filter((process) => process !== null);
   return named.length > 0 && named.every((process) => nameless.has(process));
 }

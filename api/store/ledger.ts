@@ -141,6 +141,8 @@ export interface LedgerStore {
   readPersonal(digests: Iterable<string>): Promise<Map<string, ProcessPersonal>>;
   /** Known processes of the node by id, and all their known ancestors. */
   readProcesses(node: number, ids: Iterable<ProcessId>): Promise<ObservedProcess[]>;
+  /** Examples of the peers of connections, by digest; without what retention has erased. */
+  readPeers(digests: Iterable<string>): Promise<Map<string, string[]>>;
   readJobs(wanted: JobsWanted): Promise<Job[]>;
   /** Where counted ones of the jobs ran first, as all other hours of the node show. */
   readFirstSeen(key: NodeHourKey, jobs: Iterable<string>): Promise<FirstSeen>;

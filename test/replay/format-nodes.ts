@@ -116,6 +116,8 @@ export const Policy = z.strictObject({
   weakestEvidence: z.string().optional(),
   endGraceMs: z.int().optional(),
   launchers: z.array(z.string()).optional(),
+  internalRanges: z.array(z.string()).optional(),
+  approvedTunnels: z.array(z.looseObject({ peers: z.array(z.string()) })).optional(),
   exemptions: z
     .array(
       z.strictObject({

@@ -1,8 +1,22 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { PersonalRecord } from '../../api/contract/batch.ts';
+import { canonicalJson, sha256Hex } from '../../api/contract/canonical.ts';
 import { PolicyIn, type PolicyResult } from '../../api/contract/policy.ts';
 import { verify } from '../../api/services/verify.ts';
 import { type Service, startService } from './service.ts';
-import { agentOf, caller, device, HOUR, MINUTE, post, processFact, START, Stream, tenancy } from './site.ts';
+import {
+  agentOf,
+  caller,
+  device,
+  HOUR,
+  MINUTE,
+  personalOf,
+  post,
+  processFact,
+  START,
+  Stream,
+  tenancy,
+} from './site.ts';
 
 let service: Service;
 beforeEach(() => {
@@ -203,6 +217,8 @@ describe('refused', () => {
     ['a job’s boundary', match({ boundaries: ['slurm:7'] }), /must be a unit/],
     ['units of everybody', match({ boundaries: ['systemd:/*/x.service'] }), /first part open/],
     ['units at any depth', match({ boundaries: ['systemd:/system.slice/**'] }), /must not hold \*\*/],
+    ['a network of half the world', { internalRanges: ['0.0.0.0/1'] }, /wider than any site/],
+    ['a tunnel to anywhere', { approvedTunnels: [{ peers: [], reason: 'x' }] }, /approvedTunnels/],
     ['half an hour', { from: '2026-10-05T08:30:00Z' }, /full UTC hour/],
     ['no word on exemptions', { exemptions: undefined }, /array/],
     ['the same id twice', { exemptions: [DIAGNOSIS, DIAGNOSIS] }, /is there twice/],
@@ -211,6 +227,54 @@ describe('refused', () => {
   ])('%s', (_name, more, message) => {
     expect(() => PolicyIn.parse({ exemptions: [DIAGNOSIS], ...more })).toThrow(message);
   });
+});
+
+test('a tunnel to where the site approves of it is no finding, and is one elsewhere', async () => {
+  const tunnel = (at: number, peer: string) => {
+    const user = personalOf('alice', `ssh -N -R 2222:localhost:22 u@${peer}`);
+    const value: PersonalRecord['value'] = { kind: 'connection', peers: [`${peer}:22`] };
+    const salt = sha256Hex(peer).slice(0, 32);
+    return {
+      process: processFact(at, {
+        ...{ comm: 'ssh', personal: user.digest },
+        cgroup: '0::/system.slice/slurmstepd.scope/job_7/step_0/user/task_0',
+      }),
+      personal: [user, { digest: sha256Hex(canonicalJson({ salt, value })), salt, value }],
+    };
+  };
+  const tunnels = [tunnel(30, '198.51.100.7'), tunnel(31, '192.0.2.7'), tunnel(32, '203.0.113.7')];
+  await put({
+    exemptions: [],
+    internalRanges: ['203.0.113.0/24'],
+    approvedTunnels: [
+      { peers: ['198.51.100.0/28'], executables: ['/usr/bin/python3'], reason: 'The bastion' },
+    ],
+  });
+  service.clock.set(START + HOUR + MINUTE);
+  const batch = new Stream('n1').batch(
+    START,
+    START + HOUR,
+    {
+      ...{
+        inventory: [gpu],
+        processes: tunnels.map((one) => one.process),
+        tenancies: [tenancy(gpu.uuid, START, HOUR)],
+      },
+      connections: tunnels.map(({ process, personal }) => ({
+        ...{ process: process.key, kind: 'established', peerClass: 'external', localPort: 40_000, peers: 1 },
+        ...{ personal: personal[1]?.digest ?? null, firstMs: START, lastMs: START + HOUR },
+      })),
+    },
+    tunnels.flatMap((one) => one.personal),
+  );
+  await service.send(batch);
+  await service.attribution.whenIdle();
+  expect(
+    service.rows(
+      "SELECT p.pid FROM findings f JOIN processes p ON p.process = f.process WHERE f.kind = 'network'",
+    ),
+  ).toEqual([{ pid: 31 }]);
+  expect(await verify(service.store, () => {})).toMatchObject({ ok: true, differenceCount: 0 });
 });
 
 test('what is wide is said', async () => {

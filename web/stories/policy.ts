@@ -5,6 +5,8 @@ const BUILT_IN: PolicyOut = {
   ...{ version: 1, from: null, reach: null, recordedAt: null, recordedBy: null },
   ...{ weakestEvidence: 'binding', endGraceMs: 30_000, selfDeclarationLeadMs: 60_000 },
   launchers: ['bash', 'env', 'sh'],
+  internalRanges: [],
+  approvedTunnels: [],
   exemptions: [],
 };
 

@@ -59,6 +59,7 @@ export function createLedger(sqlite: Sqlite, parts: LedgerParts): LedgerStore {
   const fleet = createFleetReader(sqlite);
   const readJobs = createJobFinder(sqlite, parts);
   const readPersonal = createPersonalReader(sqlite);
+  const readPeers = createPeerReader(sqlite);
   const write = createLedgerWriter(sqlite, parts);
 
   return {
@@ -84,6 +85,7 @@ export function createLedger(sqlite: Sqlite, parts: LedgerParts): LedgerStore {
         (): HourFacts => ({ seq: sqlite.lastSeq(), bookedToMs: dirty.bookedToMs(key.node), ...fleet(key) }),
       ),
     readPersonal: async (digests) => sqlite.read(() => readPersonal(digests)),
+    readPeers: async (digests) => sqlite.read(() => readPeers(digests)),
     readProcesses: async (node, wanted) => sqlite.read(() => processes.readLineages(node, wanted)),
     readJobs: async (wanted) => sqlite.read(() => readJobs(wanted)),
     readFirstSeen: async ({ node, hourMs }, jobs) =>
@@ -111,6 +113,22 @@ function createPersonalReader(sqlite: Sqlite): (digests: Iterable<string>) => Ma
       if (row === undefined) continue;
       const { user_name: user, command_line: commandLine } = row;
       found.set(digest, { kind: 'process', user, commandLine, commandLineCut: row.command_line_cut === 1 });
+    }
+    return found;
+  };
+}
+
+function createPeerReader(sqlite: Sqlite): (digests: Iterable<string>) => Map<string, string[]> {
+  const select = sqlite.database
+    .prepare<[string], string | null>(
+      `SELECT peers FROM personal WHERE digest = ? AND kind = 'connection' AND erased_at_ms IS NULL`,
+    )
+    .pluck();
+  return (digests) => {
+    const found = new Map<string, string[]>();
+    for (const digest of digests) {
+      const peers = select.get(digest);
+      if (peers) found.set(digest, peers.split('\n'));
     }
     return found;
   };

@@ -61,11 +61,11 @@ export function createPolicies(sqlite: Sqlite, { ids, dirty, rows, journal }: Po
     recordedBy,
     ...more
   }: PolicyWrite): void {
-    const { version, exemptions, launchers, ...rules } = policy;
+    const { version, exemptions, internalRanges, approvedTunnels, launchers, ...rules } = policy;
     if (version <= (newest.get() ?? 0))
       throw new StoreConflict('the policy has another newest version by now');
     const seq = sqlite.nextSeq();
-    const rest = canonicalJson({ exemptions });
+    const rest = canonicalJson({ exemptions, internalRanges, approvedTunnels });
     insert.run({
       ...{ version, fromMs, reachesPast: Number(reachesPast), ...rules, rest },
       ...{ seq, recordedAtMs, recordedBy },

@@ -15,4 +15,10 @@ const Exemption = z.object({
   }),
 });
 
-export const PolicyRest = z.object({ exemptions: z.array(Exemption).default([]) });
+const Tunnel = z.object({ peers: Texts, executables: Texts, uids: z.array(z.int()), reason: z.string() });
+
+export const PolicyRest = z.object({
+  exemptions: z.array(Exemption).default([]),
+  internalRanges: Texts.default([]),
+  approvedTunnels: z.array(Tunnel).default([]),
+});
