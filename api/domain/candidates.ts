@@ -3,9 +3,9 @@ import type { FindingDetail } from '../contract/findings.ts';
 import type { JobRef } from '../contract/jobs.ts';
 import { type Ties, userMatches } from './evidence.ts';
 import { isDeclared } from './fit.ts';
+import { isInside } from './inside.ts';
 import { type Interval, intersect } from './interval.ts';
 import type { Job } from './job.ts';
-import { isInside } from './nested.ts';
 import { list, time } from './phrases.ts';
 import { executablePath } from './process.ts';
 import { WHOLE_MILLI } from './slots.ts';
@@ -82,7 +82,10 @@ function whyNot(facts: StoryFacts, job: Job): string {
   const tie = tieTo(facts, job);
   const holds = holdsDevice(facts, job);
   if (job.marks?.includes('other_user') === true)
-    return `It states ${job.user ?? 'any account'}, for whom ${job.recordedBy ?? 'its declarer'} does not declare: it covers nothing.`;
+    return (
+      `It states ${job.user ?? 'any account'}, for whom ${job.recordedBy ?? 'its declarer'} does not declare: ` +
+      'it covers nothing.'
+    );
   if (process === undefined) return 'No process shows on the device, so nothing ties the use to this job.';
   if (tie === undefined)
     return holds

@@ -2,6 +2,7 @@
 import { type CgroupOwner, cgroupOwner } from '../contract/cgroup.ts';
 import { EVIDENCE, type Evidence } from './bucket.ts';
 import type { ObservedProcess, ProcessId } from './cell.ts';
+import { isInside } from './inside.ts';
 import type { Job } from './job.ts';
 import { POLICY_SOURCE, type Policy } from './policy.ts';
 import { lineageOf } from './process.ts';
@@ -171,6 +172,10 @@ function claimOf(process: ObservedProcess, index: JobIndex): Claim {
   return { ...first, all, unknown: first.jobs === null ? unknown : null };
 }
 
+/** The same job, or one inside of it. */
+const agrees = (job: Job, said: readonly Job[]): boolean =>
+  said.some((other) => other === job || isInside(job, other));
+
 function contradictionsOf(
   ties: readonly Tie[],
   unmatched: CgroupOwner | null,
@@ -190,7 +195,7 @@ function contradictionsOf(
   if (strongest === undefined) return [];
   return said
     .slice(1)
-    .filter((other) => !other.jobs.some((job) => strongest.jobs.includes(job)))
+    .filter((other) => !other.jobs.some((job) => agrees(job, strongest.jobs)))
     .map((other) => `${other.by} says ${other.id}, ${strongest.by} says ${strongest.id}`);
 }
 

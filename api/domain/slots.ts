@@ -1,8 +1,8 @@
 // A cell's time, cut into slots in which holders, verdicts and booking do not change.
 import type { CellFacts } from './cell.ts';
+import { isInside } from './inside.ts';
 import { type Interval, intersect } from './interval.ts';
 import type { Holding, Job } from './job.ts';
-import { isInside } from './nested.ts';
 
 /** `shareMilli` of a whole device. */
 export const WHOLE_MILLI = 1000;

@@ -16,8 +16,9 @@ import {
 } from './evidence.ts';
 import { exemptionOf } from './exempt.ts';
 import { type Fit, fitOf } from './fit.ts';
+import { isInside } from './inside.ts';
 import type { Job } from './job.ts';
-import { innerAt, isInside } from './nested.ts';
+import { innerAt } from './nested.ts';
 import type { Policy } from './policy.ts';
 import { effectiveStartMs, endAt, termsAt } from './terms.ts';
 

@@ -11,7 +11,7 @@ import { ServiceError } from './errors.ts';
 /** Sources whose external id names a kernel boundary of the same kind. */
 const BOUNDARY_SOURCES: readonly string[] = ['slurm', 'kubernetes', 'docker', 'podman', 'pbs', 'lsf', 'oar'];
 /** Every version of a self-declaration is looked at whenever one of its hours is judged. */
-const SELF_DECLARED_VERSIONS_MAX = 200;
+const SELF_DECLARED_VERSIONS_MAX = 100;
 
 export const invalid = (field: string, message: string): ServiceError =>
   new ServiceError('invalid', `Not valid: ${field}`, [{ field, message }]);
@@ -139,8 +139,8 @@ function toAllocation(input: JobIn['allocations'][number], index: number, startM
 
 /** What makes two versions differ. */
 export function contentOf(job: Job): string {
-  const { version, recordedAtMs, firstRecordedAtMs, recordedBy, earlier, marks, ...content } = job;
-  return canonicalJson(content);
+  const { version, recordedAtMs, firstRecordedAtMs, recordedBy, earlier, marks = [], ...content } = job;
+  return canonicalJson({ ...content, isForOther: marks.includes('other_user') });
 }
 
 const toTime = (ms: number): string => new Date(ms).toISOString();

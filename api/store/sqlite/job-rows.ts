@@ -53,7 +53,7 @@ export function createJobRows(sqlite: Sqlite): JobRows {
   const selectVersion = database.prepare<[number], number>('SELECT version FROM jobs WHERE job = ?').pluck();
   const selectRow = database.prepare<[string], number>('SELECT job FROM jobs WHERE id = ?').pluck();
   const select = database.prepare<[number], JobRow>(
-    `SELECT j.job, j.version, j.id, c.name AS cluster, s.name AS source, s.instance, s.self_declared, j.external_id,
+    `SELECT j.job, v.version, j.id, c.name AS cluster, s.name AS source, s.instance, s.self_declared, j.external_id,
        j.incarnation, j.first_recorded_at_ms, v.recorded_at_ms, v.recorded_by, v.account, v.user_name, v.uid, v.name,
        v.start_ms, v.end_ms, v.root_node, v.root_boot_id, v.root_pid, v.root_start_ticks, v.declares
      FROM jobs j JOIN sources s ON s.source = j.source JOIN clusters c ON c.cluster = s.cluster

@@ -60,8 +60,8 @@ function changedSinceMs(before: Job | null, after: Job): number | null {
 
 /** Everything that a verdict or a sum can depend on, but the end. */
 function substanceOf(job: Job): string {
-  const { endMs, name, version, recordedAtMs, recordedBy, earlier, marks, ...substance } = job;
-  return canonicalJson(substance);
+  const { endMs, name, version, recordedAtMs, recordedBy, earlier, marks = [], ...substance } = job;
+  return canonicalJson({ ...substance, isForOther: marks.includes('other_user') });
 }
 
 /** The hours, by node, in which a process ran that a job's boundaries, root or id name. */
