@@ -5,6 +5,8 @@ import { attempt, type Part } from './procfs.ts';
 export interface Descriptors {
   /** What the links lead to; those that were closed meanwhile are left out. */
   readonly links: readonly string[];
+  /** The path of each of these links. */
+  readonly paths: readonly string[];
   /** Descriptors that were followed. */
   readonly looked: number;
   /** There were more than that. */
@@ -21,9 +23,16 @@ export function descriptorsIn(files: Files, processFolder: string, max: number):
   if (!names.ok) return names;
   const followed = names.value.length > max ? names.value.slice(0, max) : names.value;
   const links: string[] = [];
+  const paths: string[] = [];
   for (const name of followed) {
-    const link = attempt(() => files.readLink(`${folder}/${name}`));
-    if (link.ok) links.push(link.value.toString('latin1'));
+    const path = `${folder}/${name}`;
+    const link = attempt(() => files.readLink(path));
+    if (!link.ok) continue;
+    links.push(link.value.toString('latin1'));
+    paths.push(path);
   }
-  return { ok: true, value: { links, looked: followed.length, cut: followed.length < names.value.length } };
+  return {
+    ok: true,
+    value: { links, paths, looked: followed.length, cut: followed.length < names.value.length },
+  };
 }

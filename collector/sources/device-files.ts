@@ -4,7 +4,7 @@
  */
 import type { Files } from '../ports.ts';
 import { descriptorsIn } from './descriptors.ts';
-import { type Part, threadFolder } from './procfs.ts';
+import { attempt, type Part, threadFolder } from './procfs.ts';
 
 /** In a container or below a changed root, the folder stands at the end of a longer path. */
 const DEVICE = /(?:^|\/)dev\/nvidia(\d{1,4})(?: \(deleted\))?$/;
@@ -15,6 +15,12 @@ export const MAX_DESCRIPTORS_OF_ONE = 8192;
 export function minorOf(link: string): number | null {
   const digits = DEVICE.exec(link)?.[1];
   return digits === undefined ? null : Number(digits);
+}
+
+/** Anybody may call a file of his own "…/dev/nvidia0", and get somebody else's program to read it. */
+function isDevice(files: Files, path: string): boolean {
+  const stat = attempt(() => files.stat(path));
+  return !stat.ok || stat.value.kind === 'other';
 }
 
 export interface OpenDevices {
@@ -35,7 +41,11 @@ export function openDevices(files: Files, procRoot: string, pid: number): Part<O
 function devicesIn(files: Files, processFolder: string): Part<OpenDevices> {
   const open = descriptorsIn(files, processFolder, MAX_DESCRIPTORS_OF_ONE);
   if (!open.ok) return open;
-  const { links, looked, cut } = open.value;
-  const minors = new Set(links.map(minorOf).filter((minor) => minor !== null));
+  const { links, paths, looked, cut } = open.value;
+  const minors = new Set<number>();
+  for (const [index, link] of links.entries()) {
+    const minor = minorOf(link);
+    if (minor !== null && isDevice(files, paths[index] ?? '')) minors.add(minor);
+  }
   return { ok: true, value: { minors: [...minors], descriptors: looked, cut } };
 }

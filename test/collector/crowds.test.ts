@@ -1,7 +1,7 @@
 // Hiding in a crowd, and behind a first thread that has ended: what somebody can do to keep a connection or a device that
 // it has open out of the agent's sight without any right of its own.
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
@@ -202,55 +202,54 @@ describe('control groups', () => {
   });
 });
 
-describe.skipIf(spawnSync('python3', ['-c', '']).status !== 0)(
-  'a process whose first thread has ended',
-  () => {
-    const folder = mkdtempSync(join(tmpdir(), 'dead-'));
-    let child: ChildProcess | null = null;
-    afterEach(() => {
-      // The group: what it started between itself and the process that is watched.
-      if (child?.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
-      rmSync(folder, { recursive: true, force: true });
+const canShow = process.getuid?.() === 0 && spawnSync('python3', ['-c', '']).status === 0;
+describe.skipIf(!canShow)('a process whose first thread has ended', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'dead-'));
+  let child: ChildProcess | null = null;
+  afterEach(() => {
+    // The group: what it started between itself and the process that is watched.
+    if (child?.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('still shows its sockets, and the device that it has open', async () => {
+    mkdirSync(join(folder, 'dev'));
+    // The device of /dev/null under another name.
+    execFileSync('mknod', [join(folder, 'dev/nvidia0'), 'c', '1', '3']);
+    // The system call that ends one thread, and not the process, has another number on each architecture.
+    const program =
+      'import ctypes,os,platform,socket,threading,time\n' +
+      'def run():\n' +
+      ` device = os.open("${folder}/dev/nvidia0", os.O_RDONLY)\n` +
+      ' listener = socket.create_server(("127.0.0.1", 0))\n' +
+      ' print(os.getpid(), flush=True)\n' +
+      ' time.sleep(300)\n' +
+      'threading.Thread(target=run).start()\n' +
+      'ctypes.CDLL(None).syscall(93 if platform.machine()=="aarch64" else 60,0)';
+    // Not a child of this process: the agent's own children do not count as holders.
+    const between = spawn('sh', ['-c', 'python3 -c "$1" & wait', 'sh', program], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      detached: true,
     });
+    child = between;
+    const said = await new Promise<string>((resolve) =>
+      between.stdout.once('data', (data: Buffer) => resolve(data.toString('utf8'))),
+    );
+    const pid = Number(said);
+    const stat = (): string => readFileSync(`/proc/${pid}/stat`, 'latin1');
+    await expect.poll(() => /\) (\S)/.exec(stat())?.[1]).toBe('Z');
+    const key = `${pid}/${/\) (.*)/s.exec(stat())?.[1]?.split(' ')[19]}`;
 
-    it('still shows its sockets, and the device that it has open', async () => {
-      mkdirSync(join(folder, 'dev'));
-      writeFileSync(join(folder, 'dev/nvidia0'), '');
-      // The system call that ends one thread, and not the process, has another number on each architecture.
-      const program =
-        'import ctypes,os,platform,socket,threading,time\n' +
-        'def run():\n' +
-        ` device = os.open("${folder}/dev/nvidia0", os.O_RDONLY)\n` +
-        ' listener = socket.create_server(("127.0.0.1", 0))\n' +
-        ' print(os.getpid(), flush=True)\n' +
-        ' time.sleep(300)\n' +
-        'threading.Thread(target=run).start()\n' +
-        'ctypes.CDLL(None).syscall(93 if platform.machine()=="aarch64" else 60,0)';
-      // Not a child of this process: the agent's own children do not count as holders.
-      const between = spawn('sh', ['-c', 'python3 -c "$1" & wait', 'sh', program], {
-        stdio: ['ignore', 'pipe', 'inherit'],
-        detached: true,
-      });
-      child = between;
-      const said = await new Promise<string>((resolve) =>
-        between.stdout.once('data', (data: Buffer) => resolve(data.toString('utf8'))),
-      );
-      const pid = Number(said);
-      const stat = (): string => readFileSync(`/proc/${pid}/stat`, 'latin1');
-      await expect.poll(() => /\) (\S)/.exec(stat())?.[1]).toBe('Z');
-      const key = `${pid}/${/\) (.*)/s.exec(stat())?.[1]?.split(' ')[19]}`;
+    const table = createProcessTable({ files, clock }, { procRoot: '/proc', passwdPath: '/etc/passwd' });
+    table.observe([pid], T);
+    const { facts } = table.readConnections(T);
+    expect(facts.map(({ process, kind }) => [process, kind])).toEqual([[key, 'listening']]);
 
-      const table = createProcessTable({ files, clock }, { procRoot: '/proc', passwdPath: '/etc/passwd' });
-      table.observe([pid], T);
-      const { facts } = table.readConnections(T);
-      expect(facts.map(({ process, kind }) => [process, kind])).toEqual([[key, 'listening']]);
-
-      const holders = new DeviceHolders(files, '/proc', (one, atMs) => table.known.adopt(one, atMs));
-      const told = Array.from({ length: 24 }).flatMap((_, poll) => {
-        holders.step(readingOf(T + poll * 5000, []), [GPU], false);
-        return holders.due(T + poll * 5000);
-      });
-      expect(told.map(({ device, process }) => [device, process])).toContainEqual([UUID, key]);
+    const holders = new DeviceHolders(files, '/proc', (one, atMs) => table.known.adopt(one, atMs));
+    const told = Array.from({ length: 24 }).flatMap((_, poll) => {
+      holders.step(readingOf(T + poll * 5000, []), [GPU], false);
+      return holders.due(T + poll * 5000);
     });
-  },
-);
+    expect(told.map(({ device, process }) => [device, process])).toContainEqual([UUID, key]);
+  });
+});

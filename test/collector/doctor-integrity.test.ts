@@ -79,7 +79,7 @@ describe.skipIf(!hasNamespaces)('the doctor on what /proc shows', () => {
   });
 
   it('names who has a GPU open, and whose descriptors it may not read', async () => {
-    const dev = 'mount -t tmpfs none /dev && : > /dev/nvidia0 && exec 3</dev/nvidia0';
+    const dev = 'mount -t tmpfs none /dev && mknod /dev/nvidia0 c 1 3 && exec 3</dev/nvidia0';
     const holder = spawn('unshare', ['-m', 'sh', '-c', `${dev}; echo ready; exec sleep 300`]);
     try {
       await once(holder.stdout, 'data');

@@ -1,4 +1,4 @@
-// The second road to a device, with real processes: they open a file that their own mount namespace calls /dev/nvidia0,
+// The second road to a device, with real processes: they open a device (that of /dev/null) that their own mount namespace calls /dev/nvidia0,
 // sit in real control groups, and are covered in /proc. Needs root and `unshare`; control groups where some are mounted.
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
@@ -56,7 +56,7 @@ const readiness = (child: ChildProcess): Promise<string[]> =>
 /** A shell with a /dev of its own, which is no child of this process: the agent's own children do not count. */
 async function inOwnDev(script: string): Promise<{ pid: number; lines: string[] }> {
   const dev =
-    'mount -t tmpfs none /dev && : > /dev/null && : > /dev/nvidia0 && : > /dev/nvidiactl && : > /dev/nvidia1';
+    'mount -t tmpfs none /dev && for name in null nvidia0 nvidiactl nvidia1; do mknod /dev/$name c 1 3; done';
   const between = 'unshare -m sh -c "$1" <&0 & wait';
   const child = start('sh', ['-c', between, 'sh', `echo $$; ${dev} && ${script}`]);
   const [pid, ...lines] = await readiness(child);
@@ -121,6 +121,11 @@ describe.skipIf(!hasNamespaces)('holders of a device', () => {
         .poll([listed.pid])
         .map(({ process }) => process),
     ).toEqual([keyOf(other.pid)]);
+  });
+
+  it('tells nothing of a file that only has the name of a device', async () => {
+    await inOwnDev('rm /dev/nvidia0; : > /dev/nvidia0; exec 3</dev/nvidia0; echo ready; exec sleep 300');
+    expect(watch().poll([])).toEqual([]);
   });
 
   it('leaves out what a listed process forked, unless it runs another executable', async () => {
