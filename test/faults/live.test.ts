@@ -1,7 +1,7 @@
 // The program itself as a child process, over a stand-in tool, under faults of the machine: it must go on by itself.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -38,13 +38,16 @@ class LiveNode {
     response.end(JSON.stringify({ results, expectedSeq: (batches.at(-1)?.body.seq ?? 0) + 1 }));
   }).listen(0, '127.0.0.1');
 
-  async start(path = dirname(this.smi.path)): Promise<Started> {
+  /** `within`: a control group that it is started in. */
+  async start(path = dirname(this.smi.path), within = '/dev/null'): Promise<Started> {
     this.smi.setDevices([{ uuid: UUID, index: 0, model: 'NVIDIA H100' }]);
     if (!this.#server.listening) await once(this.#server, 'listening');
     const address = this.#server.address();
     const port = typeof address === 'object' ? address?.port : 0;
     const args = ['--api', `http://127.0.0.1:${port}`, '--poll', '1', '--ship', '5', '--node', 'n1'];
-    const child = spawn(process.execPath, [bin, 'run', ...args, '--spool', this.spool], {
+    const enter = 'echo 0 > "$0"; exec "$@"';
+    const command = [process.execPath, bin, 'run', ...args, '--spool', this.spool];
+    const child = spawn('/bin/sh', ['-c', enter, within, ...command], {
       env: { PATH: `${path}:/usr/bin:/bin`, GPULEDGER_TOKEN: 'glt_x' },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -139,6 +142,45 @@ onNode('out of file descriptors: it says so, stays, and measures again when ther
     ),
   ).toEqual([]);
 });
+
+/** A control group that may have so much memory, and how to end it; null where this account may make none. */
+function memoryGroup(bytes: number): { procs: string; kills: () => number; remove: () => void } | null {
+  for (const [root, limit, events] of [
+    ['/sys/fs/cgroup/memory', 'memory.limit_in_bytes', 'memory.oom_control'],
+    ['/sys/fs/cgroup', 'memory.max', 'memory.events'],
+  ] as const) {
+    const folder = join(root, `gpuledger-test-${process.pid}`);
+    try {
+      mkdirSync(folder);
+    } catch {
+      continue;
+    }
+    const remove = (): void => rmdirSync(folder);
+    try {
+      writeFileSync(join(folder, limit), String(bytes));
+      const kills = (): number =>
+        Number(/^oom_kill (\d+)$/m.exec(readFileSync(join(folder, events), 'utf8'))?.[1]);
+      return { procs: join(folder, 'cgroup.procs'), kills, remove };
+    } catch {
+      remove();
+    }
+  }
+  return null;
+}
+
+it.concurrent('96 MiB of memory, with nvidia-smi in them: it starts, measures, and nothing is killed', async (test) => {
+  const group = memoryGroup(96 * 1024 * 1024);
+  if (group === null) return test.skip('no control group with a limit of memory can be made here');
+  const node = new LiveNode();
+  test.onTestFinished(group.remove);
+  test.onTestFinished(() => node.close());
+  const agent = await node.start(dirname(node.smi.path), group.procs);
+  await until(() => node.measuredMs() > 3000 || agent.child.exitCode !== null);
+  expect(group.kills()).toBe(0);
+  agent.child.kill('SIGTERM');
+  expect(await agent.ended).toBe(0);
+  expect([...node.reasons()].filter((reason) => reason !== 'poll_late')).toEqual([]);
+}, 60_000);
 
 onNode('no nvidia-smi on its path: it stays, and SIGHUP ends it in order', async (node) => {
   const late = join(node.folder.path, 'late');
