@@ -1,5 +1,6 @@
-// The second road to a device, with real processes: they open a device (that of /dev/null) that their own mount namespace calls /dev/nvidia0,
-// sit in real control groups, and are covered in /proc. Needs root and `unshare`; control groups where some are mounted.
+// The second road to a device, with real processes: they open a device (that of /dev/null) that their own mount namespace
+// calls /dev/nvidia0, sit in real control groups, and are covered in /proc. Needs root and `unshare`; control groups where
+// some are mounted.
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
