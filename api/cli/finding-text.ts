@@ -6,6 +6,7 @@ import { hours, shortTime, visible } from './output.ts';
 const LINE_CHARS = 78;
 const CANDIDATES_SHOWN = 5;
 const EXAMPLES_SHOWN = 3;
+const MEMBERS_SHOWN = 10;
 const BAR_CHARS = 60;
 /** Shares of a step, from nothing to all of it. */
 const LEVELS = [...' ▁▂▃▄▅▆▇█'];
@@ -80,6 +81,7 @@ function keyFacts(finding: FindingDetail): string[] {
       '            ',
     ),
     `  evidence  ${finding.evidence ?? 'nothing ties it to a job'}; ${finding.strength}`,
+    `  signals   ${finding.score} of 100, which ranks it and is no verdict`,
     `  seen      ${shortTime(finding.firstSeen)} to ${shortTime(finding.lastSeen)}`,
     `  devices   ${visible(finding.devices.map((one) => one.index ?? one.uuid).join(', ')) || 'none'}`,
   ];
@@ -161,6 +163,41 @@ function dials(finding: FindingDetail): string[] {
   });
 }
 
+function signals(finding: FindingDetail): string[] {
+  return finding.signals.map(({ title, detail, weight, strength, source, attack }) => {
+    const points = Math.floor((weight * strength) / 100);
+    const since = attack.after.length === 0 ? '' : `, since v19 ${attack.after.join(', ')}`;
+    const ids = attack.before.length === 0 ? '' : ` ATT&CK ${attack.before.join(', ')}${since}.`;
+    return `${title} (${points}). ${detail}${ids} Known from: ${source}`;
+  });
+}
+
+function seriesLines({ id, series }: FindingDetail): string[] {
+  if (series === null) return [];
+  const nodes = series.nodes.length === 1 ? 'one node' : `${series.nodes.length} nodes`;
+  const worth = series.value === null ? '' : `, worth ${series.value.amount} ${series.value.currency}`;
+  const rest = series.findings.length - MEMBERS_SHOWN;
+  return section('One story with other findings', [
+    ...wrap(
+      `Seen on ${nodes} since ${shortTime(series.firstSeen)}, ${hours(series.activeMs)} GPU-hours in all${worth}. ` +
+        `They agree in: ${series.why.join('; ')}. ${series.rhythm ?? ''}`.trim(),
+      '  ',
+      '  ',
+    ),
+    ...series.findings
+      .slice(0, MEMBERS_SHOWN)
+      .flatMap((one) =>
+        wrap(
+          `${one.id}${one.id === id ? ' (this one)' : ''} ${one.node}, ${one.executable ?? '?'}, ` +
+            `${shortTime(one.firstSeen)} to ${shortTime(one.lastSeen)}, ${hours(one.activeMs)} GPU-hours`,
+          '  - ',
+          '    ',
+        ),
+      ),
+    ...(rest > 0 ? [`  and ${rest} more (--json lists them)`] : []),
+  ]);
+}
+
 /** All lines of the finding, ready to print: text of workloads in them is visible and inert. */
 export function findingLines(finding: FindingDetail): string[] {
   const { story, cost } = finding;
@@ -184,6 +221,8 @@ export function findingLines(finding: FindingDetail): string[] {
     ...(finding.connections.length + finding.dials.length === 0
       ? []
       : section('Connections', bullets([...connections(finding), ...dials(finding)], ''))),
+    ...(finding.signals.length === 0 ? [] : section('Signals', bullets(signals(finding), ''))),
+    ...seriesLines(finding),
     ...section('What was observed', bullets(story.observed, 'Nothing beyond the figures above.')),
     ...section('What was not observed', bullets(story.notObserved, 'Nothing that matters here is missing.')),
     ...(compute

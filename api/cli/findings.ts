@@ -20,10 +20,11 @@ async function list(flags: Flags): Promise<void> {
   );
   if (flags.json) return printJson(answer);
   printTable(
-    ['finding', 'severity', 'last seen', 'node', 'source', 'user', 'reason', 'active h', 'value'],
+    ['finding', 'severity', 'score', 'last seen', 'node', 'source', 'user', 'reason', 'active h', 'value'],
     answer.items.map((finding) => [
       finding.id,
       finding.state === 'provisional' ? 'awaiting' : finding.severity,
+      String(finding.score),
       finding.running ? 'running' : tableTime(finding.lastSeen),
       finding.node,
       sourceName(finding),
@@ -64,11 +65,12 @@ export function findingsCommand(): Command {
     .addOption(new Option('--state <state>', 'awaiting a record or not').choices(['provisional', 'settled']))
     .option('--running', 'only those still running')
     .option('--search <text>', 'part of executable, user, node or job')
-    .option('--sort <column>', 'lastSeen, firstSeen, activeMs, residentMs, value or severity')
+    .option('--sort <column>', 'lastSeen, firstSeen, activeMs, residentMs, value, severity or rank')
     .option('--limit <rows>', 'at most 500')
     .addHelpText(
       'after',
       `
+--sort rank orders by severity, and within it by the score of the signals, which is of 100 and no verdict.
 Severity "awaiting" means that a record of a declaration may still come; it is not counted anywhere yet.
 
 Examples:

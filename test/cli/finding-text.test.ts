@@ -48,6 +48,26 @@ const finding = FindingDetail.parse({
       ],
     },
   ],
+  score: 38,
+  signals: [
+    {
+      ...{
+        id: 'own_executable',
+        title: 'A program that no declared job runs',
+        detail: `${EVIL} is run by no job.`,
+      },
+      ...{ strength: 50, weight: 10, source: 'Allow-listing.' },
+      attack: { before: ['T1562.001'], after: ['T1685'] },
+    },
+  ],
+  series: {
+    ...{ id: 's_1', nodes: ['n1', 'n2'], firstSeen: AT, lastSeen: AT, activeMs: 7_200_000, value: null },
+    ...{ why: ['the same OS account'], rhythm: 'On 4 days it executed between 22:00 and 06:00 UTC only.' },
+    findings: ['f_0123456789abcdef', 'f_2'].map((id) => ({
+      ...{ id, node: 'n2', severity: 'warn', reason: 'no_job', executable: EVIL, activeMs: 3_600_000 },
+      ...{ firstSeen: AT, lastSeen: AT, why: [] },
+    })),
+  },
   dials: [{ attempts: 812, failed: 511, mostAMinute: 96, ofHost: false, from: AT, to: AT }],
   connections: [
     {
@@ -90,6 +110,12 @@ test('every part is there, in the order of the page', () => {
       'Connections',
       '198.51.100.7:22',
     ],
+    ...[
+      'Signals',
+      'no declared job runs (5).',
+      'ATT&CK T1562.001, since v19 T1685. Known from: Allow-listing.',
+    ],
+    ...['One story', 'Seen on 2 nodes', '2.00 GPU-hours in all', 'between 22:00 and 06:00 UTC', 'f_2 n2'],
     ...['What was observed', 'What was not observed', 'Why each candidate', 'reason 4', 'and 2 more'],
     ...[
       'Innocent causes',

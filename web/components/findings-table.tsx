@@ -32,8 +32,8 @@ const REASON: Column<Finding> = {
 const STATE: Column<Finding> = {
   key: 'state',
   head: 'State',
-  sort: 'severity',
-  hint: 'Sorts by how much a finding matters',
+  sort: 'rank',
+  hint: 'Sorts by how much a finding matters, then by the score of its signals',
   cell: (finding) => (
     <span className="badges">
       <StateBadge finding={finding} />

@@ -5,6 +5,7 @@ import type { FindingDetail } from '../../api/contract/findings.ts';
 import { ModeBadge, RunningBadge, StateBadge } from '../components/badges.tsx';
 import { DeviceTimelines } from '../components/device-timelines.tsx';
 import { Failure } from '../components/failure.tsx';
+import { Series, Signals } from '../components/finding-signals.tsx';
 import { sourceName } from '../components/finding-source.tsx';
 import { Connections, Cost, History, Story } from '../components/finding-story.tsx';
 import { JobLink } from '../components/job-link.tsx';
@@ -177,6 +178,8 @@ export function FindingPage() {
           <Connections connections={finding.connections} dials={finding.dials} />
         </>
       ) : null}
+      <Signals finding={finding} />
+      <Series finding={finding} />
       <Story story={finding.story} compute={isCompute(finding)} />
       {isCompute(finding) && finding.resolvedAt === null ? <Cost finding={finding} /> : null}
       <History history={finding.history} />

@@ -5,7 +5,8 @@ import { isInterpreter, programOf, wordsOf } from './programs.ts';
 import { FULL, type SignalFacts, type SignalRule } from './signal.ts';
 
 /** Names under which something would pass unseen: kernel threads, and services of every node. */
-const KERNEL_THREAD = /^\[[^\]\s]+\]$|^(?:kworker|ksoftirqd|kthreadd|migration|rcu_\w+|watchdog)\b/;
+const KERNEL_THREAD =
+  /^\[[^\]\s]+\]$|^(?:kworker|ksoftirqd|migration|watchdog|cpuhp)\/\S|^(?:kthreadd|kswapd\d|rcu_\w+)$/;
 const SERVICES = [
   ...SESSION_HOSTS,
   'nvidia-persistenced',
@@ -48,7 +49,7 @@ function nameBorrowed(process: ObservedProcess, { declared, policy }: SignalFact
   const [first = ''] = wordsOf(process);
   for (const [name, what] of [
     [process.comm, `"${process.comm}" to the kernel`],
-    [baseName(first), 'something else in its arguments'],
+    [first.startsWith('[') ? first : baseName(first), 'something else in its arguments'],
   ] as const) {
     if (name === '' || own.includes(name)) continue;
     if (KERNEL_THREAD.test(name)) return `as a thread of the kernel does: ${what}`;
