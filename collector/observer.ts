@@ -22,12 +22,20 @@ import { drawsWorkingPower } from './working-power.ts';
 
 /** From one look at mounts, members of jobs, or tools to the next of the same. */
 const LOOK_MS = 60_000;
+/**
+ * Readings that many poll intervals apart are told of. They still measure the time between them, up to a limit; whoever can
+ * stop the agent for just so long can do a lot in it.
+ */
+const LATE_POLLS = 2;
+const LATE =
+  'two readings were more than two polls apart: the agent or nvidia-smi was held up, and less was seen';
 const STATE_BYTES = 256 * 1024;
 
 export interface ObserverConfig {
   readonly spoolFolder: string;
   readonly nvidiaSmi: string;
   readonly procRoot: string;
+  readonly pollIntervalMs: number;
 }
 
 export interface ObserverListener {
@@ -53,6 +61,8 @@ export class Observer {
   /** What stands in the file, and what is to: put there a look later, when what it led to has been told. */
   #saved: string;
   #toSave: string | null = null;
+  readonly #lateMs: number;
+  #lastMs: number | null = null;
 
   constructor(
     config: ObserverConfig,
@@ -63,6 +73,7 @@ export class Observer {
     this.#files = files;
     this.#statePath = join(config.spoolFolder, 'tools.json');
     this.#listener = listener;
+    this.#lateMs = LATE_POLLS * config.pollIntervalMs;
     this.#holders = new DeviceHolders(files, config.procRoot, (pid, atMs) => known.adopt(pid, atMs));
     this.#hidden = new HiddenProcesses(files, config.procRoot, known);
     this.#saved = this.#readState();
@@ -90,6 +101,8 @@ export class Observer {
   ): void {
     const atMs = Math.round(reading.wallMs);
     const nowMs = reading.monotonicMs;
+    if (nowMs - (this.#lastMs ?? nowMs) > this.#lateMs) this.#listener.problem('polls', LATE);
+    this.#lastMs = nowMs;
     this.#attempt('hidden', () => this.#hidden.follow(reading, keys));
     const urgent = reading.devices.some(worksAlone);
     this.#attempt('holders', () => this.#holders.step(reading, devices, urgent));

@@ -146,6 +146,22 @@ describe('processes that the driver names and /proc does not show', () => {
   });
 });
 
+describe('readings that are far apart', () => {
+  it('are told of although they still measure the time between them', async () => {
+    await node.pass(12);
+    const late = async () =>
+      (await bodies()).flatMap(({ problems }) => problems.filter(({ source }) => source === 'polls'));
+    expect(await late()).toEqual([]);
+    // Just short of what counts as not measured.
+    await node.pass(1, 14_900);
+    await node.pass(12);
+    expect((await late()).map(({ message }) => message)).toEqual([
+      expect.stringContaining('two readings were more than two polls apart'),
+    ]);
+    expect((await bodies()).flatMap(({ gaps }) => gaps)).toEqual([]);
+  });
+});
+
 describe('the tools', () => {
   it('go with the first batch of an hour, and with the next after a change', async () => {
     await node.pass(24);
