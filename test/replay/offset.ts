@@ -13,9 +13,10 @@ function textToMs(text: string): number | null {
   return Math.round(text.startsWith('-') ? -ms : ms);
 }
 
+const NO_TIME = 'must be a time from the start: seconds such as 600, or text such as "1h30m", "-2h", "250ms"';
 /** Milliseconds from the start of the scenario. */
 export const Offset = z
-  .union([z.number(), z.string().regex(TEXT)])
+  .union([z.number(), z.string().regex(TEXT, NO_TIME)], { error: NO_TIME })
   .transform((value) => (typeof value === 'number' ? Math.round(value * 1000) : (textToMs(value) ?? 0)))
   .meta({ description: 'Seconds from the start, or text such as "1h30m", "-2h", "250ms"' });
 
@@ -24,8 +25,8 @@ const SIZE = /^(\d+(?:\.\d+)?)(MiB|GiB)$/;
 
 /** MiB. */
 export const MemorySize = z
-  .string()
-  .regex(SIZE)
+  .string('must be a size such as "62GiB" or "400MiB"')
+  .regex(SIZE, 'must be a size such as "62GiB" or "400MiB"')
   .transform((text) => {
     const [, amount, unit] = SIZE.exec(text) ?? [];
     return Math.round(Number(amount) * (SIZE_UNITS[unit ?? ''] ?? 0));
@@ -34,9 +35,10 @@ export const MemorySize = z
 
 const RANGE = /^\d{1,2}(?:-\d{1,2})?(?:,\d{1,2}(?:-\d{1,2})?)*$/;
 
+const NO_GPUS = 'must be GPUs: an index such as 3, or text such as "0-5" or "0,2,4-7"';
 /** Indexes of a node's GPUs: a number, or text such as "0-5" or "0,2,4-7". */
 export const Indexes = z
-  .union([z.int().min(0).max(63), z.string().regex(RANGE)])
+  .union([z.int().min(0).max(63), z.string().regex(RANGE, NO_GPUS)], { error: NO_GPUS })
   .transform((value) => {
     if (typeof value === 'number') return [value];
     return value.split(',').flatMap((part) => {

@@ -55,7 +55,7 @@ export function truthOf(built: Built): TrueTotals {
         const cell = cells.get(key) ?? newCell(node.name, device.uuid, hourMs);
         cells.set(key, cell);
         let occupied = false;
-        for (const { process, smPercent } of tenants) {
+        for (const { process, use, smPercent } of tenants) {
           const ms = smPercent * PERCENT_MS;
           const { is, job } = truthAt(built.truths.get(process), atMs);
           if (ms === 0) continue;
@@ -68,7 +68,9 @@ export function truthOf(built: Built): TrueTotals {
             cell.diverted += ms;
             divertedMs += ms;
             touched.add(device.uuid);
-            onsetMs ??= firstMs(process, built.truths.get(process), atMs);
+            const since = firstMs(process, use.fromMs, built.truths.get(process), atMs);
+            // Node after node: another one may have been earlier.
+            onsetMs = Math.min(onsetMs ?? Number.POSITIVE_INFINITY, Math.max(built.startMs, since));
             if (ceilingAt(built, atMs) === 'unobserved') cell.divertedUnseen += ms;
           }
         }
@@ -104,9 +106,15 @@ export function truthAt(
 }
 
 /** Steps are seconds; the work began when the process did, or when its truth changed. */
-function firstMs(process: SimProcess, spans: readonly TruthSpan[] | undefined, atMs: number): number {
+function firstMs(
+  process: SimProcess,
+  useMs: number,
+  spans: readonly TruthSpan[] | undefined,
+  atMs: number,
+): number {
   const began = Math.max(
     process.startMs,
+    useMs,
     ...(spans ?? []).filter((span) => span.fromMs <= atMs).map((span) => span.fromMs),
   );
   return Math.max(began, atMs - STEP_MS);
