@@ -187,6 +187,22 @@ describe('in the books', () => {
     ]);
   });
 
+  test('within its windows and hours of the day only', () => {
+    const minutes = (entries: ReturnType<typeof books>) =>
+      entries.map(({ bucket, fromMs, toMs }) => [bucket, fromMs / MINUTE_MS, toMs / MINUTE_MS]);
+    const facts = { processes: [root(1)], spans: [span(0, HOUR_MS, { 1: HOUR_MS })] };
+    const windows = [{ fromMs: 10 * MINUTE_MS, toMs: 2 * HOUR_MS }];
+    expect(minutes(books(facts, { ...DIAGNOSIS, windows }))).toEqual([
+      ['unaccounted', 0, 10],
+      ['used', 10, 60],
+    ]);
+    const daily = [{ fromMs: 23 * HOUR_MS, toMs: 20 * MINUTE_MS }];
+    expect(minutes(books(facts, { ...DIAGNOSIS, daily }))).toEqual([
+      ['used', 0, 20],
+      ['unaccounted', 20, 60],
+    ]);
+  });
+
   test('a stranger beside it is not covered', () => {
     const stranger = processFact(2, { cgroup: SESSION_CGROUP, path: '/home/mallory/nvvs' });
     const entries = books({
