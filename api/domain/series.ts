@@ -116,11 +116,9 @@ const LONGEST_HOURS = 10;
 /** Hours of the UTC day that hold all of its active time on three days or more: `from` to `to`, across midnight too. */
 export function regularHours(hours: readonly number[]): { from: number; to: number; days: number } | null {
   const ofDay = new Set(hours.map((hourMs) => (hourMs % DAY_MS) / HOUR_MS));
-  const sorted = [...ofDay].sort((a, b) => a - b);
   let best: { from: number; length: number } | null = null;
-  for (const [at, from] of sorted.entries()) {
-    const last = sorted[(at + sorted.length - 1) % sorted.length] ?? from;
-    const length = ((last - from + 24) % 24) + 1;
+  for (const from of ofDay) {
+    const length = Math.max(...[...ofDay].map((hour) => (hour - from + 24) % 24)) + 1;
     if (best === null || length < best.length) best = { from, length };
   }
   if (best === null || best.length > LONGEST_HOURS) return null;
