@@ -92,6 +92,17 @@ export class Observer {
     return this.#tools.tools;
   }
 
+  /**
+   * Before a poll's reading. The tools are looked at here, as somebody who gives the agent another nvidia-smi can put the right
+   * one back when it has run, and cannot know when it will be wanted next.
+   */
+  before(atMs: number, nowMs: number, driverVersion: string | null): void {
+    const due = this.#due(nowMs);
+    // The first look waits for a reading, which says what the driver's version is.
+    if (due?.source === 'tools' && due.lastMs > Number.NEGATIVE_INFINITY)
+      this.#look(due, Math.round(atMs), nowMs, driverVersion);
+  }
+
   /** A poll's part. `keys` are those of the processes of this reading. Never throws. */
   observe(
     reading: Reading,
@@ -106,16 +117,23 @@ export class Observer {
     this.#attempt('hidden', () => this.#hidden.follow(reading, keys));
     const urgent = reading.devices.some(worksAlone);
     this.#attempt('holders', () => this.#holders.step(reading, devices, urgent));
-    const due = this.#looks.find(({ lastMs }) => nowMs - lastMs >= LOOK_MS);
-    if (due !== undefined) {
-      due.lastMs = nowMs;
-      this.#attempt(due.source, () => due.act(atMs, driverVersion));
-    }
+    const due = this.#due(nowMs);
+    if (due !== undefined && (due.source !== 'tools' || due.lastMs === Number.NEGATIVE_INFINITY))
+      this.#look(due, atMs, nowMs, driverVersion);
     for (const trouble of this.#holders.troubles) this.#listener.problem('holders', trouble);
     for (const trouble of this.#hidden.troubles) this.#listener.problem('hidden', trouble);
     const holders = this.#holders.due(atMs);
     const integrity = [...this.#hidden.due(atMs), ...this.#tools.due(atMs)].map(inert);
     if (holders.length > 0 || integrity.length > 0) this.#listener.observed({ holders, integrity });
+  }
+
+  #due(nowMs: number): Look | undefined {
+    return this.#looks.find(({ lastMs }) => nowMs - lastMs >= LOOK_MS);
+  }
+
+  #look(look: Look, atMs: number, nowMs: number, driverVersion: string | null): void {
+    look.lastMs = nowMs;
+    this.#attempt(look.source, () => look.act(atMs, driverVersion));
   }
 
   #lookAtTools(atMs: number, driverVersion: string | null): void {

@@ -179,6 +179,28 @@ describe('the tools', () => {
     ]);
   });
 
+  it('are looked at before they run: who puts the right one back after each run is found out', async () => {
+    writeFileSync(tool, 'right');
+    const other = new Node(join(folder.path, 'other'), files, { nvidiaSmi: tool }, (ports) => ({
+      ...ports,
+      async execute(...call) {
+        const answer = await ports.execute(...call);
+        writeFileSync(tool, 'right');
+        return answer;
+      },
+    }));
+    for (let poll = 0; poll < 24; poll += 1) {
+      if (poll > 3) writeFileSync(tool, 'wrong');
+      await other.pass(1);
+    }
+    other.proc.destroy();
+    const told = (await other.stored()).flatMap(({ body }) => body.integrity);
+    expect(told.map(({ kind, detail }) => [kind, detail])).toContainEqual([
+      'tool_changed',
+      expect.stringContaining(`${tool} has another content`),
+    ]);
+  });
+
   it('are looked at although what was seen cannot be kept', async () => {
     const writeDurably = (path: string, bytes: Buffer): void => {
       if (path.endsWith('tools.json')) throw Object.assign(new Error('ENOSPC: planted'), { code: 'ENOSPC' });
