@@ -9,6 +9,7 @@ import { isJobBoundary, ownersOf, type Ties } from './evidence.ts';
 import { matchesPath } from './fit.ts';
 import type { Interval } from './interval.ts';
 import type { Job } from './job.ts';
+import { time } from './phrases.ts';
 import type { Exemption } from './policy.ts';
 import { executablePath } from './process.ts';
 import type { NodeFacts } from './verdict.ts';
@@ -36,22 +37,54 @@ export function exemptionOf(
   return null;
 }
 
-function covers(
-  { match }: Exemption,
+const covers = (
+  exemption: Exemption,
   process: ObservedProcess,
   boundaries: readonly string[],
   type: string,
-): boolean {
+): boolean =>
+  (exemption.match.types.length === 0 || exemption.match.types.includes(type)) &&
+  missing(exemption, process, boundaries).length === 0;
+
+/** What of a process is not as an exemption names it, in words. */
+function missing({ match }: Exemption, process: ObservedProcess, boundaries: readonly string[]): string[] {
   const { executable, uid } = process;
-  if (match.types.length > 0 && !match.types.includes(type)) return false;
-  if (match.uids.length > 0 && (uid === null || !match.uids.includes(uid))) return false;
-  if (match.boundaries.length > 0) {
-    const inside = (boundary: string) => match.boundaries.some((pattern) => matchesUnit(pattern, boundary));
-    if (boundaries.length === 0 || !boundaries.every(inside)) return false;
-  }
-  if (match.executables.length === 0) return true;
+  const words: string[] = [];
   const path = executable === null ? null : executablePath(executable);
-  return path !== null && match.executables.some((pattern) => matchesPath(pattern, path));
+  if (
+    match.executables.length > 0 &&
+    (path === null || !match.executables.some((pattern) => matchesPath(pattern, path)))
+  )
+    words.push('executable');
+  const inside = (boundary: string) => match.boundaries.some((pattern) => matchesUnit(pattern, boundary));
+  if (match.boundaries.length > 0 && (boundaries.length === 0 || !boundaries.every(inside)))
+    words.push('control group');
+  if (match.uids.length > 0 && (uid === null || !match.uids.includes(uid))) words.push('account');
+  return words;
+}
+
+/**
+ * Exemptions of the node that come near to a use from `span.fromMs` to `span.toMs` and do not cover it, and by what they do
+ * not: for whoever wrote one, and for whoever must tell an imitation.
+ */
+export function nearExemptions(
+  { policy, node }: Pick<NodeFacts, 'policy' | 'node'>,
+  process: ObservedProcess,
+  span: Interval,
+): string[] {
+  const boundaries = ownersOf(process).map((owner) => owner.boundary);
+  return policy.exemptions.flatMap((exemption) => {
+    const { id, owner, match, fromMs, toMs } = exemption;
+    if (!isOn(exemption, node)) return [];
+    const name = `The exemption ${id} of ${owner}`;
+    const words = missing(exemption, process, boundaries);
+    const named = [match.executables, match.boundaries, match.uids].filter((one) => one.length > 0).length;
+    if (words.length > 0)
+      return words.length < named ? [`${name} names another ${words.join(' and another ')} than this.`] : [];
+    if (toMs <= span.fromMs) return [`${name} covered this until ${time(toMs)}.`];
+    if (fromMs >= span.toMs) return [`${name} covers this only from ${time(fromMs)} on.`];
+    return [`${name} covers this at other times, or as another type of process on the device.`];
+  });
 }
 
 /** A unit has no version that may follow its name. */

@@ -4,6 +4,7 @@ import type { FindingDetail } from '../contract/findings.ts';
 import { candidatesOf, conflictsOf } from './candidates.ts';
 import type { ObservedProcess, SourceWatermark } from './cell.ts';
 import { ownersOf, type Ties } from './evidence.ts';
+import { nearExemptions } from './exempt.ts';
 import { type FindingSummary, MOMENTARY } from './finding.ts';
 import type { Holding, Job } from './job.ts';
 import { NETWORK_REASONS } from './network.ts';
@@ -217,6 +218,9 @@ function notObserved(facts: StoryFacts): string[] {
   return lines;
 }
 
+/** Reasons of use that no job's boundary holds: what an exemption could cover. */
+const EXEMPTIBLE: readonly FindingReason[] = ['no_job', 'unverified_claim'];
+
 function wouldChange(facts: StoryFacts): string[] {
   const { summary } = facts;
   const lines: string[] = [];
@@ -232,5 +236,10 @@ function wouldChange(facts: StoryFacts): string[] {
         : `${duration(summary.provisionalMs)} await a record.`,
     );
   }
-  return [...lines, ...CHANGES[summary.reason]];
+  const [process] = facts.lineage;
+  const near =
+    process !== undefined && EXEMPTIBLE.includes(summary.reason)
+      ? nearExemptions(facts, process, { fromMs: summary.firstMs, toMs: summary.lastMs })
+      : [];
+  return [...lines, ...CHANGES[summary.reason], ...near];
 }

@@ -129,6 +129,7 @@ export const CHANGES: Readonly<Record<FindingReason, readonly string[]>> = {
   no_job: [
     'A declaration by a scheduler that covers this device and time and names the boundary of the process.',
     'A declaration that names its root process, for use from then on.',
+    "An exemption in the site's policy, for use that the site itself makes.",
   ],
   no_process: [
     'A reading that names the process, such as one with access to its namespace.',

@@ -277,6 +277,46 @@ test('a tunnel to where the site approves of it is no finding, and is one elsewh
   expect(await verify(service.store, () => {})).toMatchObject({ ok: true, differenceCount: 0 });
 });
 
+test('every change is said in words', async () => {
+  const tunnel = { peers: ['198.51.100.0/28'], uids: [1001], reason: 'The bastion' };
+  const windows = [{ from: time(START), to: time(START + HOUR) }];
+  const timed = {
+    ...DIAGNOSIS,
+    match: { ...DIAGNOSIS.match, windows, daily: [{ from: '23:00', to: '01:30' }] },
+  };
+  const first = await put({ exemptions: [timed], approvedTunnels: [tunnel], launchers: ['sh', 'ours'] });
+  expect(first.policy.exemptions[0]?.match).toMatchObject({
+    windows,
+    daily: [{ from: '23:00', to: '01:30' }],
+  });
+  expect(first.changes).toEqual([
+    'Launchers, new: ours.',
+    expect.stringMatching(/^Launchers, no more: bash, dash/),
+    'Approved tunnels, new: to 198.51.100.0/28 (uid 1001; The bastion).',
+    expect.stringContaining(`from ${time(START)} to ${time(START + HOUR)}, daily from 23:00 to 01:30 UTC`),
+  ]);
+  const until = time(START + HOUR);
+  const second = await put({
+    exemptions: [
+      { ...timed, until, owner: 'desk' },
+      { ...DIAGNOSIS, id: 'other' },
+    ],
+  });
+  expect(second.changes.slice(2)).toEqual([
+    'Approved tunnels, no more: to 198.51.100.0/28 (uid 1001; The bastion).',
+    'Exemption diagnosis: desk answers for it instead of ops.',
+    `Exemption diagnosis lasts until ${until} instead of ${DIAGNOSIS.until}.`,
+    expect.stringMatching(/^Exemption other is new/),
+  ]);
+  const third = await put({
+    exemptions: [{ ...DIAGNOSIS, id: 'other', match: { ...DIAGNOSIS.match, uids: [1] } }],
+  });
+  expect(third.changes).toEqual([
+    expect.stringMatching(/^Exemption other covered .*uid 0, and now: .*uid 1\.$/),
+    'Exemption diagnosis of desk ends.',
+  ]);
+});
+
 test('what is wide is said', async () => {
   const wide = (id: string, match: Record<string, unknown>) => ({ ...DIAGNOSIS, id, match });
   const { warnings } = await put({

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { attribute } from '../../api/domain/attribute.ts';
 import type { CellFacts, ObservedProcess } from '../../api/domain/cell.ts';
+import { nearExemptions } from '../../api/domain/exempt.ts';
 import type { Job } from '../../api/domain/job.ts';
 import { DEFAULT_POLICY, type Exemption, type ExemptionMatch } from '../../api/domain/policy.ts';
 import { createJudge } from '../../api/domain/verdict.ts';
@@ -113,6 +114,33 @@ describe('what an exemption covers', () => {
       },
     });
     expect(createJudge(facts).judge(pidOf(1), 0, [], 'C').job?.id).toBe('j_x_b');
+  });
+});
+
+describe('what comes near to an exemption', () => {
+  const near = (process: ObservedProcess, one = exemption(DIAGNOSIS), node = NODE) =>
+    nearExemptions({ policy: { ...DEFAULT_POLICY, exemptions: [one] }, node }, process, {
+      fromMs: HOUR_MS,
+      toMs: 2 * HOUR_MS,
+    });
+  test('is told with what is not as it names it', () => {
+    expect(near(root(1, { cgroup: SESSION_CGROUP, uid: 1007 }))).toEqual([
+      'The exemption diag of ops names another control group and another account than this.',
+    ]);
+    expect(near(root(1, { path: '/tmp/x' }))).toEqual([
+      'The exemption diag of ops names another executable than this.',
+    ]);
+    expect(near(root(1, { path: '/tmp/x', uid: 1, cgroup: '' }))).toEqual([]);
+    expect(near(root(1), exemption({ ...DIAGNOSIS, nodes: ['n2'] }))).toEqual([]);
+  });
+
+  test('is told with when it counts', () => {
+    const at = (fromMs: number, toMs: number) => near(root(1), exemption(DIAGNOSIS, { fromMs, toMs }));
+    expect(at(0, HOUR_MS)).toEqual(['The exemption diag of ops covered this until 1970-01-01 01:00:00 UTC.']);
+    expect(at(2 * HOUR_MS, 3 * HOUR_MS)).toEqual([
+      'The exemption diag of ops covers this only from 1970-01-01 02:00:00 UTC on.',
+    ]);
+    expect(at(0, 3 * HOUR_MS)).toEqual([expect.stringMatching(/at other times/)]);
   });
 });
 
