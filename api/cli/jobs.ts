@@ -9,6 +9,53 @@ import { hours, print, printJson, printTable, tableTime, visible } from './outpu
 /** For options that may be given again and again. */
 export const collect = (value: string, before: string[] | undefined): string[] => [...(before ?? []), value];
 
+/** What `declare` and `run` take of what a job says it runs. */
+export const SaidOptions = {
+  image: z.string().optional(),
+  entrypoint: z.string().optional(),
+  commandPattern: z.string().optional(),
+  peer: z.array(z.string()).optional(),
+  processesPerDevice: z.string().optional(),
+  within: z.string().optional(),
+};
+
+/** The same as the API takes it; what is not given is not sent. */
+export function said(options: z.output<z.ZodObject<typeof SaidOptions>>): Record<string, unknown> {
+  const { image, entrypoint, commandPattern, peer, processesPerDevice, within } = options;
+  return {
+    image,
+    entrypoint: entrypoint?.split(/\s+/).filter(Boolean),
+    commandPattern,
+    peers: peer,
+    processesPerDevice: processesPerDevice === undefined ? undefined : parseCount(processesPerDevice),
+    within: within === undefined ? undefined : parseWithin(within),
+  };
+}
+
+function parseCount(text: string): number {
+  if (!/^[1-9]\d{0,3}$/.test(text))
+    throw new CliError('--processes-per-device must be a number from 1 to 4096', EXIT.usage);
+  return Number(text);
+}
+
+/** "slurm/8101". */
+function parseWithin(text: string): { source: string; externalId: string } {
+  const [, source, externalId] = /^([^/]+)\/(.+)$/.exec(text) ?? [];
+  if (source === undefined || externalId === undefined)
+    throw new CliError(`--within ${text} is not a source and an id such as slurm/8101`, EXIT.usage);
+  return { source, externalId };
+}
+
+/** Adds the options that `said` reads. */
+export const withSaid = (command: Command): Command =>
+  command
+    .option('--image <reference>', 'image of its container, kept as a record')
+    .option('--entrypoint <words>', 'with what the command line of its root begins')
+    .option('--command-pattern <glob>', 'what command lines on devices look like, * for anything')
+    .option('--peer <peer>', 'address range or host:port that it expects to reach; repeatable', collect)
+    .option('--processes-per-device <number>', 'how many of its processes use a device at a time, at most')
+    .option('--within <source/id>', 'the job that it runs inside of, such as slurm/8101');
+
 const DeclareOptions = z.object({
   account: z.string(),
   id: z.string(),
@@ -23,6 +70,7 @@ const DeclareOptions = z.object({
   on: z.array(z.string()).default([]),
   boundary: z.array(z.string()).optional(),
   exec: z.array(z.string()).default([]),
+  ...SaidOptions,
   json: z.boolean().optional(),
 });
 
@@ -61,6 +109,7 @@ async function declare(flags: unknown): Promise<void> {
     allocations: options.on.map(parseAllocation),
     boundaries: options.boundary,
     executables: options.exec,
+    ...said(options),
   });
   if (options.json) printJson(job);
   else
@@ -111,7 +160,7 @@ Examples:
   gpuledger jobs end j_0123456789abcdef
 ${EXIT_HELP}`,
   );
-  withJson(withClient(command.command('declare').description('declare a job, or correct it')))
+  withSaid(withJson(withClient(command.command('declare').description('declare a job, or correct it'))))
     .requiredOption('--account <account>', 'who is charged')
     .requiredOption('--id <id>', 'its id at its source; the same id again is the same job')
     .option('--source <source>', 'slurm, kubernetes, docker, api, …', 'api')

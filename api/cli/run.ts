@@ -10,6 +10,7 @@ import { NodeList } from '../contract/fleet.ts';
 import { JobOut } from '../contract/jobs.ts';
 import { type Client, createClient, Unreachable, withClient } from './client.ts';
 import { CliError, EXIT } from './exit.ts';
+import { SaidOptions, said, withSaid } from './jobs.ts';
 import { note } from './output.ts';
 
 /**
@@ -33,6 +34,7 @@ const RunOptions = z.object({
   devices: z.string().optional(),
   gpus: z.string().optional(),
   exec: z.array(z.string()).default([]),
+  ...SaidOptions,
   strict: z.boolean().default(false),
 });
 type RunOptions = z.infer<typeof RunOptions>;
@@ -221,6 +223,7 @@ async function run(command: string[], flags: unknown): Promise<void> {
       },
       ...{ start: startedAt, uid: process.getuid?.() ?? null, user: osAccount() },
       ...{ allocations: [{ ...given, node }], executables: options.exec, root: { node, ...root } },
+      ...said(options),
     };
   });
   try {
@@ -243,9 +246,10 @@ async function run(command: string[], flags: unknown): Promise<void> {
 }
 
 export function runCommand(): Command {
-  return withClient(
-    new Command('run').description('declare a job, run a command as its root process, end the job'),
-  )
+  const command = new Command('run').description(
+    'declare a job, run a command as its root process, end the job',
+  );
+  return withSaid(withClient(command))
     .requiredOption('--account <account>', 'who is charged')
     .option('--devices <uuids>', 'device UUIDs, by commas')
     .option('--gpus <number>', 'that many devices of this node; without both: the whole node')

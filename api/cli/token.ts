@@ -47,6 +47,7 @@ interface CreateFlags {
   readonly name?: string;
   readonly node?: string;
   readonly account?: string[];
+  readonly user?: string[];
   readonly json?: boolean;
 }
 
@@ -59,6 +60,7 @@ async function create(flags: CreateFlags): Promise<void> {
         name: flags.name ?? node ?? flags.role,
         node,
         accounts: flags.account ?? null,
+        users: flags.user ?? null,
       },
       shellUser(),
     ),
@@ -73,8 +75,8 @@ async function list(flags: { data: string; json?: boolean }): Promise<void> {
   const time = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());
   if (flags.json)
     return printJson(
-      tokens.map(({ id, name, role, node, accounts, createdAtMs, revokedAtMs, lastUsedAtMs }) => ({
-        ...{ id, name, role, node, accounts },
+      tokens.map(({ id, name, role, node, accounts, users, createdAtMs, revokedAtMs, lastUsedAtMs }) => ({
+        ...{ id, name, role, node, accounts, users },
         createdAt: time(createdAtMs),
         revokedAt: time(revokedAtMs),
         lastUsedAt: time(lastUsedAtMs),
@@ -111,7 +113,7 @@ export function tokenCommand(): Command {
     `
 Examples:
   gpuledger token create --role agent --node gpu-n1 --data /var/lib/gpuledger
-  gpuledger token create --role owner --account research --account physics
+  gpuledger token create --role owner --account research --account physics --user alice
   gpuledger token revoke 0123456789abcdef
 ${EXIT_HELP}`,
   );
@@ -120,6 +122,11 @@ ${EXIT_HELP}`,
     .option('--name <name>', 'what records call it; default: its node or role')
     .option('--node <node>', 'agent: the node that it writes for')
     .option('--account <account>', 'owner: an account that it sees; repeatable', collect)
+    .option(
+      '--user <user>',
+      'owner: an OS account that it declares jobs for; repeatable; default: any',
+      collect,
+    )
     .option('--json', 'print JSON for programs')
     .addHelpText(
       'after',

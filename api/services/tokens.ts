@@ -24,6 +24,8 @@ interface NewToken {
   readonly role: Role;
   readonly node: string | null;
   readonly accounts: readonly string[] | null;
+  /** The OS accounts that an owner declares jobs for; null, or absent: any. */
+  readonly users?: readonly string[] | null;
 }
 
 /** A token as lists show it. */
@@ -43,7 +45,7 @@ export interface Tokens {
 const LISTED_MAX = 1000;
 
 /** An agent's token names one node, an owner's at least one account, and no other token names either. */
-function validate({ name, role, node, accounts }: NewToken): void {
+function validate({ name, role, node, accounts, users = null }: NewToken): void {
   const errors: FieldError[] = [];
   if (!Name.safeParse(name).success || name.length > NAME_CHARS)
     errors.push({ field: 'name', message: `must have 1 to ${NAME_CHARS} characters, none of control` });
@@ -51,6 +53,8 @@ function validate({ name, role, node, accounts }: NewToken): void {
     errors.push({ field: 'node', message: 'must be the name of a node' });
   if (accounts !== null && !list(Name, LISTED_MAX).safeParse(accounts).success)
     errors.push({ field: 'account', message: 'must be the name of an account' });
+  if (users !== null && (role !== 'owner' || !list(Name, LISTED_MAX, 1).safeParse(users).success))
+    errors.push({ field: 'user', message: 'is for owners, and the name of an OS account' });
   if ((role === 'agent') !== (node !== null))
     errors.push({ field: 'node', message: role === 'agent' ? 'an agent needs one' : 'is for agents only' });
   if ((role === 'owner') !== (accounts !== null && accounts.length > 0))
@@ -74,7 +78,7 @@ export function createTokens(people: PeopleStore, clock: Clock): Tokens {
       const id = randomBytes(ID_BYTES).toString('hex');
       const secret = newSecret();
       const atMs = clock.nowMs();
-      const row = { ...token, id, hash: hashSecret(secret), createdAtMs: atMs };
+      const row = { users: null, ...token, id, hash: hashSecret(secret), createdAtMs: atMs };
       await people.addToken(
         { ...row, revokedAtMs: null, lastUsedAtMs: null },
         {
@@ -101,7 +105,8 @@ export function createTokens(people: PeopleStore, clock: Clock): Tokens {
       if (row.lastUsedAtMs === null || nowMs - row.lastUsedAtMs >= USED_GRAIN_MS)
         // A figure for people: a full disk or a busy database must not keep anybody out.
         await people.markTokenUsed(id, nowMs).catch(() => undefined);
-      return { id, caller: { name: row.name, role: row.role, node: row.node, accounts: row.accounts } };
+      const { name, role, node, accounts, users } = row;
+      return { id, caller: { name, role, node, accounts, users } };
     },
   };
 }

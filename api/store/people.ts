@@ -12,6 +12,8 @@ export interface TokenRow {
   readonly node: string | null;
   /** The accounts that an owner's token sees; null for other roles. */
   readonly accounts: readonly string[] | null;
+  /** The OS accounts that an owner's token declares jobs for; null: any. */
+  readonly users: readonly string[] | null;
   readonly createdAtMs: number;
   readonly revokedAtMs: number | null;
   readonly lastUsedAtMs: number | null;

@@ -432,6 +432,8 @@ CREATE TABLE tokens (
   role TEXT NOT NULL CHECK (role IN ('agent', 'scheduler', 'viewer', 'owner', 'finance', 'auditor', 'admin')),
   -- The node name that an agent's token writes for.
   node TEXT,
+  -- The OS accounts that an owner's token declares jobs for: a JSON list of text; null: any.
+  users TEXT CHECK (users IS NULL OR role = 'owner'),
   created_at_ms INTEGER NOT NULL,
   revoked_at_ms INTEGER,
   last_used_at_ms INTEGER,

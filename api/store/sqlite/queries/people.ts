@@ -9,33 +9,31 @@ import { createJournal } from '../journal.ts';
 const BUSY_TIMEOUT_MS = 5000;
 const TOKENS_MAX = 100_000;
 
-const IdentityRow = z.object({
-  name: z.string(),
-  role: z.enum(ROLES),
-  accounts: z
-    .string()
-    .nullable()
-    .transform((text): unknown => (text === null ? null : JSON.parse(text)))
-    .pipe(z.array(z.string()).nullable()),
-});
+const Names = z
+  .string()
+  .nullable()
+  .transform((text): unknown => (text === null ? null : JSON.parse(text)))
+  .pipe(z.array(z.string()).nullable());
+const IdentityRow = z.object({ name: z.string(), role: z.enum(ROLES), accounts: Names });
 const TokenColumns = z.object({
   id: z.string(),
   hash: z.string(),
   name: z.string(),
   role: z.enum(ROLES),
   node: z.string().nullable(),
+  users: Names,
   createdAtMs: z.int(),
   revokedAtMs: z.int().nullable(),
   lastUsedAtMs: z.int().nullable(),
 });
 const AccountRow = z.object({ token: z.string(), account: z.string() });
 
-const TOKEN_COLUMNS = `id, hash, name, role, node, created_at_ms AS createdAtMs, revoked_at_ms AS revokedAtMs,
+const TOKEN_COLUMNS = `id, hash, name, role, node, users, created_at_ms AS createdAtMs, revoked_at_ms AS revokedAtMs,
   last_used_at_ms AS lastUsedAtMs`;
 
 const SQL = {
-  addToken: `INSERT INTO tokens (id, hash, name, role, node, created_at_ms, revoked_at_ms, last_used_at_ms)
-    VALUES (@id, @hash, @name, @role, @node, @createdAtMs, NULL, NULL)`,
+  addToken: `INSERT INTO tokens (id, hash, name, role, node, users, created_at_ms, revoked_at_ms, last_used_at_ms)
+    VALUES (@id, @hash, @name, @role, @node, @users, @createdAtMs, NULL, NULL)`,
   addAccount: 'INSERT INTO token_accounts (token, account) VALUES (@token, @account)',
   findToken: `SELECT ${TOKEN_COLUMNS} FROM tokens WHERE id = @id`,
   accountsOf: 'SELECT token, account FROM token_accounts WHERE token = @id ORDER BY account',
@@ -76,7 +74,7 @@ export function openPeople(file: string): PeopleStore {
     addToken: async (row, entry) =>
       sqlite.write(() => {
         const { id, hash, name, role, node, createdAtMs } = row;
-        run(SQL.addToken, { id, hash, name, role, node, createdAtMs });
+        run(SQL.addToken, { id, hash, name, role, node, users: asJson(row.users), createdAtMs });
         for (const account of row.accounts ?? []) run(SQL.addAccount, { token: id, account });
         journal.add(entry);
       }),
