@@ -34,9 +34,12 @@ export function fitOf(
   return contradictsSaid(path, job.declares) ? 'other' : 'fits';
 }
 
+/** A program in memory has whatever name it gave itself: only a pattern that means such programs is about it. */
 export function isDeclared(executable: ExecutableFact, job: Job): boolean {
   const path = executablePath(executable);
-  return job.declares.executables.some((pattern) => matchesPath(pattern, path));
+  const patterns = job.declares.executables;
+  const about = isInMemory(executable) ? patterns.filter((pattern) => IN_MEMORY.test(pattern)) : patterns;
+  return about.some((pattern) => matchesPath(pattern, path));
 }
 
 /** The processes of a job from its root down to one, as far as they are known; that one last. */
@@ -78,7 +81,8 @@ function baselineOf(path: readonly ObservedProcess[], { launchers }: Policy): Ex
 }
 
 /** Made by memfd_create; the kernel shows such a file as "/memfd:name". */
-const isInMemory = ({ path }: ExecutableFact): boolean => /^\/?memfd:/.test(path);
+const IN_MEMORY = /^\/?memfd:/;
+const isInMemory = ({ path }: ExecutableFact): boolean => IN_MEMORY.test(path);
 
 function isRootOf(process: ObservedProcess, job: Job): boolean {
   const root = job.declares.root;

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import type { ObservedProcess } from '../../api/domain/cell.ts';
 import { indexJobs, runAt, tiesOf } from '../../api/domain/evidence.ts';
-import { fitOf, matchesPath } from '../../api/domain/fit.ts';
+import { fitOf, isDeclared, matchesPath } from '../../api/domain/fit.ts';
 import type { Job } from '../../api/domain/job.ts';
 import { DEFAULT_POLICY } from '../../api/domain/policy.ts';
 import { lineageOf, mergeProcess, sameExecutable } from '../../api/domain/process.ts';
@@ -122,6 +122,22 @@ describe('fit', () => {
   ])('%s matches %s: %s', (pattern, path, expected) => {
     expect(matchesPath(pattern, path)).toBe(expected);
   });
+
+  test.each([
+    ['/**/conda/bin/python*', false],
+    ['**', false],
+    ['/memfd:*', false],
+    ['/memfd:**', true],
+    ['/memfd:x/opt/conda/bin/python', true],
+  ])(
+    'a program in memory that calls itself after a declared one is not declared by %s: %s',
+    (pattern, expected) => {
+      const path = '/memfd:x/opt/conda/bin/python';
+      const memory = { path, device: '0:1', inode: '9', deleted: true, fileSystem: 'memfd' };
+      const one = job('8101', { declares: { executables: [pattern], root: null } });
+      expect(isDeclared(memory, one)).toBe(expected);
+    },
+  );
 
   test('a pattern of many wildcards does not take forever', () => {
     expect(matchesPath(`/${'*a'.repeat(200)}b`, `/${'a'.repeat(1000)}`)).toBe(false);
