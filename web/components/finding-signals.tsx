@@ -2,7 +2,7 @@
 import { Anchor } from '@mantine/core';
 import { Link } from 'react-router';
 import type { FindingDetail } from '../../api/contract/findings.ts';
-import { formatGpuHours, formatMoney } from '../format.ts';
+import { formatGpuHours, formatMoney, UNKNOWN } from '../format.ts';
 import { reasonWords } from '../words.ts';
 import { type Column, DataTable } from './data-table.tsx';
 import { Moment } from './moment.tsx';
@@ -15,7 +15,7 @@ type SignalRow = FindingDetail['signals'][number];
 
 /** Numbered before, then since v19 where another number is known. */
 const techniques = ({ attack: { before, after } }: SignalRow): string =>
-  before.join(', ') + (after.length === 0 ? '' : ` (since v19 ${after.join(', ')})`);
+  (before.join(', ') || UNKNOWN) + (after.length === 0 ? '' : ` (since v19 ${after.join(', ')})`);
 
 const SIGNALS: readonly Column<SignalRow>[] = [
   {
@@ -102,14 +102,16 @@ export function Series({ finding }: { finding: FindingDetail }) {
   return (
     <Section
       title="One story with other findings"
-      hint="Joined by what they agree in. That they agree proves no common author."
+      hint={
+        <>
+          Seen on {nodes} since <Moment iso={series.firstSeen} precision="second" />,{' '}
+          {formatGpuHours(series.activeMs, 2)} GPU-hours in all
+          {series.value === null ? '' : `, worth ${formatMoney(series.value)}`}. {series.rhythm} That they
+          agree proves no common author.
+        </>
+      }
       padded={false}
     >
-      <p className="series">
-        Seen on {nodes} since <Moment iso={series.firstSeen} precision="second" />,{' '}
-        {formatGpuHours(series.activeMs, 2)} GPU-hours in all
-        {series.value === null ? '' : `, worth ${formatMoney(series.value)}`}. {series.rhythm}
-      </p>
       <DataTable
         caption="Findings of this series, the oldest first"
         columns={memberColumns(finding.id)}

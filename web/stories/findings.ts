@@ -33,7 +33,7 @@ const ROME: Finding = {
   residentMs: 0,
   provisionalMs: 0,
   value: { amount: '4.785', currency: 'EUR' },
-  score: 78,
+  score: 54,
   firstSeen: at(52 * 60_000),
   lastSeen: at(20_000),
   recordedAt: at(51 * 60_000),
