@@ -145,6 +145,8 @@ export function createDevicePoller(
   let reportCost: Inventory['cost'] = null;
   let queriesMs: number | null = null;
   let accountingRefused = false;
+  /** The tool has no such query; its report may still say all of it. */
+  let queriesRefused = false;
   let current: Promise<Reading> | null = null;
   const smi = (args: readonly string[], maxBytes = ANSWER_BYTES): Promise<Executed> =>
     run(ports.execute, config.nvidiaSmi, args, maxBytes);
@@ -172,10 +174,19 @@ export function createDevicePoller(
 
   const now = () => ({ wallMs: ports.clock.wallMs(), monotonicMs: ports.clock.monotonicMs() });
 
+  /** Once until the next inventory: from then on the report is asked at once. */
+  async function instead(executed: Executed, inventory: readonly DeviceFact[]): Promise<Told | null> {
+    if (queriesRefused || !isRefused(executed)) return null;
+    queriesRefused = true;
+    return await byReport(inventory);
+  }
+
   async function byQueries(inventory: readonly DeviceFact[]): Promise<Told> {
     const executed = await query('--query-gpu', GPU_FIELDS);
     const at = now();
     const gpus = gpuAnswer(executed);
+    const report = gpus.ok ? null : await instead(executed, inventory);
+    if (report !== null) return report;
     if (!gpus.ok || inventory.length === 0)
       return { ...at, gpus, apps: NOT_ASKED, instances: null, typed: false };
     for (const { uuid, index } of gpus.output.devices)
@@ -183,6 +194,8 @@ export function createDevicePoller(
     const listed = await query('--query-compute-apps', APP_FIELDS);
     const { text, cut } = wholeLines(listed);
     const apps = whole(listed, cut, parseComputeApps(text));
+    const other = apps.ok ? null : await instead(listed, inventory);
+    if (other !== null) return other;
     if (apps.ok) queriesMs ??= executed.durationMs + listed.durationMs;
     const facts = new Map(inventory.map((device) => [device.uuid, device]));
     const divided = gpus.output.devices.filter((row) => {
@@ -202,7 +215,7 @@ export function createDevicePoller(
     // Reading a long report can cost more than the queries that it saves.
     const durationMs = ports.clock.monotonicMs() - askedMs;
     reportCost = { bytes: executed.stdout.length, durationMs };
-    const numbered = inventory.every(({ uuid }) => indexes.has(uuid));
+    const numbered = queriesRefused || inventory.every(({ uuid }) => indexes.has(uuid));
     if (!answer.ok || !numbered) {
       reportCost = null;
       return null;
@@ -239,7 +252,9 @@ export function createDevicePoller(
   }
 
   async function pollOnce(inventory: readonly DeviceFact[]): Promise<Reading> {
-    const told = (reportIsCheaper() ? await byReport(inventory) : null) ?? (await byQueries(inventory));
+    const told =
+      (queriesRefused || reportIsCheaper() ? await byReport(inventory) : null) ??
+      (await byQueries(inventory));
     const { wallMs, monotonicMs, gpus, apps } = told;
     if (!gpus.ok || inventory.length === 0)
       return {
@@ -266,12 +281,18 @@ export function createDevicePoller(
       driverVersion = inventory.driverVersion;
       reportCost = inventory.cost;
       queriesMs = null;
+      queriesRefused = false;
       accountingRefused = false;
       instances.forget();
       shares.retry();
     },
   };
 }
+
+/** "Return code 2: a supplied argument or flag is invalid" (its manual). */
+const isRefused = ({ failure, exitCode, stdout }: Executed): boolean =>
+  failure === null &&
+  (exitCode === 2 || /^(?:Invalid combination|Field ")/.test(stdout.toString('latin1', 0, 64)));
 
 /** Devices that tell their utilisation, and so can have shares. */
 function measuredOf(gpus: QueryGpuOutput, apps: Answer<ComputeAppsOutput>): MeasuredDevice[] {

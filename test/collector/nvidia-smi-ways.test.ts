@@ -157,6 +157,28 @@ describe('the way to ask', () => {
   }
   const QUERIES = '--query-gpu --query-compute-apps';
 
+  const refused = done('Invalid combination of input arguments. Please run for help.\n', 2);
+  it.each([
+    ['devices', { gpu: () => refused }, '--query-gpu -q'],
+    ['processes', { apps: () => refused }, `${QUERIES} -q`],
+  ])('is the report where the tool has no query of %s', async (_what, without, first) => {
+    const { polls, readings, poller, calls } = await asked({ ...costs(900, 10), ...without }, 900, 1_000_000);
+    expect(polls).toEqual([first, '-q', '-q']);
+    for (const { devices } of readings) {
+      expect(reasons(devices)).toEqual(['ok', 'ok']);
+      expect(devices[0]).toMatchObject({ utilisationPercent: 50, processes: [{ pid: 5 }, { pid: 6 }] });
+    }
+    poller.inventoried(inventory({ durationMs: 900, bytes: 1_000_000 }));
+    await poller.poll([fact(0), fact(1)]);
+    expect(kinds(calls).filter((kind) => kind === '--query-gpu')).toHaveLength(2);
+  });
+
+  it('is asked once where the report fails as well', async () => {
+    const { polls, readings } = await asked({ gpu: () => refused, report: () => done('', 255) }, 900, 40_000);
+    expect(polls).toEqual(['--query-gpu -q', '-q --query-gpu', '-q --query-gpu']);
+    expect(reasons(readings[2]?.devices ?? [])).toEqual(['tool_failed', 'tool_failed']);
+  });
+
   it('is one report where that takes less time than the queries, measured after each inventory', async () => {
     const { polls, readings, poller, calls } = await asked(costs(100, 90), 100, 40_000);
     expect(polls).toEqual([QUERIES, '-q', '-q']);

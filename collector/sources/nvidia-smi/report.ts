@@ -1,8 +1,9 @@
 /** The report (`-q -x`) at a poll: of MIG devices what no query says, and of small nodes all that the queries say. */
 import type { Executed } from '../../ports.ts';
+import type { Value } from '../../reading.ts';
 import { type Answer, failureOf } from './call.ts';
 import type { ComputeAppsOutput } from './compute-apps.ts';
-import type { Problem } from './parsed.ts';
+import { type ParsedDevice, type Problem, unknown } from './parsed.ts';
 import type { QueryGpuOutput } from './query-gpu.ts';
 import { parseXml, type XmlOutput } from './xml.ts';
 
@@ -35,10 +36,13 @@ export const isAboutProcesses = ({ message }: Problem): boolean => message.start
 
 /** As `--query-gpu` would say it. `indexes`: a report does not number its devices, and leaves lost ones out. */
 export function gpusOf(report: XmlOutput, indexes: ReadonlyMap<string, number>): QueryGpuOutput {
+  const complete = report.attached === report.devices.length;
+  const position = (device: ParsedDevice): Value<number> =>
+    complete ? device.index : unknown('some devices are missing');
   return {
     devices: report.devices.map((device) => ({
       ...device,
-      index: (typeof device.uuid === 'string' ? indexes.get(device.uuid) : undefined) ?? device.index,
+      index: (typeof device.uuid === 'string' ? indexes.get(device.uuid) : undefined) ?? position(device),
     })),
     driverVersion: report.driverVersion,
     hasHeader: true,
