@@ -29,6 +29,7 @@ const LOOK_MS = 60_000;
 const LATE_POLLS = 2;
 const LATE =
   'two readings were more than two polls apart: the agent or nvidia-smi was held up, and less was seen';
+const CROWDED = `it has more than ${BATCH_LIMITS.tenantsPerTenancy} processes: those with the least of its work are left out, others get their time`;
 const STATE_BYTES = 256 * 1024;
 
 export interface ObserverConfig {
@@ -114,6 +115,9 @@ export class Observer {
     const nowMs = reading.monotonicMs;
     if (nowMs - (this.#lastMs ?? nowMs) > this.#lateMs) this.#listener.problem('polls', LATE);
     this.#lastMs = nowMs;
+    for (const device of reading.devices)
+      if (device.ok && device.processes.length > BATCH_LIMITS.tenantsPerTenancy)
+        this.#listener.problem('devices', `${device.uuid}: ${CROWDED}`);
     this.#attempt('hidden', () => this.#hidden.follow(reading, keys));
     const urgent = reading.devices.some(worksAlone);
     this.#attempt('holders', () => this.#holders.step(reading, devices, urgent));

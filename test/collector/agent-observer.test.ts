@@ -146,6 +146,19 @@ describe('processes that the driver names and /proc does not show', () => {
   });
 });
 
+it('more processes on a device than can be told of are said to be left out', async () => {
+  device(0).processes = Array.from({ length: 512 }, (_, index) => ({ pid: 1000 + index }));
+  const left = async () =>
+    (await bodies()).flatMap(({ problems }) => problems.filter(({ source }) => source === 'devices'));
+  await node.pass(12);
+  expect(await left()).toEqual([]);
+  device(0).processes.push({ pid: 2000 });
+  await node.pass(12);
+  expect((await left()).map(({ message }) => message)).toEqual([
+    expect.stringContaining(`${uuidOf(0)}: it has more than 512 processes`),
+  ]);
+});
+
 describe('readings that are far apart', () => {
   it('are told of although they still measure the time between them', async () => {
     await node.pass(12);
