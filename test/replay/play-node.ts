@@ -91,7 +91,7 @@ export class PlayedNode {
         return ports.execute(file, args, options);
       },
     });
-    const ended = this.#world.during(() => agent.run(abort.signal));
+    const ended = agent.run(abort.signal);
     this.#running = { agent, abort, ended };
   }
 

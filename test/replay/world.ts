@@ -34,7 +34,7 @@ export class World {
     this.nowMs = startMs;
   }
 
-  /** Time does not move on before `work` has ended; for work that sleeps, only while it is awake. */
+  /** Time does not move on before `work` has ended, so it may not sleep in it. What only takes turns of the event loop needs no such care. */
   async during<T>(work: () => Promise<T>): Promise<T> {
     this.#busy += 1;
     try {
@@ -73,13 +73,11 @@ export class World {
 
   #sleep(wakeMs: number, signal: AbortSignal): Promise<void> {
     if (signal.aborted) return Promise.resolve();
-    this.#busy -= 1;
     return new Promise((resolve) => {
       const sleeper: Sleeper = {
         wakeMs,
         wake: () => {
           signal.removeEventListener('abort', abort);
-          this.#busy += 1;
           resolve();
         },
       };
