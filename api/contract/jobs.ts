@@ -218,6 +218,20 @@ export type JobList = z.infer<typeof JobList>;
 /** GET /v1/jobs/{id}: with every version and what ran inside, by executable. */
 export const JobDetail = JobRow.extend({
   versions: z.array(JobOut),
+  overlaps: z
+    .array(
+      z.object({
+        job: JobRef,
+        node: z.string(),
+        devices: z.array(z.string()).nullable().meta({ description: 'null: all of the node' }),
+        from: Time,
+        to: Time.nullable(),
+      }),
+    )
+    .meta({
+      description:
+        'Other declarations of the same devices for the same time, which share it equally; not those inside of each other',
+    }),
   inside: z.array(
     z.object({
       executable: z.string(),

@@ -160,6 +160,8 @@ export interface JobDeviceRow extends Sums {
 export interface JobFacts {
   readonly row: JobRow;
   readonly versions: readonly JobVersionRow[];
+  /** Newest versions of other jobs that state the same nodes for a part of the same time; not all of very many. */
+  readonly beside: readonly JobVersionRow[];
   readonly inside: readonly JobInsideRow[];
   readonly devices: readonly JobDeviceRow[];
 }

@@ -143,6 +143,27 @@ function Texts({ texts, none }: { texts: readonly string[]; none: string }) {
   ));
 }
 
+const MARK_WORDS: Readonly<Record<JobDetail['marks'][number], string>> = {
+  late: 'Its source recorded it after its start.',
+  backdated: 'It was declared after its start: it counts from a minute before that.',
+  extended: 'A later version claims more, from its own recording on.',
+  broad: 'This declaration would cover anything.',
+  other_user: 'It is declared for an account that its declarer does not stand for: it covers nothing.',
+};
+
+/** What it says beside its executables, where it says anything. */
+function saidOf(job: JobDetail): (readonly [string, readonly string[]])[] {
+  const said: (readonly [string, readonly string[]])[] = [
+    ['Image', job.image === null ? [] : [job.image]],
+    ['Entrypoint', job.entrypoint],
+    ['Command lines', job.commandPattern === null ? [] : [job.commandPattern]],
+    ['Expected peers', job.peers],
+    ['Processes on a device', job.processesPerDevice === null ? [] : [`at most ${job.processesPerDevice}`]],
+    ['Runs inside of', job.within === null ? [] : [`${job.within.source} ${job.within.externalId}`]],
+  ];
+  return said.filter(([, texts]) => texts.length > 0);
+}
+
 function Declaration({ job }: { job: JobDetail }) {
   return (
     <Section title="What was declared">
@@ -185,6 +206,31 @@ function Declaration({ job }: { job: JobDetail }) {
             <Texts texts={job.boundaries} none="None" />
           </dd>
         </div>
+        {saidOf(job).map(([name, texts]) => (
+          <div key={name} className="fact">
+            <dt>{name}</dt>
+            <dd>
+              <Texts texts={texts} none="None" />
+            </dd>
+          </div>
+        ))}
+        {job.marks.length > 0 && (
+          <div className="fact">
+            <dt>As evidence</dt>
+            <dd>{job.marks.map((mark) => MARK_WORDS[mark]).join(' ')}</dd>
+          </div>
+        )}
+        {job.overlaps.length > 0 && (
+          <div className="fact">
+            <dt>Claimed by others too</dt>
+            <dd>
+              <Texts
+                texts={job.overlaps.map((one) => `${one.job.source} ${one.job.externalId} on ${one.node}`)}
+                none="None"
+              />
+            </dd>
+          </div>
+        )}
       </dl>
     </Section>
   );

@@ -139,7 +139,14 @@ const ROME_JOB: JobRow = {
   ],
   boundaries: ['slurm:8101'],
   executables: ['/usr/bin/python3*', '/opt/roll/**'],
+  image: null,
+  entrypoint: [],
+  commandPattern: null,
+  peers: [],
+  processesPerDevice: 1,
   root: null,
+  within: null,
+  marks: ['late'],
   version: 2,
   firstRecordedAt: at(56 * HOUR_MS),
   recordedAt: at(40 * 60_000),
@@ -177,6 +184,7 @@ export function jobDetail(job: JobRow): JobDetail {
   const { use: _, ...version } = job;
   return {
     ...job,
+    overlaps: [],
     versions: [version, { ...version, version: 1, recordedAt: at(56 * HOUR_MS), executables: [] }],
     inside: [
       {

@@ -2,6 +2,8 @@
 import { z } from 'zod';
 import type { JobDetail, JobList, JobOut, JobRow, JobsQuery } from '../../contract/jobs.ts';
 import type { Caller } from '../../domain/caller.ts';
+import { isInside } from '../../domain/inside.ts';
+import { overlapsOf } from '../../domain/overlaps.ts';
 import type * as Stored from '../../store/questions.ts';
 import { type JobFacts, type JobVersionRow, type Questions, scopeOf } from '../../store/questions.ts';
 import { ServiceError } from '../errors.ts';
@@ -84,6 +86,23 @@ function isAssumed({ row }: JobFacts, device: JobFacts['devices'][number]): bool
   return !named && !device.bound;
 }
 
+/** Those of jobs that the caller may see. */
+function overlapsWith({ row, beside }: JobFacts, accounts: readonly string[] | null): JobDetail['overlaps'] {
+  return beside
+    .filter((other) => accounts === null || accounts.includes(other.account))
+    .filter((other) => !isInside(row, other) && !isInside(other, row))
+    .flatMap((other) => {
+      const { id, source, externalId, name, account, user } = other;
+      return overlapsOf(row, other).map(({ node, devices, fromMs, toMs }) => ({
+        job: { id, source, externalId, name, account, user },
+        node,
+        devices: devices === null ? null : [...devices],
+        from: toTime(fromMs),
+        to: Number.isFinite(toMs) ? toTime(toMs) : null,
+      }));
+    });
+}
+
 /** Throws `not_found`, also for a job that the caller may not see. */
 export async function askJob(questions: Questions, caller: Caller, id: string): Promise<JobDetail> {
   const facts = await questions.job(id, scopeOf(caller));
@@ -91,6 +110,7 @@ export async function askJob(questions: Questions, caller: Caller, id: string): 
   return {
     ...toJobRow(facts.row),
     versions: facts.versions.map(toJob),
+    overlaps: overlapsWith(facts, scopeOf(caller).accounts),
     inside: facts.inside.map((inside) => ({ ...inside })),
     devices: facts.devices.map((device) => ({
       node: device.node,

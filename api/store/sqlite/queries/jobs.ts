@@ -52,6 +52,15 @@ const USE = `
     sum(l.unaccounted_inside_ms) AS unaccountedInsideMs, sum(l.unobserved_inside_ms) AS unobservedInsideMs
   FROM ledger_hours l WHERE l.holder IN (SELECT value FROM json_each(@jobs)) GROUP BY l.holder`;
 
+/** Jobs that a page compares at most. */
+const BESIDE_MAX = 200;
+const BESIDE = `
+  SELECT DISTINCT b.job FROM jobs j JOIN sources s ON s.source = j.source
+  JOIN job_allocations a ON a.job = j.job AND a.version = j.version
+  JOIN job_allocations b ON b.node = a.node AND b.until_ms > a.from_ms AND b.from_ms < a.until_ms AND b.job <> a.job
+  JOIN jobs o ON o.job = b.job AND o.version = b.version JOIN sources t ON t.source = o.source
+  WHERE j.job = @job AND t.cluster = s.cluster ORDER BY b.job DESC LIMIT ${BESIDE_MAX}`;
+
 interface Key {
   readonly job: number;
   readonly version: number;
@@ -90,6 +99,7 @@ export interface JobQuestions {
   one(id: string, accounts: readonly string[] | null): JobRow | null;
   /** Every version of one job, ascending. */
   versions(job: number): JobVersionRow[];
+  beside(job: number): JobVersionRow[];
 }
 
 export function jobQuestions(reader: Reader): JobQuestions {
@@ -100,6 +110,7 @@ export function jobQuestions(reader: Reader): JobQuestions {
   const deviceRows = reader.question<Key & { ordinal: number; device: string }>(ALLOCATION_DEVICES);
   const boundaryRows = reader.question<Key & { text: string }>(BOUNDARIES);
   const executableRows = reader.question<Key & { text: string }>(EXECUTABLES);
+  const besideRows = reader.question<{ job: number }>(BESIDE);
   const useRows = reader.question<{ job: number } & JobUseRow>(USE);
 
   function load(jobs: readonly number[], newest: boolean): JobVersionRow[] {
@@ -158,5 +169,10 @@ export function jobQuestions(reader: Reader): JobQuestions {
     one: (id, accounts) =>
       complete(one.all({ id, accounts: accounts === null ? null : listParameter(accounts) }))[0] ?? null,
     versions: (job) => load([job], false),
+    beside: (job) =>
+      load(
+        besideRows.all({ job }).map((row) => row.job),
+        true,
+      ),
   };
 }

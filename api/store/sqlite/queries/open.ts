@@ -107,6 +107,7 @@ export function openQuestions(file: string): Questions {
         return {
           row,
           versions: jobs.versions(row.job),
+          beside: jobs.beside(row.job),
           inside: inside.inside(row.job),
           devices: inside.devices(row.job),
         };
