@@ -150,8 +150,7 @@ class PollingAgent implements Agent {
 
   async poll(): Promise<void> {
     const wasBlind = this.#devices.blind;
-    const { clock } = this.#ports;
-    this.#observer.before(clock.wallMs(), clock.monotonicMs(), this.#devices.driverVersion);
+    this.#observer.before(this.#ports.clock, this.#devices.driverVersion);
     const { reading, keys } = this.#identify(await this.#devices.read());
     const startOf = (key: string): number | null => this.#startedMs.get(key) ?? null;
     const ended = this.#account(reading, keys, startOf);

@@ -12,7 +12,7 @@ import {
 } from '../api/contract/batch.ts';
 import { DeviceHolders } from './device-holders.ts';
 import { HiddenProcesses, type KnownProcesses } from './hidden-processes.ts';
-import type { Ports } from './ports.ts';
+import type { AgentClock, Ports } from './ports.ts';
 import { type DeviceReading, isUnknown, type Reading } from './reading.ts';
 import { messageOf } from './spool-files.ts';
 import { bytesToText } from './text.ts';
@@ -29,7 +29,9 @@ const LOOK_MS = 60_000;
 const LATE_POLLS = 2;
 const LATE =
   'two readings were more than two polls apart: the agent or nvidia-smi was held up, and less was seen';
-const CROWDED = `it has more than ${BATCH_LIMITS.tenantsPerTenancy} processes: those with the least of its work are left out, others get their time`;
+const CROWDED =
+  `it has more than ${BATCH_LIMITS.tenantsPerTenancy} processes: ` +
+  'those with the least of its work are left out, and the others get their time';
 const STATE_BYTES = 256 * 1024;
 
 export interface ObserverConfig {
@@ -97,11 +99,12 @@ export class Observer {
    * Before a poll's reading. The tools are looked at here, as somebody who gives the agent another nvidia-smi can put the right
    * one back when it has run, and cannot know when it will be wanted next.
    */
-  before(atMs: number, nowMs: number, driverVersion: string | null): void {
+  before(clock: Pick<AgentClock, 'wallMs' | 'monotonicMs'>, driverVersion: string | null): void {
+    const nowMs = clock.monotonicMs();
     const due = this.#due(nowMs);
     // The first look waits for a reading, which says what the driver's version is.
     if (due?.source === 'tools' && due.lastMs > Number.NEGATIVE_INFINITY)
-      this.#look(due, Math.round(atMs), nowMs, driverVersion);
+      this.#look(due, Math.round(clock.wallMs()), nowMs, driverVersion);
   }
 
   /** A poll's part. `keys` are those of the processes of this reading. Never throws. */
