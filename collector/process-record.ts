@@ -15,6 +15,8 @@ import { cutText } from './text.ts';
 
 /** Earlier cgroups and executables that a fact keeps: the first half of them for good, then the latest. */
 export const MAX_EARLIER = 8;
+/** … and characters of them together, beside the first and the latest: thousands of processes can have very long paths. */
+const MAX_EARLIER_CHARS = 8192;
 /** A process that renames itself with every task it takes is reported once in this time. */
 const TITLE_INTERVAL_MS = 5 * 60_000;
 
@@ -268,4 +270,6 @@ function remember<T>(list: T[], value: T, same: (a: T, b: T) => boolean): void {
   if (list.some((old) => same(old, value))) return;
   if (list.length >= MAX_EARLIER) list.splice(MAX_EARLIER / 2, 1);
   list.push(value);
+  const chars = (): number => JSON.stringify(list).length;
+  while (list.length > 2 && chars() > MAX_EARLIER_CHARS) list.splice(Math.floor(list.length / 2), 1);
 }

@@ -139,6 +139,20 @@ describe('the process table', () => {
     expect(fact?.earlierCgroups.at(-1)).toBe('0::/hideout_17');
   });
 
+  it('keeps the first and the latest of earlier executables when their paths are very long', () => {
+    const pathOf = (step: number): string => `/${step}/${'x'.repeat(3000)}`;
+    proc.put({ pid: 30, exe: pathOf(0) });
+    const table = newTable();
+    for (let step = 1; step < 8; step += 1) {
+      table.observe([30], T + step * 31_000);
+      proc.put({ pid: 30, exe: pathOf(step) });
+    }
+    table.observe([30], T + 8 * 31_000);
+    const { executable, earlierExecutables } = factOf(table, '30/300') ?? {};
+    expect(executable?.path).toBe(pathOf(7));
+    expect(earlierExecutables?.map(({ path }) => path)).toEqual([pathOf(0), pathOf(6)]);
+  });
+
   it('keeps the first parent of an orphan, and the parent as long as somebody descends from it', () => {
     proc.put({ pid: 20, comm: 'bash' });
     proc.put({ pid: 30, parent: 20 });
