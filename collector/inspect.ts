@@ -118,13 +118,20 @@ function answer(kind: InspectKind, parts: Parts): Inspection {
     ranges.push({ line: null, device: isUnknown(device) ? null : device, message: `${what} of ${value} %` });
     return unknown(`out of range: ${value}`);
   };
+  /** Of what cannot be less than nothing. */
+  const size = (value: Value<number>): Value<number> =>
+    isUnknown(value) || value >= 0 ? value : unknown(`out of range: ${value}`);
   const devices = (parts.devices ?? []).map((device) => ({
     ...device,
+    memoryUsedBytes: size(device.memoryUsedBytes),
+    memoryTotalBytes: size(device.memoryTotalBytes),
+    powerMilliwatts: size(device.powerMilliwatts),
     utilisationPercent: within(device.utilisationPercent, device.uuid, 'a utilisation'),
     memoryUtilisationPercent: within(device.memoryUtilisationPercent, device.uuid, 'a memory utilisation'),
   }));
   const processes = (parts.processes ?? []).map((process) => ({
     ...process,
+    memoryBytes: size(process.memoryBytes),
     smPercent: within(process.smPercent, process.device, 'an SM share'),
   }));
   return {

@@ -63,6 +63,7 @@ const GPU_FIELDS = [
   'mig.mode.current',
   'accounting.mode',
 ] as const;
+const INVENTORY_FIELDS = [...GPU_FIELDS, 'name', 'driver_version'] as const;
 // Without the process name, a workload has no text of its own in the answer and cannot forge rows.
 const APP_FIELDS = ['gpu_uuid', 'gpu_bus_id', 'pid', 'used_gpu_memory'] as const;
 
@@ -92,7 +93,10 @@ export async function readInventory(
     problems,
   });
   const forged = typeof output.attached === 'number' && output.devices.length > output.attached;
-  if (!output.whole || executed.failure !== null) return none(failureOf(executed, output.problems));
+  if (!output.whole || executed.failure !== null) {
+    const other = isRefused(executed) ? await inventoryByQuery(ports.execute, config, problems) : null;
+    return other ?? none(failureOf(executed, output.problems));
+  }
   if (forged) return none({ reason: 'tool_failed', detail: 'more devices described than attached' });
   const divided = output.devices.some((device) => device.migInstances.length > 0);
   return {
@@ -117,6 +121,50 @@ async function readList(execute: Execute, config: NvidiaSmiConfig, problems: Rea
     message: failureOf(executed, list.problems).detail,
   });
   return null;
+}
+
+/** Asks for fields, and again without each that the driver does not know; those are added to `refused`. */
+async function askFields(
+  smi: (args: readonly string[], maxBytes: number) => Promise<Executed>,
+  refused: Set<string>,
+  option: string,
+  fields: readonly string[],
+  maxBytes: number,
+): Promise<Executed> {
+  let executed: Executed | null = null;
+  for (let attempt = 0; attempt <= fields.length; attempt += 1) {
+    const asked = fields.filter((field) => !refused.has(`${option} ${field}`));
+    executed = await smi([`${option}=${asked.join(',')}`, '--format=csv'], maxBytes);
+    const field = /Field "([^"]{1,100})" is not a valid field/.exec(
+      executed.stdout.toString('latin1', 0, 4096),
+    )?.[1];
+    if (field === undefined || !asked.includes(field) || asked.length === 1) break;
+    refused.add(`${option} ${field}`);
+  }
+  return executed ?? LEFT_OUT;
+}
+
+/** A tool without a report still tells which devices there are, though not how MIG divides them. Null where it does not. */
+async function inventoryByQuery(
+  execute: Execute,
+  config: NvidiaSmiConfig,
+  problems: ReadingProblem[],
+): Promise<Inventory | null> {
+  const smi = (args: readonly string[], maxBytes: number) => run(execute, config.nvidiaSmi, args, maxBytes);
+  const executed = await askFields(smi, new Set(), '--query-gpu', INVENTORY_FIELDS, ANSWER_BYTES);
+  const answer = gpuAnswer(executed);
+  if (!answer.ok || executed.failure !== null || answer.output.devices.length === 0) return null;
+  const { devices, driverVersion } = answer.output;
+  for (const { device, message } of answer.output.problems)
+    problems.push({ source: 'nvidia-smi query-gpu', device, message });
+  return {
+    devices: factsOf({ devices }, null, problems),
+    driverVersion,
+    accountingMode: modeOf(devices),
+    cost: null,
+    failure: null,
+    problems,
+  };
 }
 
 /** What one poll was told, and when. */
@@ -153,24 +201,8 @@ export function createDevicePoller(
   const shares = createShares(smi);
   const instances = createInstances(smi);
 
-  /** Asks for fields, and again without each that the driver does not know. */
-  async function query(
-    option: string,
-    fields: readonly string[],
-    maxBytes = ANSWER_BYTES,
-  ): Promise<Executed> {
-    let executed: Executed | null = null;
-    for (let attempt = 0; attempt <= fields.length; attempt += 1) {
-      const asked = fields.filter((field) => !refused.has(`${option} ${field}`));
-      executed = await smi([`${option}=${asked.join(',')}`, '--format=csv'], maxBytes);
-      const field = /Field "([^"]{1,100})" is not a valid field/.exec(
-        executed.stdout.toString('latin1', 0, 4096),
-      )?.[1];
-      if (field === undefined || !asked.includes(field) || asked.length === 1) break;
-      refused.add(`${option} ${field}`);
-    }
-    return executed ?? LEFT_OUT;
-  }
+  const query = (option: string, fields: readonly string[], maxBytes = ANSWER_BYTES): Promise<Executed> =>
+    askFields(smi, refused, option, fields, maxBytes);
 
   const now = () => ({ wallMs: ports.clock.wallMs(), monotonicMs: ports.clock.monotonicMs() });
 
@@ -289,10 +321,11 @@ export function createDevicePoller(
   };
 }
 
-/** "Return code 2: a supplied argument or flag is invalid" (its manual). */
+/** Return codes of the tool's manual: 2 an argument is invalid, 3 not available, 13 not implemented; 1 of wrappers. */
+const REFUSALS: ReadonlySet<number | null> = new Set([1, 2, 3, 13]);
 const isRefused = ({ failure, exitCode, stdout }: Executed): boolean =>
   failure === null &&
-  (exitCode === 2 || /^(?:Invalid combination|Field ")/.test(stdout.toString('latin1', 0, 64)));
+  (REFUSALS.has(exitCode) || /^(?:Invalid combination|Field ")/.test(stdout.toString('latin1', 0, 64)));
 
 /** Devices that tell their utilisation, and so can have shares. */
 function measuredOf(gpus: QueryGpuOutput, apps: Answer<ComputeAppsOutput>): MeasuredDevice[] {

@@ -119,6 +119,8 @@ describe('inspect', () => {
     const { devices, problems } = inspect('query-gpu', 'uuid, utilization.gpu [%]\nGPU-1, 140 %\n');
     expect(devices[0]?.utilisationPercent).toEqual({ unknown: 'out of range: 140' });
     expect(problems).toEqual([{ line: null, device: 'GPU-1', message: 'a utilisation of 140 %' }]);
+    const [below] = inspect('query-gpu', 'uuid, memory.used [MiB]\nGPU-1, -1 MiB\n').devices;
+    expect(below?.memoryUsedBytes).toEqual({ unknown: 'out of range: -1048576' });
   });
 
   it('gives the owner of a cgroup, or null', () => {

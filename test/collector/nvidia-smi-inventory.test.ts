@@ -21,6 +21,36 @@ describe('inventory', () => {
     `<?xml version="1.0" ?>\n<nvidia_smi_log><driver_version>570.1</driver_version>${body}</nvidia_smi_log>\n`;
   const read = (executed: Executed) => readInventory({ execute: async () => executed }, config);
 
+  it('asks the query where the tool has no report', async () => {
+    const calls: string[] = [];
+    const inventory = await readInventory(
+      {
+        execute: async (_file, args) => {
+          calls.push(args[0]?.split('=', 1)[0] ?? '');
+          const fields = (args[0] ?? '').slice('--query-gpu='.length).split(',');
+          if (args[0] === '-q') return done('Invalid combination of input arguments.\n', 2);
+          if (fields.includes('accounting.mode'))
+            return done('Field "accounting.mode" is not a valid field to query.\n\n', 2);
+          const row: Record<string, string> = {
+            index: '3',
+            uuid: uuidOf(3),
+            'pci.bus_id': busOf(3),
+            name: 'T',
+          };
+          const cells = fields.map((field) => row[field] ?? '[N/A]');
+          return done(`${fields.join(', ')}\n${cells.join(', ')}\n`);
+        },
+      },
+      config,
+    );
+    expect(calls).toEqual(['-q', '--query-gpu', '--query-gpu']);
+    expect(inventory).toMatchObject({
+      devices: [{ uuid: uuidOf(3), index: 3, busId: busOf(3), model: 'T', memoryBytes: null, minor: null }],
+      failure: null,
+    });
+    expect((await read(done('Invalid combination of input arguments.\n', 2))).devices).toBeNull();
+  });
+
   it('reads devices by UUID', async () => {
     expect(
       await read(done(log(gpu(0) + gpu(1, '<mig_mode><current_mig>Enabled</current_mig></mig_mode>')))),

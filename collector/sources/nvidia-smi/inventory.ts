@@ -16,7 +16,7 @@ const numbered = (value: Value<number>): number | null =>
 
 /** `list` null: it was not asked for, or gave nothing. */
 export function factsOf(
-  output: XmlOutput,
+  output: Pick<XmlOutput, 'devices'>,
   list: ListOutput | null,
   problems: ReadingProblem[],
 ): DeviceFact[] {

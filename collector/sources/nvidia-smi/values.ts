@@ -53,15 +53,11 @@ function amount(
   return Number.isSafeInteger(value) ? value : unknown('too large');
 }
 
-/** Of what cannot be less than nothing. */
-const size = (value: Value<number>, text = ''): Value<number> =>
-  typeof value === 'number' && value < 0 ? unknown(`out of range: ${quote(text.trim())}`) : value;
-export const bytes = (text: string | undefined, unit?: string): Value<number> =>
-  size(amount(text, BYTES, unit), text);
+export const bytes = (text: string | undefined, unit?: string): Value<number> => amount(text, BYTES, unit);
 export const milliwatts = (text: string | undefined, unit?: string): Value<number> =>
-  size(amount(text, MILLIWATTS, unit), text);
+  amount(text, MILLIWATTS, unit);
 export const milliseconds = (text: string | undefined, unit?: string): Value<number> =>
-  size(amount(text, MILLISECONDS, unit), text);
+  amount(text, MILLISECONDS, unit);
 
 /** As printed, also outside 0–100: whoever uses it decides what that means. */
 export function percent(text: string | undefined): Value<number> {
