@@ -5,8 +5,9 @@
  *     node test/bench/agent.ts [--seconds 120] [--references 60]
  *
  * The agent runs as it is installed, at its default pace, for `--seconds` after a warm-up: shares of a core are measured
- * at that pace and scaled by nothing. CPU is the kernel's count of the agent's own threads; nvidia-smi is a stand-in
- * whose cost says nothing about the real one and stands apart. One thing at a time is measured.
+ * at that pace and scaled by nothing. CPU is the kernel's count of the agent's own threads, added up by parts in a second
+ * run for `--references`; nvidia-smi is a stand-in whose cost says nothing about the real one and stands apart. One thing
+ * at a time is measured. It installs nothing: what it compares with is `apt-get install prometheus-node-exporter`.
  */
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -118,10 +119,28 @@ async function measureAgent(folder: string, load: NodeLoad): Promise<Pick<Result
   }
 }
 
-async function measureParts(load: NodeLoad): Promise<Result['parts']> {
-  const args = [...LEAN_FLAGS, path('poll-parts.ts'), ...load.gpuPids.map(String)];
-  const { stdout } = await promisify(execFile)(process.execPath, args);
-  return JSON.parse(stdout);
+/** What a program of this folder prints, run as the agent is. */
+async function output(name: string, ...args: string[]): Promise<string> {
+  const { stdout } = await promisify(execFile)(process.execPath, [...LEAN_FLAGS, path(name), ...args]);
+  return stdout;
+}
+
+async function measureParts(folder: string, load: NodeLoad): Promise<Result['parts']> {
+  const receiver = await startReceiver();
+  try {
+    const times = [WARM_UP_MS, referenceMs].map(String);
+    const args = [receiver.url, join(folder, 'spool-of-parts'), load.nvidiaSmi, ...times];
+    return JSON.parse(await output('agent-parts.ts', ...args));
+  } finally {
+    await receiver.stop();
+  }
+}
+
+/** CPU of what the agent starts once an hour to describe the machine, and of all that this starts. */
+async function measureInventory(): Promise<number> {
+  const before = cpuOf(process.pid);
+  await promisify(execFile)(process.execPath, [path('../../collector/host-program.ts')]);
+  return cpuOf(process.pid).childrenMs - before.childrenMs;
 }
 
 async function measureBareNode(): Promise<Cost> {
@@ -152,14 +171,9 @@ const has = (program: string): boolean => {
   }
 };
 
-/** Installs it where that is possible; null where it is not. */
+/** Null where it is not installed. */
 async function measureNodeExporter(): Promise<Cost | null> {
-  if (!has(NODE_EXPORTER) && process.getuid?.() === 0 && has('apt-get'))
-    spawn('apt-get', ['install', '-y', '--no-install-recommends', NODE_EXPORTER], { stdio: 'ignore' });
-  for (let waitedMs = 0; !has(NODE_EXPORTER); waitedMs += 1000) {
-    if (waitedMs >= 120_000 || process.getuid?.() !== 0) return null;
-    await rest(1000);
-  }
+  if (!has(NODE_EXPORTER)) return null;
   const address = `127.0.0.1:${await freePort()}`;
   const child = spawn(NODE_EXPORTER, [`--web.listen-address=${address}`], { stdio: 'ignore' });
   const scrape = async (): Promise<void> => {
@@ -196,32 +210,42 @@ async function measureSystemInformation(): Promise<Cost> {
 const folder = mkdtempSync(join(tmpdir(), 'gpuledger-bench-'));
 const load = await startLoad(folder, SIZE);
 process.on('exit', () => {
-  load.stop();
+  void load.stop();
   rmSync(folder, { recursive: true, force: true });
 });
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1));
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.on(signal, () => void load.stop().finally(() => process.exit(1)));
 const say = (what: string): boolean => process.stderr.write(`${what} …\n`);
 
 say(`the agent: ${(WARM_UP_MS + measureMs) / 1000} s`);
 const { agent, bytes } = await measureAgent(folder, load);
-say('its parts: about 20 s');
-const parts = await measureParts(load);
+say(`its parts: ${(WARM_UP_MS + referenceMs) / 1000} s and about 60 s`);
+const parts = await measureParts(folder, load);
+const processes = JSON.parse(await output('poll-parts.ts', ...load.gpuPids.map(String)));
+const inventoryMs = await measureInventory();
 const bareNode = await measureBareNode();
 say(`${NODE_EXPORTER}: ${referenceMs / 1000} s`);
 const nodeExporter = await measureNodeExporter();
 say(`systeminformation: ${referenceMs / 1000} s`);
 const systemInformation = await measureSystemInformation();
-load.stop();
+await load.stop();
 
-const sweepPercentOfCore = parts.sweep.meanMicros / (parts.sweep.everyMs * 10);
+const percentOfCore = (ms: number, everyMs: number): number => (100 * ms) / everyMs;
+const sweepMicros = parts.reduce((sum, part) => sum + (part.sweep ? part.microsPerPoll : 0), 0);
+const sweepsPercent = percentOfCore(sweepMicros / 1000, POLL_MS);
 const result: Result = {
-  load: SIZE,
+  load: { ...SIZE, inJobs: load.inJobs },
   pollMs: POLL_MS,
   measuredMs: measureMs,
   agent,
-  withoutSweepsPercentOfCore: Math.max(0, agent.ownPercentOfCore - sweepPercentOfCore),
-  sweepPercentOfCore,
+  percentOfCore: {
+    gpuProcesses: Math.max(0, agent.ownPercentOfCore - sweepsPercent),
+    withSweeps: agent.ownPercentOfCore + percentOfCore(inventoryMs, HOUR_MS),
+    hourlyInventory: percentOfCore(inventoryMs, HOUR_MS),
+    standInNvidiaSmi: percentOfCore(agent.childrenMsPerPoll, POLL_MS),
+  },
   parts,
+  processes,
   bytes,
   bareNode,
   nodeExporter,

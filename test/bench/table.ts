@@ -11,34 +11,45 @@ export interface Cost extends Memory {
   readonly ownPercentOfCore: number;
 }
 
-/** Of CPU; the mean has in it what is read again each half-minute. */
+/** CPU of the main thread where it does one thing, or of all other threads; the means of a time at the agent's pace. */
 interface Part {
-  /** Of the first, which takes everything in. */
-  readonly firstMicros: number;
-  readonly meanMicros: number;
-  readonly medianMicros: number;
+  readonly name: string;
+  /** It comes at a slower pace than the poll, and looks at more than GPU processes and their lineage. */
+  readonly sweep: boolean;
+  readonly microsPerPoll: number;
 }
 
-interface Observation extends Part {
+/** CPU of the /proc part of a poll. */
+interface Observation {
   readonly pids: number;
   /** Back to back, between two times of reading everything again. */
   readonly warmMicros: number;
+  /** Of the first, which takes everything in. */
+  readonly firstMicros: number;
+  /** After a rest, as in an agent; the mean has in it what is read again each half-minute. */
+  readonly medianMicros: number;
+  readonly meanMicros: number;
 }
 
 export interface Result {
-  readonly load: LoadSize;
+  /** Unless `inJobs`, control groups cannot be made here, and all processes may count as members of one job. */
+  readonly load: LoadSize & { readonly inJobs: boolean };
   readonly pollMs: number;
   readonly measuredMs: number;
   readonly agent: Cost;
-  /** The agent's share less what its sweeps of all processes and sockets take by `parts.sweep`. */
-  readonly withoutSweepsPercentOfCore: number;
-  readonly sweepPercentOfCore: number;
-  /** On the agent's code in a process of its own: /proc of eight and of all GPU processes, and one sweep. */
-  readonly parts: {
-    readonly eight: Observation;
-    readonly all: Observation;
-    readonly sweep: Part & { readonly everyMs: number };
+  /** Shares of one core, in percent. */
+  readonly percentOfCore: {
+    /** Everything but the sweeps: the agent's share less theirs in `parts`. */
+    readonly gpuProcesses: number;
+    /** The agent with everything that it does, its hourly look at the machine included. */
+    readonly withSweeps: number;
+    readonly hourlyInventory: number;
+    /** Says nothing about the real one. */
+    readonly standInNvidiaSmi: number;
   };
+  /** Of the agent's code in another process that counts itself. */
+  readonly parts: readonly Part[];
+  readonly processes: { readonly eight: Observation; readonly all: Observation };
   readonly bytes: {
     /** Both ways, with headers. */
     readonly wirePerGpuHour: number;
@@ -49,19 +60,48 @@ export interface Result {
     readonly requestsPerHour: number;
   };
   readonly bareNode: Cost;
-  /** null: it is not installed and cannot be. */
+  /** null: it is not installed. */
   readonly nodeExporter: Cost | null;
   readonly systemInformation: Cost;
 }
 
-const GOALS = { withoutSweepsPercent: 0.2, withSweepsPercent: 1, rssMib: 64, eightPidsMicros: 100 } as const;
+const GOALS = { gpuProcessesPercent: 0.2, withSweepsPercent: 1, rssMib: 64, eightPidsMicros: 100 } as const;
 const MIB = 1024 * 1024;
 
 const mebibytes = (bytes: number): string => (bytes / MIB).toFixed(1);
 const compact = { head: [], border: [], compact: true };
 
 export function showTable(result: Result): string {
-  const { agent, bareNode, nodeExporter, systemInformation, parts, bytes, load } = result;
+  const { load, parts, processes, bytes } = result;
+  const partsTable = new Table({ head: ['of the agent', 'CPU a poll', 'of a core', 'pace'], style: compact });
+  for (const { name, sweep, microsPerPoll } of parts)
+    partsTable.push([
+      name,
+      `${microsPerPoll} µs`,
+      `${(microsPerPoll / result.pollMs / 10).toFixed(3)} %`,
+      sweep ? 'slower' : 'poll',
+    ]);
+  const { hourlyInventory, standInNvidiaSmi } = result.percentOfCore;
+  partsTable.push(['describing the machine (a child)', '', `${hourlyInventory.toFixed(3)} %`, 'hour']);
+  partsTable.push(['a stand-in for nvidia-smi (children)', '', `${standInNvidiaSmi.toFixed(3)} %`, 'poll']);
+  const jobs = load.inJobs ? 'in the control groups of 2 jobs' : 'with all the others in one control group';
+  return [
+    `${load.gpus} GPUs, ${load.gpuProcesses} GPU processes ${jobs}, ${load.otherProcesses} others; a poll each ${result.pollMs / 1000} s`,
+    costsTable(result),
+    partsTable.toString(),
+    goalsTable(result),
+    ...[processes.eight, processes.all].map(
+      (one) =>
+        `/proc of ${one.pids} GPU processes and their lineage: ${one.warmMicros} µs of CPU back to back, ${one.medianMicros} µs after a ` +
+        `rest, ${one.meanMicros} µs with what is read again each half-minute`,
+    ),
+    `a GPU-hour: ${bytes.wirePerGpuHour} bytes on the wire, ${bytes.spoolPerGpuHour} through the spool, ` +
+      `${bytes.diskWritesPerGpuHour} written to disk; ${Math.round(bytes.requestsPerHour)} requests an hour`,
+    '',
+  ].join('\n');
+}
+
+function costsTable({ agent, bareNode, nodeExporter, systemInformation }: Result): string {
   const costs = new Table({
     head: ['', 'CPU a poll, own', 'children', 'of a core, own', 'RSS MiB', 'PSS', 'anonymous'],
     style: compact,
@@ -69,7 +109,7 @@ export function showTable(result: Result): string {
   for (const cost of [agent, bareNode, nodeExporter, systemInformation])
     costs.push(
       cost === null
-        ? ['prometheus-node-exporter', 'absent', '', '', '', '', '']
+        ? ['prometheus-node-exporter', 'apt-get install prometheus-node-exporter', '', '', '', '', '']
         : [
             cost.name,
             `${cost.ownMsPerPoll.toFixed(2)} ms`,
@@ -78,6 +118,10 @@ export function showTable(result: Result): string {
             ...[cost.rssBytes, cost.pssBytes, cost.anonymousBytes].map(mebibytes),
           ],
     );
+  return costs.toString();
+}
+
+function goalsTable({ percentOfCore, agent, processes: { eight } }: Result): string {
   const goals = new Table({ head: ['', 'measured', 'goal', ''], style: compact });
   const goal = (what: string, value: number, most: number, unit: string): number =>
     goals.push([
@@ -86,27 +130,10 @@ export function showTable(result: Result): string {
       `≤ ${most} ${unit}`,
       value <= most ? 'met' : 'missed',
     ]);
-  goal('of a core, without sweeps', result.withoutSweepsPercentOfCore, GOALS.withoutSweepsPercent, '%');
-  goal('of a core, with sweeps', agent.ownPercentOfCore, GOALS.withSweepsPercent, '%');
+  goal('of a core, GPU processes and lineage', percentOfCore.gpuProcesses, GOALS.gpuProcessesPercent, '%');
+  goal('of a core, with all sweeps', percentOfCore.withSweeps, GOALS.withSweepsPercent, '%');
   goal('resident memory', agent.rssBytes / MIB, GOALS.rssMib, 'MiB');
-  goal(
-    `/proc of ${parts.eight.pids} pids, back to back`,
-    parts.eight.warmMicros,
-    GOALS.eightPidsMicros,
-    'µs',
-  );
-  return [
-    `${load.gpus} GPUs, ${load.gpuProcesses} GPU processes, ${load.otherProcesses} others; a poll each ${result.pollMs / 1000} s`,
-    costs.toString(),
-    goals.toString(),
-    ...[parts.eight, parts.all].map(
-      (one) =>
-        `/proc of ${one.pids} GPU processes and their lineage: ${one.warmMicros} µs of CPU back to back, ${one.medianMicros} µs after a ` +
-        `rest, ${one.meanMicros} µs with what is read again each half-minute`,
-    ),
-    `a sweep of all processes and sockets: ${parts.sweep.meanMicros} µs each ${parts.sweep.everyMs / 1000} s`,
-    `a GPU-hour: ${bytes.wirePerGpuHour} bytes on the wire, ${bytes.spoolPerGpuHour} through the spool, ` +
-      `${bytes.diskWritesPerGpuHour} written to disk; ${Math.round(bytes.requestsPerHour)} requests an hour`,
-    '',
-  ].join('\n');
+  goal(`/proc of ${eight.pids} pids, back to back`, eight.warmMicros, GOALS.eightPidsMicros, 'µs');
+  goal(`/proc of ${eight.pids} pids, after a rest`, eight.medianMicros, GOALS.eightPidsMicros, 'µs');
+  return goals.toString();
 }
