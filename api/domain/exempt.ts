@@ -57,8 +57,10 @@ function missing({ match }: Exemption, process: ObservedProcess, boundaries: rea
   )
     words.push('executable');
   const inside = (boundary: string) => match.boundaries.some((pattern) => matchesUnit(pattern, boundary));
-  if (match.boundaries.length > 0 && (boundaries.length === 0 || !boundaries.every(inside)))
-    words.push('control group');
+  // A group that names nothing, such as the root of all, is another one too.
+  const groups = [process.cgroup, ...process.earlierCgroups].filter((text) => text !== '').length;
+  const known = boundaries.length > 0 && boundaries.length === groups;
+  if (match.boundaries.length > 0 && !(known && boundaries.every(inside))) words.push('control group');
   if (match.uids.length > 0 && (uid === null || !match.uids.includes(uid))) words.push('account');
   return words;
 }

@@ -60,7 +60,7 @@ function exemptionChanges(before: Exemption | undefined, after: Exemption): stri
 }
 
 /** Such as "executables /usr/bin/nvvs, in systemd:/system.slice/nvidia-dcgm.service, uid 0". */
-export function describeMatch(match: ExemptionMatch): string {
+function describeMatch(match: ExemptionMatch): string {
   const parts = [
     named('executables', match.executables),
     named('in', match.boundaries),

@@ -284,7 +284,11 @@ test('every change is said in words', async () => {
     ...DIAGNOSIS,
     match: { ...DIAGNOSIS.match, windows, daily: [{ from: '23:00', to: '01:30' }] },
   };
-  const first = await put({ exemptions: [timed], approvedTunnels: [tunnel], launchers: ['sh', 'ours'] });
+  const first = await put({
+    exemptions: [timed],
+    approvedTunnels: [tunnel, { ...tunnel, uids: [] }],
+    launchers: ['sh', 'ours'],
+  });
   expect(first.policy.exemptions[0]?.match).toMatchObject({
     windows,
     daily: [{ from: '23:00', to: '01:30' }],
@@ -292,7 +296,7 @@ test('every change is said in words', async () => {
   expect(first.changes).toEqual([
     'Launchers, new: ours.',
     expect.stringMatching(/^Launchers, no more: bash, dash/),
-    'Approved tunnels, new: to 198.51.100.0/28 (uid 1001; The bastion).',
+    'Approved tunnels, new: to 198.51.100.0/28 (uid 1001; The bastion), to 198.51.100.0/28 (any program; The bastion).',
     expect.stringContaining(`from ${time(START)} to ${time(START + HOUR)}, daily from 23:00 to 01:30 UTC`),
   ]);
   const until = time(START + HOUR);
@@ -303,7 +307,7 @@ test('every change is said in words', async () => {
     ],
   });
   expect(second.changes.slice(2)).toEqual([
-    'Approved tunnels, no more: to 198.51.100.0/28 (uid 1001; The bastion).',
+    expect.stringMatching(/^Approved tunnels, no more: to /),
     'Exemption diagnosis: desk answers for it instead of ops.',
     `Exemption diagnosis lasts until ${until} instead of ${DIAGNOSIS.until}.`,
     expect.stringMatching(/^Exemption other is new/),

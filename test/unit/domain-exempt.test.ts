@@ -66,6 +66,7 @@ describe('what an exemption covers', () => {
     ['an executable that cannot be read', { executable: null }],
     ['a control group that cannot be read', { cgroup: '' }],
     ['what moved into the unit', { earlierCgroups: [SESSION_CGROUP] }],
+    ['what moved out of every unit', { cgroup: '0::/\n', earlierCgroups: [CGROUP] }],
     ['what moved out of the unit', { cgroup: SESSION_CGROUP, earlierCgroups: [CGROUP] }],
   ])('not %s', (_name, change) => {
     expect(judged(root(1, change), exemption(DIAGNOSIS))).toEqual(NO_JOB);
