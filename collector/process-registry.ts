@@ -128,21 +128,15 @@ export class ProcessRegistry {
   /** The record of a pid that nvidia-smi names. */
   #see(pid: number, atMs: number): ProcessRecord {
     const held = this.#held.read(pid);
-    if (held !== null) return this.#identify(held.stat, atMs, 0, true, held.sameLayout);
+    if (held !== null) return this.#identify(held, atMs, 0, true);
     const stat = this.#context.procfs.stat(pid);
     if (!stat.ok) return this.#identifyHidden(pid, stat, atMs);
     this.#held.hold(stat.value);
     return this.#identify(stat.value, atMs, 0, true);
   }
 
-  /** The record of a process that /proc shows, made if it is new. `sameProgram`: it cannot have run another since the last. */
-  #identify(
-    stat: ProcessStat,
-    atMs: number,
-    depth: number,
-    worded: boolean,
-    sameProgram = false,
-  ): ProcessRecord {
+  /** The record of a process that /proc shows, made if it is new. */
+  #identify(stat: ProcessStat, atMs: number, depth: number, worded: boolean): ProcessRecord {
     const known = this.#records.get(`${stat.pid}/${stat.startTicks}`);
     if (known === undefined) {
       const parent = this.#parentOf(stat, atMs, depth);
@@ -153,10 +147,9 @@ export class ProcessRegistry {
       known.dirty = true;
       this.#add(known, atMs);
     }
-    // Of a process that uses a device an exec is noticed by the next poll, whatever it calls itself; one that has its memory
-    // laid out alike on purpose, by the next refresh.
+    // Of a process that uses a device an exec is noticed by the next poll, whatever it calls itself.
     const due = passed(known.refreshedMs, atMs, REFRESH_MS) || stat.comm !== known.fact.comm;
-    if (due || (worded && !sameProgram && hasExecuted(this.#context, known, stat)))
+    if (due || (worded && hasExecuted(this.#context, known, stat)))
       refreshRecord(this.#context, known, stat, atMs);
     if (worded && !known.worded) putIntoWords(this.#context, known, stat);
     return known;

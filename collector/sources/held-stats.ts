@@ -9,20 +9,8 @@ import { attempt, type ProcessStat, parseStat, STAT_BYTES } from './procfs.ts';
 const MAX_HELD = 256;
 const SPACE = 0x20;
 const CLOSE = 0x29;
-const ZERO = 0x30;
 /** Behind the name: state, parent, group, session. */
 const STEADY_FIELDS = 4;
-/** The last ones: where data, heap, arguments and environment lie in memory, and the exit code. */
-const LAYOUT_FIELDS = 8;
-
-export interface HeldReading {
-  readonly stat: ProcessStat;
-  /**
-   * Its memory is laid out as when it was read before, which an exec changes: places are random unless the process wants
-   * them not to be. False where that may not be seen.
-   */
-  readonly sameLayout: boolean;
-}
 
 export class HeldStats {
   readonly #files: Files;
@@ -36,12 +24,12 @@ export class HeldStats {
   }
 
   /** The process that was held by this pid, as it is now; null where none is, or that one has ended. */
-  read(pid: number): HeldReading | null {
+  read(pid: number): ProcessStat | null {
     const held = this.#held.get(pid) ?? null;
     if (held === null) return null;
-    const reading = held.read();
-    if (reading === null) this.#release(pid, held);
-    return reading;
+    const stat = held.read();
+    if (stat === null) this.#release(pid, held);
+    return stat;
   }
 
   /** From now on `read` tells of this process. */
@@ -72,7 +60,6 @@ class HeldStat {
   /** Pid, name and steady fields as last read, and where the name ends. */
   #steady: Buffer = Buffer.alloc(0);
   #closeAt = -1;
-  #layout: Buffer = Buffer.alloc(0);
 
   constructor(file: HeldFile, startTicks: number) {
     this.#file = file;
@@ -80,7 +67,7 @@ class HeldStat {
   }
 
   /** null: it has ended, or cannot be read any more. */
-  read(): HeldReading | null {
+  read(): ProcessStat | null {
     let bytes: Buffer;
     try {
       bytes = this.#file.read(STAT_BYTES);
@@ -88,27 +75,17 @@ class HeldStat {
       return null;
     }
     // Counters of time and memory differ each time; they need not be understood.
-    if (this.#stat !== null && this.#isSteady(bytes))
-      return { stat: this.#stat, sameLayout: this.#takeLayout(bytes) };
+    if (this.#stat !== null && this.#isSteady(bytes)) return this.#stat;
     const stat = parseStat(bytes);
     if (stat === null || stat.startTicks !== this.#startTicks) return null;
     this.#closeAt = bytes.lastIndexOf(CLOSE);
     this.#steady = Buffer.from(bytes.subarray(0, steadyEnd(bytes, this.#closeAt)));
     this.#stat = stat;
-    return { stat, sameLayout: this.#takeLayout(bytes) };
+    return stat;
   }
 
   close(): void {
     this.#file.close();
-  }
-
-  #takeLayout(bytes: Buffer): boolean {
-    const length = this.#layout.length;
-    if (length > 0 && bytes.compare(this.#layout, 0, length, bytes.length - length) === 0) return true;
-    const at = layoutStart(bytes);
-    // Whoever may not see it is shown zeros.
-    this.#layout = Buffer.from(bytes[at] === ZERO ? '' : bytes.subarray(at - 1));
-    return false;
   }
 
   #isSteady(bytes: Buffer): boolean {
@@ -124,10 +101,4 @@ function steadyEnd(bytes: Buffer, closeAt: number): number {
   let at = closeAt + 2;
   for (let field = 0; field < STEADY_FIELDS; field += 1) at = bytes.indexOf(SPACE, at) + 1;
   return at;
-}
-
-function layoutStart(bytes: Buffer): number {
-  let at = bytes.length;
-  for (let field = 0; field < LAYOUT_FIELDS; field += 1) at = bytes.lastIndexOf(SPACE, at - 1);
-  return at + 1;
 }
