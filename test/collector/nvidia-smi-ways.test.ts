@@ -213,6 +213,17 @@ describe('the way to ask', () => {
     expect(kinds(calls.slice(before))).not.toContain('-q');
   });
 
+  it('is the queries again once asking a report and reading it has taken longer', async () => {
+    const slow = (): Executed => {
+      advance(100);
+      return took(100, done(report()));
+    };
+    const { calls, advance, poller } = rig({ ...costs(100, 90), report: slow });
+    poller.inventoried(inventory({ durationMs: 100, bytes: 40_000 }));
+    for (let poll = 0; poll < 4; poll += 1) await poller.poll([fact(0), fact(1)]);
+    expect(kinds(calls).filter((kind) => kind === '-q')).toHaveLength(1);
+  });
+
   it.each([
     ['takes longer', 300, 40_000],
     ['is hardly quicker', 170, 40_000],
