@@ -167,7 +167,7 @@ export const explainCommand = (): Command =>
     .addHelpText(
       'after',
       `
-Verdicts are shown as they are known now; \`gpuledger verify\` compares everything with what is stored.
+Verdicts are those that hold now; \`gpuledger verify\` compares everything with what is stored.
 
 Exit codes: 0 explained, 1 there is no such finding or cell, 2 wrong usage.
 
