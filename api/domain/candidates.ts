@@ -101,7 +101,10 @@ function whyNot(facts: StoryFacts, job: Job): string {
         : 'inside the job that it runs in, and names it';
   const terms = termsAt(job, summary.lastMs - 1, policy);
   if (userMatches(process, terms, facts.ties?.owner ?? null) === false)
-    return `The process is ${inside}, but ran as ${process.user ?? `uid ${process.uid}`} while the job states ${terms.user ?? `uid ${terms.uid}`}.`;
+    return (
+      `The process is ${inside}, but ran as ${process.user ?? `uid ${process.uid}`} ` +
+      `while the job states ${terms.user ?? `uid ${terms.uid}`}.`
+    );
   const startMs = effectiveStartMs(terms, policy);
   if (summary.lastMs <= startMs) return `It started at ${time(startMs)}, after the use.`;
   const endMs = endAt(job, summary.firstMs, policy);

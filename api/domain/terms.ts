@@ -48,13 +48,31 @@ export function endAt(job: Job, atMs: number, policy: Policy): number | null {
   return Math.min(endMs, job.endMs);
 }
 
-/** Moments at which a verdict on a job's processes can change by its times. */
+/**
+ * Moments at which a verdict on a job's processes can change by its times. A version that changes nothing at the moment
+ * from which it counts makes no edge: it leaves the hours before as they were attributed.
+ */
 export function edgesOfJob(job: Job, policy: Policy): number[] {
-  return termsOf(job, policy).flatMap(({ terms, fromMs }) => [
-    effectiveStartMs(terms, policy),
-    ...(terms.endMs === null ? [] : [terms.endMs, terms.endMs + policy.endGraceMs]),
-    ...(Number.isFinite(fromMs) ? [fromMs] : []),
-  ]);
+  const all = termsOf(job, policy);
+  return all.flatMap(({ terms, fromMs }, at) => {
+    const before = all[at - 1]?.terms;
+    return [
+      effectiveStartMs(terms, policy),
+      ...(terms.endMs === null ? [] : [terms.endMs, terms.endMs + policy.endGraceMs]),
+      ...(before !== undefined && differAt(before, terms, fromMs) ? [fromMs] : []),
+    ];
+  });
+}
+
+function differAt(a: Job, b: Job, atMs: number): boolean {
+  const hasEnded = ({ endMs }: Job): boolean => endMs !== null && endMs <= atMs;
+  return hasEnded(a) !== hasEnded(b) || substanceOf(a) !== substanceOf(b);
+}
+
+/** What a verdict can depend on, but the end. */
+function substanceOf({ user, uid, startMs, allocations, boundaries, declares, within, marks }: Job): string {
+  const isForOther = marks?.includes('other_user') ?? false;
+  return JSON.stringify([user, uid, startMs, allocations, boundaries, declares, within ?? null, isForOther]);
 }
 
 /** An allocation for the time that it counts for; `toMs` Infinity: it is open. */
