@@ -58,7 +58,8 @@ export interface DecodedHour {
   readonly holders: readonly ObservedHolder[];
   readonly integrity: readonly ObservedIntegrity[];
   readonly accounted: readonly ObservedAccounted[];
-  readonly memory: readonly ObservedMemory[];
+  /** Only what was found asks for it. */
+  readonly memory: () => readonly ObservedMemory[];
   readonly clockSteps: readonly ClockStep[];
 }
 
@@ -112,7 +113,7 @@ export function decodeNodeHour(
     accounted: batches.flatMap(({ accounted, bootId }) =>
       accounted.map((fact) => ({ ...fact, process: processId(bootId, fact.process) })),
     ),
-    memory: batches.flatMap(memoryIn),
+    memory: () => batches.flatMap(memoryIn),
     clockSteps: batches.flatMap(({ clockSteps }) => clockSteps),
   };
 }

@@ -205,7 +205,7 @@ describe('findings', () => {
       source: { executable: '/tmp/xmrig', user: 'alice', pid: 11 },
       devices: [{ uuid: gpu1.uuid, index: 1 }],
     });
-    for (const sort of ['lastSeen', 'firstSeen', 'activeMs', 'residentMs', 'value', 'severity'])
+    for (const sort of ['lastSeen', 'firstSeen', 'activeMs', 'residentMs', 'value', 'severity', 'rank'])
       for (const order of ['asc', 'desc']) {
         const seen: string[] = [];
         let cursor: string | null = '';

@@ -92,7 +92,10 @@ describe('on the network', () => {
     expect(strength('external_peer', facts(family([connection(ofHelper)])))).toBe(60);
     const peers = [job('1', { declares: { executables: [], root: null, peers: ['hub:443'] } })];
     expect(strength('external_peer', facts({ ...family([connection()]), jobs: peers }))).toBe(40);
+    expect(strength('external_peer', facts({ ...family([connection()]), jobs: [job('1')] }))).toBe(100);
     expect(detail('external_peer', facts(family([connection()], [])))).toMatch(/^It held/);
+    const unreadable = [{ ...program(), executable: null, comm: 'app' }];
+    expect(detail('external_peer', facts(family([connection()], unreadable)))).toMatch(/^app \(20\) held/);
     for (const other of [{ kind: 'attempt' as const }, { peerClass: 'internal' as const }])
       expect(strength('external_peer', facts(family([connection(other)])))).toBe(0);
   });

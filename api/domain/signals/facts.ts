@@ -10,7 +10,7 @@ import type { Judge, NodeFacts } from '../verdict.ts';
 import { signalsOf } from './registry.ts';
 import type { Family, LoadStretch, Signal, SignalFacts } from './signal.ts';
 
-/** Processes beyond these many are not looked at, one by one; a swarm shows its shape in the first ones. */
+/** Beyond these many, processes of one finding are not looked at one by one. */
 const OWN_MAX = 64;
 const FAMILY_MAX = 256;
 const LINEAGE_MAX = 64;
@@ -84,9 +84,12 @@ function createGatherer(hour: SignalHour): (subject: Subject) => SignalFacts {
   const { node, judge, decoded, holdings } = hour;
   const known = (ids: Iterable<ProcessId>): ObservedProcess[] =>
     [...ids].flatMap((id) => node.processes.get(id) ?? []);
-  const children = Map.groupBy(node.processes.values(), (process) => process.parentId);
-  const places = Map.groupBy(node.processes.values(), (process) => placeOf(process, judge));
   const sockets = Map.groupBy(decoded.connections, (one) => one.process);
+  // Of all others, however many there are, these alone have something to show.
+  const telling = known(
+    new Set([...sockets.keys(), ...decoded.integrity.flatMap(({ process }) => process ?? [])]),
+  );
+  const byPlace = Map.groupBy(telling, (process) => placeOf(process, judge));
   const onDevices = new Set<ProcessId>();
   for (const spans of decoded.spansByDevice.values())
     for (const { tenants } of spans) for (const { process } of tenants) onDevices.add(process);
@@ -98,12 +101,13 @@ function createGatherer(hour: SignalHour): (subject: Subject) => SignalFacts {
 
   return ({ processes, root, devices, ...same }) => {
     const own = known(processes);
-    const below = descendants([...own, ...known(root === null ? [] : [root])], children);
-    const inFamily = new Set(below.map(({ id }) => id));
+    const tops = new Set([...own, ...known(root === null ? [] : [root])]);
+    const below = telling.filter((process) => isBelow(process, tops, node.processes)).slice(0, FAMILY_MAX);
+    const family = new Set([...tops, ...below]);
     const around = new Set(own.map((process) => placeOf(process, judge)));
     const beside = [...around]
-      .flatMap((place) => places.get(place) ?? [])
-      .filter(({ id }) => !inFamily.has(id) && !onDevices.has(id))
+      .flatMap((place) => byPlace.get(place) ?? [])
+      .filter((process) => !family.has(process) && !onDevices.has(process.id))
       .slice(0, FAMILY_MAX);
     const lineage = new Set(own.flatMap((process) => [...lineageOf(process, node.processes)]));
     const held = holdings.filter((holding) => devices.includes(holding.device));
@@ -113,7 +117,7 @@ function createGatherer(hour: SignalHour): (subject: Subject) => SignalFacts {
       hour: hour.hour,
       own,
       lineage: [...lineage].slice(0, LINEAGE_MAX),
-      family: familyOf(below),
+      family: familyOf([...family]),
       beside: familyOf(beside),
       load: devices.map((device) => loadOf(decoded.spansByDevice.get(device) ?? [], ids)),
       memory: memoryOf(decoded, devices, ids),
@@ -140,15 +144,13 @@ function declaredIn(cells: SignalHour['cells']): Set<ProcessId> {
   return ids;
 }
 
-function descendants(
-  tops: readonly ObservedProcess[],
-  children: ReadonlyMap<ProcessId | null, readonly ObservedProcess[]>,
-): ObservedProcess[] {
-  const found = new Set(tops);
-  // A set goes on to what is added while it is walked.
-  for (const process of found)
-    for (const child of children.get(process.id) ?? []) if (found.size < FAMILY_MAX) found.add(child);
-  return [...found];
+function isBelow(
+  process: ObservedProcess,
+  tops: ReadonlySet<ObservedProcess>,
+  processes: NodeFacts['processes'],
+): boolean {
+  for (const ancestor of lineageOf(process, processes)) if (tops.has(ancestor)) return true;
+  return false;
 }
 
 function jobsOf(
@@ -168,16 +170,21 @@ function jobsOf(
 function loadOf(spans: readonly ObservedSpan[], own: ReadonlySet<ProcessId>): LoadStretch[] {
   return spans.map(({ fromMs, toMs, tenants, conflictMs }) => {
     const mine = tenants.filter(({ process }) => own.has(process));
-    const unknown = mine.some(({ activeMs }) => activeMs === null);
-    const ownMs = unknown ? null : mine.reduce((sum, one) => sum + (one.activeMs ?? 0), 0);
+    const ownMs = mine.reduce<number | null>(
+      (sum, { activeMs }) => (sum === null || activeMs === null ? null : sum + activeMs),
+      0,
+    );
     return { fromMs, toMs, own: mine.length > 0, ownMs, conflictMs };
   });
 }
 
 function memoryOf(decoded: DecodedHour, devices: readonly string[], own: ReadonlySet<ProcessId>): number[][] {
-  const mine = decoded.memory.filter(
-    ({ device, process, lengthMs }) => lengthMs >= WINDOW_MS && own.has(process) && devices.includes(device),
-  );
+  const mine = decoded
+    .memory()
+    .filter(
+      ({ device, process, lengthMs }) =>
+        lengthMs >= WINDOW_MS && own.has(process) && devices.includes(device),
+    );
   return [...Map.groupBy(mine, ({ device, process }) => `${device} ${process}`).values()].map((rows) =>
     rows.map(({ bytes }) => bytes),
   );

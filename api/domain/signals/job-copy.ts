@@ -1,4 +1,5 @@
 import type { ObservedProcess } from '../cell.ts';
+import { isDeclared } from '../fit.ts';
 import { baseName, executablePath, sameExecutable } from '../process.ts';
 import { isInterpreter, programOf } from './programs.ts';
 import { FULL, type SignalFacts, type SignalRule } from './signal.ts';
@@ -36,8 +37,9 @@ function isCopy(process: ObservedProcess, { declared, jobs, policy }: SignalFact
   if (isInterpreter(executable, policy)) return false;
   return (
     elsewhere.some((other) => programOf(other) === name) ||
-    jobs.some(({ declares }) =>
-      declares.executables.some((path) => baseName(path) === name && path !== executablePath(executable)),
+    jobs.some(
+      (job) =>
+        !isDeclared(executable, job) && job.declares.executables.some((path) => baseName(path) === name),
     )
   );
 }

@@ -57,6 +57,6 @@ export const minerArguments: SignalRule = {
 function looksSo(process: ObservedProcess): boolean {
   const words = wordsOf(process);
   const options = GROUPS.filter((group) => words.some((word) => group.test(word))).length;
-  const algorithm = words.some((word) => ALGORITHMS.test(word.split('=').at(-1) ?? ''));
+  const algorithm = words.some((word) => ALGORITHMS.test(word.slice(word.lastIndexOf('=') + 1)));
   return algorithm && options >= 2;
 }

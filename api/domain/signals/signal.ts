@@ -40,9 +40,9 @@ export interface SignalFacts {
   readonly own: readonly ObservedProcess[];
   /** These, what stands below their source, and what it all descends from, nearest first. */
   readonly lineage: readonly ObservedProcess[];
-  /** The source and everything below it. */
+  /** The source, and what below it has connections or is said to be hidden. */
   readonly family: Family;
-  /** What else is in the same kernel boundary or session, and uses no device. */
+  /** What else is in the same kernel boundary or session, uses no device, and has connections. */
   readonly beside: Family;
   /** By device. */
   readonly load: readonly (readonly LoadStretch[])[];
