@@ -10,6 +10,7 @@ import { Devices } from './devices.ts';
 import { HostWatch } from './host-watch.ts';
 import { AGENT_VERSION, newStreamId } from './identity.ts';
 import { type AgentLog, StateLog } from './log.ts';
+import { askTime, heldToService, type NodeClock, refusalOf } from './node-clock.ts';
 import { Observer } from './observer.ts';
 import type { Failure } from './occupancy.ts';
 import type { StartOf } from './parts.ts';
@@ -75,7 +76,7 @@ const MAX_CUTS = 1000;
 
 class PollingAgent implements Agent {
   readonly #config: AgentConfig;
-  readonly #ports: Ports;
+  readonly #ports: Ports & { readonly clock: NodeClock };
   readonly #log: AgentLog;
   readonly #states: StateLog;
   readonly #random: () => number;
@@ -96,8 +97,9 @@ class PollingAgent implements Agent {
   #connectionsMs = Number.NEGATIVE_INFINITY;
   #stateMs = Number.NEGATIVE_INFINITY;
 
-  constructor(config: AgentConfig, ports: Ports, log: AgentLog) {
+  constructor(config: AgentConfig, raw: Ports, log: AgentLog) {
     this.#config = config;
+    const ports = heldToService(raw, config.procRoot);
     this.#ports = ports;
     this.#log = log;
     this.#states = new StateLog(log, () => ports.clock.monotonicMs());
@@ -109,7 +111,7 @@ class PollingAgent implements Agent {
       sender: config,
     });
     this.#shipper = createShipper(this.#spool, ports, this.#random);
-    this.#table = createProcessTable(ports, config);
+    this.#table = createProcessTable(ports, config, () => ports.clock.repairedMs);
     this.#restoreProcesses();
     this.#accounting = new AccountingBook(this.#table);
     this.#devices = new Devices(config, ports, {
@@ -179,6 +181,7 @@ class PollingAgent implements Agent {
 
   async run(signal: AbortSignal): Promise<void> {
     const { clock } = this.#ports;
+    await askTime(this.#ports, signal);
     while (!signal.aborted) {
       const startedMs = clock.monotonicMs();
       await this.#survive(() => this.poll());
@@ -334,6 +337,10 @@ class PollingAgent implements Agent {
       if (taken === null) break;
       const { fromMs, toMs } = taken;
       if (blind !== null) taken.gaps.push({ device: null, fromMs, toMs, ...blind });
+      for (const step of this.#ports.clock.takeRefused(toMs)) {
+        taken.clockSteps.push(step);
+        this.#report.addProblem(step.atMs, 'clock', refusalOf(step));
+      }
       this.#report.write(taken);
       if (toMs >= untilMs) break;
     }

@@ -87,12 +87,17 @@ export interface Network {
   send(request: BatchRequest): Promise<BatchResponse>;
 }
 
-/** `permanent`: trying the same again cannot help (refused token, malformed request). */
+/**
+ * `permanent`: trying the same again cannot help (refused token, malformed request). `serviceTimeMs`: when the service said
+ * so, by its own clock; null where it was not the service, or did not tell.
+ */
 export class ShipError extends Error {
   readonly permanent: boolean;
-  constructor(message: string, permanent: boolean) {
+  readonly serviceTimeMs: number | null;
+  constructor(message: string, permanent: boolean, serviceTimeMs: number | null = null) {
     super(message);
     this.name = 'ShipError';
     this.permanent = permanent;
+    this.serviceTimeMs = serviceTimeMs;
   }
 }

@@ -80,14 +80,18 @@ export interface ProcessTable {
   takeProblems(): AgentProblem[];
 }
 
-/** Throws for `internalRanges` that are not networks. */
+/**
+ * `repairedMs`: by how much the wall clock has been put right since. Throws for `internalRanges` that are not networks.
+ */
 export function createProcessTable(
   ports: Pick<Ports, 'files' | 'clock'>,
   config: ProcessTableConfig,
+  repairedMs: () => number = () => 0,
 ): ProcessTable {
   const procfs = createProcfs(ports.files, config.procRoot);
   const newSalt = config.newSalt ?? (() => randomBytes(16).toString('hex'));
   const bootId = procfs.bootId() ?? 'unknown';
+  const bootTimeMs = procfs.bootTimeMs(ports.clock.wallMs());
   const registry = new ProcessRegistry(
     {
       procfs,
@@ -95,7 +99,9 @@ export function createProcessTable(
       redact: createRedactor(config.secretOptions ?? []),
       userName: createUserNames(ports.files, config.passwdPath),
       newSalt,
-      bootTimeMs: procfs.bootTimeMs(ports.clock.wallMs()),
+      get bootTimeMs() {
+        return bootTimeMs === null ? null : bootTimeMs + repairedMs();
+      },
     },
     new HeldStats(ports.files, config.procRoot),
   );

@@ -324,7 +324,6 @@ export const BatchRequestSchema = z
           personal: z.array(Personal).max(BATCH_LIMITS.processes + BATCH_LIMITS.connections),
         }),
       )
-      .min(1)
       .max(BATCH_LIMITS.batchesPerRequest),
   })
   .superRefine((request, context) => {
@@ -352,5 +351,6 @@ export const BatchResponseSchema = z
       }),
     ),
     expectedSeq: z.int(),
+    serviceTimeMs: z.int().optional(),
   })
   .meta({ id: 'BatchResponse' });

@@ -373,7 +373,7 @@ export interface Batch {
   personal: PersonalRecord[];
 }
 
-/** Body of `POST /v1/batches`: batches of one stream in ascending order. */
+/** Body of `POST /v1/batches`: batches of one stream in ascending order; with none, only the service's time is asked for. */
 export interface BatchRequest {
   batches: Batch[];
 }
@@ -386,6 +386,8 @@ export type BatchStatus = 'stored' | 'duplicate' | 'quarantined' | 'out_of_order
 
 export interface BatchResponse {
   results: { seq: number; status: BatchStatus; message: string | null }[];
-  /** The number that the service expects next in this stream. */
+  /** The number that the service expects next in this stream; 1 where no batch was sent. */
   expectedSeq: number;
+  /** The service's clock when it answered, by which an agent holds its own. Services before this member did not tell. */
+  serviceTimeMs?: number;
 }

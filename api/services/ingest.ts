@@ -80,7 +80,7 @@ export function createIngest(store: Store, clock: Clock, live: Live, cluster: st
       for (const [index, post] of posts.entries()) {
         const answer = answers[index];
         if (answer === undefined) throw new Error('a post was left without an answer');
-        post.resolve(answer);
+        post.resolve({ ...answer, serviceTimeMs: clock.nowMs() });
       }
       for (const node of new Set(posts.map((post) => post.key.node))) live.publish({ type: 'node', node });
     } catch (error) {
@@ -92,8 +92,8 @@ export function createIngest(store: Store, clock: Clock, live: Live, cluster: st
     async accept(caller, request) {
       checkRequest(request);
       const first = request.batches[0]?.body;
-      if (first === undefined) throw new ServiceError('invalid', 'a post needs at least one batch');
-      checkCaller(caller, first.node);
+      checkCaller(caller, first?.node ?? null);
+      if (first === undefined) return { results: [], expectedSeq: 1, serviceTimeMs: clock.nowMs() };
       if (first.cluster !== cluster)
         throw invalid('batches.0.body.cluster', `this service keeps the cluster "${cluster}"`);
       const nowMs = clock.nowMs();
@@ -125,9 +125,9 @@ function checkRequest(request: unknown): asserts request is BatchRequest {
   }
 }
 
-function checkCaller(caller: Caller, node: string): void {
+function checkCaller(caller: Caller, node: string | null): void {
   if (caller.role !== 'agent') throw new ServiceError('forbidden', 'only an agent sends batches');
-  if (caller.node !== node)
+  if (node !== null && caller.node !== node)
     throw new ServiceError('forbidden', `this token writes for node ${caller.node ?? '-'}, not for ${node}`);
 }
 

@@ -40,7 +40,6 @@ import {
 export function checkBatchRequest(value: unknown): asserts value is BatchRequest {
   const request = members(value, 1, 'body');
   const batches = list(request, 'batches', BATCH_LIMITS.batchesPerRequest, checkBatch);
-  if (batches.length === 0) throw new BadField('batches', 'must hold at least one batch');
   const [first] = batches;
   if (!isMembers(first) || !isMembers(first['body'])) return;
   for (const [index, batch] of batches.entries()) {

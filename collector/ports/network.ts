@@ -21,6 +21,8 @@ export interface Service {
 interface Answer {
   readonly status: number;
   readonly text: string;
+  /** Of its `Date`, which has whole seconds: the middle of that one. null: it has none. */
+  readonly atMs: number | null;
 }
 
 /** What can pass by itself: too many requests, a time-out, a service that is starting or failing. */
@@ -54,6 +56,7 @@ const isResult = (value: unknown): boolean =>
 const isBatchResponse = (value: unknown): value is BatchResponse =>
   isMembers(value) &&
   Number.isSafeInteger(value['expectedSeq']) &&
+  (value['serviceTimeMs'] === undefined || Number.isSafeInteger(value['serviceTimeMs'])) &&
   Array.isArray(value['results']) &&
   value['results'].every(isResult);
 
@@ -88,7 +91,9 @@ async function readAnswer(response: IncomingMessage): Promise<Answer> {
     if (length > MAX_ANSWER_BYTES) throw new ShipError('the answer of the service is too long', false);
     chunks.push(chunk);
   }
-  return { status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') };
+  const dateMs = Date.parse(response.headers.date ?? '');
+  const atMs = Number.isNaN(dateMs) ? null : dateMs + 500;
+  return { status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8'), atMs };
 }
 
 function causeOf(error: unknown, signal: AbortSignal): string {
@@ -141,7 +146,12 @@ export function createNetwork({ apiUrl, token }: Service): Network {
       if (isRedirect(answer.status))
         throw new ShipError(`${url.origin} cannot be reached: it redirects to another address`, false);
       if (answer.status < 200 || answer.status > 299)
-        throw new ShipError(problemOf(answer), !isPassing(answer.status));
+        throw new ShipError(
+          problemOf(answer),
+          !isPassing(answer.status),
+          // A proxy's clock is not the service's.
+          saidIn(answer.text) === '' ? null : answer.atMs,
+        );
       try {
         const parsed: unknown = JSON.parse(answer.text);
         if (isBatchResponse(parsed)) return parsed;

@@ -199,6 +199,8 @@ export interface Procfs {
   bootId(): string | null;
   /** When the machine started, as the clock that says `wallMs` now would have said then. */
   bootTimeMs(wallMs: number): number | null;
+  /** Since the machine started, also while it was suspended. */
+  uptimeMs(): number | null;
   stat(pid: number): Part<ProcessStat>;
   /** Where the memory of a process can still be seen. */
   folder(stat: ProcessStat): string;
@@ -237,10 +239,14 @@ export function createProcfs(files: Files, root: string): Procfs {
     bootTimeMs(wallMs) {
       const part = readBytes('stat', MACHINE_STAT_BYTES, parseBootTimeMs);
       if (!part.ok || part.value === null) return null;
-      const uptimeMs = readBytes('uptime', STAT_BYTES, parseUptimeMs);
-      const exactMs = uptimeMs.ok && uptimeMs.value !== null ? Math.round(wallMs) - uptimeMs.value : null;
+      const uptimeMs = this.uptimeMs();
+      const exactMs = uptimeMs === null ? null : Math.round(wallMs) - uptimeMs;
       // btime is cut to whole seconds; the uptime fills them in, unless it is a container's own.
       return exactMs !== null && exactMs >= part.value && exactMs < part.value + 1000 ? exactMs : part.value;
+    },
+    uptimeMs() {
+      const part = readBytes('uptime', STAT_BYTES, parseUptimeMs);
+      return part.ok ? part.value : null;
     },
     stat(pid) {
       const part = readBytes(`${pid}/stat`, STAT_BYTES, parseStat);

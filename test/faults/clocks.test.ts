@@ -102,7 +102,30 @@ it('reboot: the same pid and start tick is another process, and the time between
   expect(boots).toHaveLength(2);
 });
 
-describe('a wall clock that is set', () => {
+describe('a wall clock that is set, while the service’s time is known', () => {
+  it.each([-START_MS, -2 * HOUR_MS, -60_000, -2000, 2000, 2 * HOUR_MS, 25 * HOUR_MS])(
+    'by %d ms, and back: no reading leaves its place, and that it was set is told',
+    async (stepMs) => {
+      const uptime = () => Buffer.from(`${(site.node.monotonicMs / 1000).toFixed(2)} 0\n`);
+      site.faults.files = (real) => ({
+        ...real,
+        read: (path, most) =>
+          path.endsWith('/uptime') ? { bytes: uptime(), cut: false } : real.read(path, most),
+      });
+      await site.pass(6);
+      site.node.wallMs += stepMs;
+      await site.pass(5);
+      site.node.wallMs -= stepMs;
+      await site.pass(30);
+      await site.end();
+      expect(site.booked()).toEqual({ unaccounted: BEFORE_MS + 41 * POLL_MS });
+      const told = site.problems().filter((problem) => problem.startsWith('clock: was set by '));
+      expect(told).toHaveLength(2);
+    },
+  );
+});
+
+describe('a wall clock that is set, while the service does not tell its time', () => {
   /** How far it is set, and what else the books hold then. */
   const steps: [string, number, Record<string, number>][] = [
     ['two seconds forward', 2000, { 'unobserved clock_step': 2000 }],
@@ -116,6 +139,10 @@ describe('a wall clock that is set', () => {
     ['a year forward', 365 * 24 * HOUR_MS, {}],
   ];
   it.each(steps)('%s: nothing is booked twice, and the books balance', async (_what, stepMs, more) => {
+    site.tellNoTime();
+    await site.pass(0);
+    site.kill();
+    await site.pass(1);
     site.node.wallMs += stepMs;
     await site.pass(5);
     // Somebody puts it right.

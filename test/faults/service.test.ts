@@ -166,6 +166,7 @@ describe('a node whose clock goes ahead', () => {
     async (_what, aheadMs) => {
       await site.close();
       site = new FaultSite();
+      site.tellNoTime();
       site.node.wallMs += aheadMs;
       await site.pass(150);
       expect(site.node.logged.join('\n')).toMatch(/seconds ahead of this service's clock/);
@@ -181,6 +182,7 @@ describe('a node whose clock goes ahead', () => {
   it('reports that are not ahead are taken, though later ones in the same request are', async () => {
     await site.close();
     site = new FaultSite();
+    site.tellNoTime();
     site.node.wallMs += 11 * 60_000;
     await site.pass(240);
     await site.settle();

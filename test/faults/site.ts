@@ -128,6 +128,16 @@ export class FaultSite {
     return dark;
   }
 
+  /** From now on the service does not tell its time, as one of before it did. */
+  tellNoTime(): void {
+    this.faults.network = (real) => ({
+      send: async (request) => {
+        const { serviceTimeMs: _, ...answer } = await real.send(request);
+        return answer;
+      },
+    });
+  }
+
   problems(): string[] {
     return this.rows('SELECT source, message FROM node_problems ORDER BY 1, 2').map(
       ({ source, message }) => `${String(source)}: ${String(message)}`,

@@ -85,12 +85,22 @@ describe('a clock that cannot be meant', () => {
 });
 
 describe('the chain', () => {
+  test('tells its time with every answer, and to a post without batches nothing else', async () => {
+    const first = new Stream('n1').batch(...minutes(0, 1));
+    const { serviceTimeMs } = await ingest.accept(agentOf('n1'), post(first));
+    expect(await ingest.accept(agentOf('n1'), { batches: [] })).toEqual({
+      ...{ results: [], expectedSeq: 1, serviceTimeMs },
+    });
+    expect(serviceTimeMs).toEqual(expect.any(Number));
+    await expect(ingest.accept(caller('viewer'), { batches: [] })).rejects.toThrow('only an agent');
+  });
+
   test('stores batches in order and answers with the next number', async () => {
     const stream = new Stream('n1');
     const first = stream.batch(...minutes(0, 1), { inventory: [device('n1', 0)] });
     const second = stream.batch(...minutes(1, 2));
     const answer = await ingest.accept(agentOf('n1'), post(first, second));
-    expect(answer).toEqual({
+    expect(answer).toMatchObject({
       results: [
         { seq: 1, status: 'stored', message: null },
         { seq: 2, status: 'stored', message: null },
@@ -109,7 +119,10 @@ describe('the chain', () => {
     await ingest.accept(agentOf('n1'), post(first));
     const before = rows('SELECT last FROM sequence');
     const answer = await ingest.accept(agentOf('n1'), post(first));
-    expect(answer).toEqual({ results: [{ seq: 1, status: 'duplicate', message: null }], expectedSeq: 2 });
+    expect(answer).toMatchObject({
+      results: [{ seq: 1, status: 'duplicate', message: null }],
+      expectedSeq: 2,
+    });
     expect(rows('SELECT last FROM sequence')).toEqual(before);
   });
 

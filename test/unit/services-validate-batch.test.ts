@@ -213,7 +213,7 @@ describe('the field that is named', () => {
   });
 
   test('an empty list, a wrong root', () => {
-    expect(fast({ batches: [] })).toBe('batches');
+    expect(fast({ batches: [] })).toBe(null);
     expect(fast(null)).toBe('body');
     expect(fast([])).toBe('body');
   });
