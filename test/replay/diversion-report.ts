@@ -181,3 +181,24 @@ export function pageOf({ families, scenarios }: Report): string {
 }
 
 const inline = (text: string): string => `\`${text.replaceAll(/[`\r\n]/g, ' ')}\``;
+
+/** The few lines that README.md quotes. */
+export function summaryOf({ families }: Report): string {
+  const cell = ({ recall, precision, chargedMs }: FamilyBaseline): string =>
+    `${percent(recall)} / ${percent(precision)}, ${hours(chargedMs)} s`;
+  return [
+    '| scenarios | goals met | gpuledger | allocation (A1) | control group (A5) | names (A6) |',
+    '|---|---|---|---|---|---|',
+    ...families
+      .filter(({ divertedMs, family }) => divertedMs > 0 && (family === ALL || QUOTED.includes(family)))
+      .map(({ family, met, scenarios, recall, precision, wronglyUsedMs, baselines }) => {
+        const own = cell({ recall, precision, chargedMs: wronglyUsedMs });
+        return (
+          `| ${family} | ${met} of ${scenarios} | ${own} | ${cell(baselines.A1)} | ${cell(baselines.A5)} | ` +
+          `${cell(baselines.A6)} |`
+        );
+      }),
+  ].join('\n');
+}
+
+const QUOTED = ['inside a job', 'no job', 'after the end', 'hidden'];

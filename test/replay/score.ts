@@ -202,6 +202,12 @@ function alarmsOf(built: Built, truth: TrueTotals, findings: readonly Finding[])
     .map((finding) => `${finding.kind} ${finding.reason} ${finding.source.executable ?? ''}`);
 }
 
+/** Nobody on the node can read when it started. */
+const isHidden = (built: Built, pid: number): boolean =>
+  [...built.boots.values()]
+    .flat()
+    .some(({ node }) => node.processes.some((one) => one.pid === pid && one.hidden !== undefined));
+
 async function missingOf(
   built: Built,
   played: Played,
@@ -219,7 +225,7 @@ async function missingOf(
   const detail = await played.app.services.queries.finding(AUDITOR, finding.id);
   const source = detail.processes.find((process) => process.role === 'source' && process.activeMs > 0);
   if (source !== undefined) {
-    if (source.startTicks === null) missing.push('evidence: start');
+    if (source.startTicks === null && !isHidden(built, source.pid)) missing.push('evidence: start');
     if (source.executable?.inode === null) missing.push('evidence: inode');
     if (source.cgroup === '') missing.push('evidence: control group');
   }
