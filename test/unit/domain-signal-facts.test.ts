@@ -134,6 +134,9 @@ test('loads and memory are of its devices and processes; what a device does not 
     Array.from({ length: 30 }, (_, at) => span(at * MINUTE_MS, (at + 1) * MINUTE_MS, { [OWN]: active }));
   expect(seen(hourOf({ spans: minutes(58_000) }))['steady_load']).toBe(100);
   expect(seen(hourOf({ spans: minutes(null) }))['steady_load']).toBeUndefined();
+  const alone = Array.from({ length: 30 }, (_, at) => span(at * MINUTE_MS, (at + 1) * MINUTE_MS, {}, 58_000));
+  expect(seen(hourOf({ row: { process: null }, root: null, spans: alone }))['steady_load']).toBe(100);
+  expect(seen(hourOf({ spans: alone }))['steady_load']).toBeUndefined();
   const held = (change = {}) =>
     Array.from({ length: 20 }, () => ({
       device: GPU,

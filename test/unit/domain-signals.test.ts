@@ -221,12 +221,13 @@ describe('how the device went', () => {
   });
 
   test('memory that stays, while it executes', () => {
-    const bytes = new Array<number>(20).fill(5 * 1024 ** 3);
-    expect(detail('constant_memory', facts({ memory: [bytes] }))).toBe('5120 MiB in each of 20 reports.');
-    expect(strength('constant_memory', facts({ memory: [[...bytes, 1]] }))).toBe(0);
-    expect(strength('constant_memory', facts({ memory: [bytes.slice(1)] }))).toBe(0);
-    expect(strength('constant_memory', facts({ memory: [bytes.map(() => 0)] }))).toBe(0);
-    expect(strength('constant_memory', facts({ memory: [bytes], activeMs: 0 }))).toBe(0);
+    const held = (...figures: number[]) =>
+      facts({
+        memory: [[], figures.map((bytes) => ({ bytes: bytes * 1024 ** 3, lengthMs: 5 * MINUTE_MS }))],
+      });
+    expect(detail('constant_memory', held(5, 5, 5))).toBe('5120 MiB for 15 min.');
+    for (const other of [held(5, 5, 1), held(5, 5), held(0, 0, 0), { ...held(5, 5, 5), activeMs: 0 }])
+      expect(strength('constant_memory', other)).toBe(0);
   });
 
   test('power without use, for a minute or more, while it was there', () => {

@@ -1,7 +1,7 @@
 import { FULL, type SignalRule } from './signal.ts';
 
-/** Reports of half a minute and more in which the figure did not change. */
-const LEAST_REPORTS = 20;
+/** A shorter time says nothing. */
+const LEAST_MS = 900_000;
 
 export const constantMemory: SignalRule = {
   id: 'constant_memory',
@@ -12,12 +12,14 @@ export const constantMemory: SignalRule = {
   weight: 2,
   test({ memory, activeMs }) {
     if (activeMs === 0) return null;
-    const found = memory.find(
-      (bytes) => bytes.length >= LEAST_REPORTS && bytes.every((one) => one === bytes[0]),
-    );
-    const [bytes = 0] = found ?? [];
-    if (bytes === 0) return null;
-    const mebibytes = Math.round(bytes / 1024 / 1024);
-    return { detail: `${mebibytes} MiB in each of ${found?.length} reports.`, strength: FULL };
+    for (const stretches of memory) {
+      const [first] = stretches;
+      const lengthMs = stretches.reduce((sum, one) => sum + one.lengthMs, 0);
+      if (first === undefined || first.bytes === 0 || lengthMs < LEAST_MS) continue;
+      if (stretches.some(({ bytes }) => bytes !== first.bytes)) continue;
+      const mebibytes = Math.round(first.bytes / 1024 / 1024);
+      return { detail: `${mebibytes} MiB for ${Math.floor(lengthMs / 60_000)} min.`, strength: FULL };
+    }
+    return null;
   },
 };

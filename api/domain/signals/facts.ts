@@ -1,5 +1,4 @@
 // Gathers what one node-hour knows of a finding, for the rules to look at.
-import { WINDOW_MS } from '../../contract/batch.ts';
 import type { Entry, ObservedProcess, ObservedSpan, ProcessId } from '../cell.ts';
 import type { DecodedHour, ObservedConnection } from '../decode.ts';
 import type { FindingKind, FindingPart } from '../finding.ts';
@@ -168,24 +167,22 @@ function jobsOf(
 
 /** Stretches as agents report them: at most a window long, ended by every change of the set of processes. */
 function loadOf(spans: readonly ObservedSpan[], own: ReadonlySet<ProcessId>): LoadStretch[] {
-  return spans.map(({ fromMs, toMs, tenants, conflictMs }) => {
+  return spans.map(({ fromMs, toMs, tenants, activeMs: allMs, conflictMs }) => {
     const mine = tenants.filter(({ process }) => own.has(process));
+    const nameless = own.size === 0 && tenants.length === 0;
     const ownMs = mine.reduce<number | null>(
       (sum, { activeMs }) => (sum === null || activeMs === null ? null : sum + activeMs),
-      0,
+      nameless ? allMs : 0,
     );
-    return { fromMs, toMs, own: mine.length > 0, ownMs, conflictMs };
+    return { fromMs, toMs, own: nameless || mine.length > 0, ownMs, conflictMs };
   });
 }
 
-function memoryOf(decoded: DecodedHour, devices: readonly string[], own: ReadonlySet<ProcessId>): number[][] {
-  const mine = decoded
-    .memory()
-    .filter(
-      ({ device, process, lengthMs }) =>
-        lengthMs >= WINDOW_MS && own.has(process) && devices.includes(device),
-    );
-  return [...Map.groupBy(mine, ({ device, process }) => `${device} ${process}`).values()].map((rows) =>
-    rows.map(({ bytes }) => bytes),
-  );
+function memoryOf(
+  decoded: DecodedHour,
+  devices: readonly string[],
+  own: ReadonlySet<ProcessId>,
+): SignalFacts['memory'] {
+  const mine = decoded.memory().filter(({ device, process }) => own.has(process) && devices.includes(device));
+  return [...Map.groupBy(mine, ({ device, process }) => `${device} ${process}`).values()];
 }

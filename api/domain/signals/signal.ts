@@ -11,7 +11,7 @@ import type { Policy } from '../policy.ts';
 
 /** How a device of the finding went, one row a stretch in which it was measured; ascending. */
 export interface LoadStretch extends Interval {
-  /** Whether a process of the finding was on it. */
+  /** Whether a process of the finding was on it; of one without a process, whether none was. */
   readonly own: boolean;
   /** Executing time of the finding's processes; null: the device does not tell. */
   readonly ownMs: number | null;
@@ -46,8 +46,8 @@ export interface SignalFacts {
   readonly beside: Family;
   /** By device. */
   readonly load: readonly (readonly LoadStretch[])[];
-  /** The most memory that a process of the finding held on a device, one figure a report; by device and process. */
-  readonly memory: readonly (readonly number[])[];
+  /** The most memory that a process of the finding held on a device, one row a report; by device and process. */
+  readonly memory: readonly (readonly { readonly bytes: number; readonly lengthMs: number }[])[];
   readonly integrity: readonly ObservedIntegrity[];
   readonly clockSteps: readonly ClockStep[];
   /** Jobs that the finding's processes sit inside, and those that held its devices in this hour. */
