@@ -3,6 +3,7 @@ import { INTEGRITY_KINDS } from '../contract/batch.ts';
 import type { FindingDetail } from '../contract/findings.ts';
 import { candidatesOf, conflictsOf } from './candidates.ts';
 import type { ObservedProcess, SourceWatermark } from './cell.ts';
+import type { Dark } from './dark.ts';
 import { ownersOf, type Ties } from './evidence.ts';
 import { nearExemptions } from './exempt.ts';
 import { type FindingSummary, MOMENTARY } from './finding.ts';
@@ -31,8 +32,8 @@ export interface StoryFacts {
   readonly deviceUuids: readonly string[];
   readonly sources: readonly SourceWatermark[];
   readonly policy: Policy;
-  /** Of the finding's span: time in which its devices were not measured. */
-  readonly unobservedMs: number;
+  /** Of the finding's span: stretches in which one of its devices was not measured; several devices have the same. */
+  readonly dark: readonly Dark[];
   readonly pollIntervalMs: number;
   /** Connections of the source, and of processes beside it, to external addresses. */
   readonly externalConnections: number;
@@ -60,6 +61,7 @@ export interface StoryHolder {
 /** Processes that hold a device beyond this many are only counted; the same of what an agent says of one thing. */
 const MAX_HOLDERS = 10;
 const MAX_DETAILS = 10;
+const MAX_DARK = 5;
 const MAX_CGROUP_CHARS = 200;
 
 /** Tells a finding. Text from workloads is quoted as it is: whoever shows it must escape it. */
@@ -211,11 +213,28 @@ function notObserved(facts: StoryFacts): string[] {
     `Devices are read ${polls}`,
     'What was computed is not seen: only that the device executed, and for which process.',
   ];
-  if (facts.unobservedMs > 0)
-    lines.push(`${duration(facts.unobservedMs)} of this time were not measured and are not counted here.`);
+  lines.push(...notMeasured(facts.dark));
   if (process === undefined) lines.push('No process showed on the device while it executed.');
   for (const part of process?.unreadable ?? []) lines.push(`Not readable: ${part}.`);
   return lines;
+}
+
+/** The longest stretches one by one: what is not measured is nobody's, whatever stands on both sides of it. */
+function notMeasured(dark: readonly Dark[]): string[] {
+  const unmeasuredMs = dark.reduce((sum, one) => sum + (one.toMs - one.fromMs), 0);
+  if (unmeasuredMs === 0) return [];
+  const distinct = new Map(dark.map((one) => [`${one.fromMs} ${one.toMs} ${one.reason}`, one]));
+  const longest = [...distinct.values()]
+    .sort((a, b) => b.toMs - b.fromMs - (a.toMs - a.fromMs))
+    .slice(0, MAX_DARK);
+  return [
+    `${duration(unmeasuredMs)} of this time were not measured and are not counted here.`,
+    ...longest.map(
+      ({ fromMs, toMs, reason, sameAround }) =>
+        `Not measured between ${time(fromMs)} and ${time(toMs)} (${reason})` +
+        `${sameAround ? ': the same process executed in the last reading before and in the first one after' : ''}.`,
+    ),
+  ];
 }
 
 /** Reasons of use that no job's boundary holds: what an exemption could cover. */

@@ -53,7 +53,7 @@ describe('story', () => {
       deviceUuids: [GPU],
       sources: node.sources,
       policy: node.policy,
-      unobservedMs: 0,
+      dark: [],
       pollIntervalMs: 5000,
       externalConnections: 0,
       attempts: 0,
@@ -121,6 +121,19 @@ describe('story', () => {
     ['and it held other devices', why({ boundaries: ['slurm:1'] }, { holdings: [] })],
   ])('a candidate says %j', (words, said) => {
     expect(said).toContain(words);
+  });
+
+  test('what was not measured is told with its cause, once for devices that have the same, the longest first', () => {
+    const stretch = (fromMs: number, toMs: number, sameAround: boolean) => ({
+      ...{ fromMs, toMs, sameAround, reason: 'agent_silent' as const },
+    });
+    const dark = [stretch(0, 60_000, true), stretch(0, 60_000, true), stretch(100_000, 220_000, false)];
+    expect(tellStory(facts({}, { dark })).notObserved.filter((line) => /not measured/i.test(line))).toEqual([
+      '4 min 00 s of this time were not measured and are not counted here.',
+      'Not measured between 1970-01-01 00:01:40 UTC and 1970-01-01 00:03:40 UTC (agent_silent).',
+      'Not measured between 1970-01-01 00:00:00 UTC and 1970-01-01 00:01:00 UTC (agent_silent): ' +
+        'the same process executed in the last reading before and in the first one after.',
+    ]);
   });
 
   test('a claim says that anybody can write it', () => {

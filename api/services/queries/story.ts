@@ -3,8 +3,8 @@ import { ACCOUNTED_TYPE, HOUR_MS } from '../../contract/batch.ts';
 import { EVIDENCE } from '../../domain/bucket.ts';
 import { statesDevice } from '../../domain/candidates.ts';
 import type { ObservedProcess, ProcessId } from '../../domain/cell.ts';
+import { type Dark, darkWithin } from '../../domain/dark.ts';
 import type { Ties } from '../../domain/evidence.ts';
-import { lengthMs } from '../../domain/interval.ts';
 import type { Holding, Job } from '../../domain/job.ts';
 import { DEFAULT_POLICY } from '../../domain/policy.ts';
 import { lineageOf } from '../../domain/process.ts';
@@ -109,15 +109,14 @@ function detailsOf({ row }: FindingFacts, hours: readonly HourRecord[]): string[
   return [...new Set(own.flatMap((one) => one.facts.map((fact) => fact.detail)))];
 }
 
-/** The part of the finding's span in which its devices were not measured, as far as evidence is left. */
-function unobservedMs(facts: FindingFacts, hours: readonly HourRecord[]): number {
+/** Where the finding's devices were not measured within its span, as far as evidence is left. */
+function darkOf(facts: FindingFacts, hours: readonly HourRecord[]): Dark[] {
   const span = { fromMs: facts.row.firstSeenMs, toMs: facts.row.lastSeenMs };
-  let sum = 0;
-  for (const hour of hours)
-    for (const { uuid } of facts.row.devices)
-      for (const gap of hour.gaps.get(uuid) ?? [])
-        sum += lengthMs({ fromMs: Math.max(gap.fromMs, span.fromMs), toMs: Math.min(gap.toMs, span.toMs) });
-  return sum;
+  return facts.row.devices.flatMap(({ uuid }) => {
+    const spans = hours.flatMap((hour) => hour.spans.get(uuid) ?? []);
+    const gaps = hours.flatMap((hour) => hour.gaps.get(uuid) ?? []);
+    return darkWithin(span, spans, gaps);
+  });
 }
 
 /**
@@ -161,7 +160,7 @@ export function storyOf(
     deviceUuids: row.devices.map((device) => device.uuid),
     sources: newest?.facts.sources ?? [],
     policy: newest?.facts.policy ?? DEFAULT_POLICY,
-    unobservedMs: unobservedMs(facts, hours),
+    dark: darkOf(facts, hours),
     pollIntervalMs: newest?.pollIntervalMs ?? USUAL_POLL_MS,
     externalConnections: peersOf(
       connections,
