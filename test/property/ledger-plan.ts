@@ -243,7 +243,7 @@ const anAllocation = fc
 
 const aPatch = fc
   .record({
-    what: fc.constantFrom('end', 'end', 'open', 'account', 'allocations', 'executables'),
+    what: fc.constantFrom('end', 'end', 'open', 'account', 'allocations', 'executables', 'user', 'name'),
     end: moment,
     allocations: fc.array(anAllocation, { maxLength: 2 }),
   })
@@ -252,6 +252,8 @@ const aPatch = fc
     if (what === 'open') return { end: null };
     if (what === 'account') return { account: 'chemistry' };
     if (what === 'allocations') return { allocations };
+    if (what === 'user') return { user: 'alice' };
+    if (what === 'name') return { name: 'another' };
     return { executables: ['/usr/**'] };
   });
 
@@ -268,7 +270,7 @@ const aJob: fc.Arbitrary<Fact[]> = fc
     uid: fc.constantFrom(null, null, null, 1000),
     boundary: fc.constantFrom(true, true, false),
     root: fc.constantFrom(null, ...PIDS),
-    patches: fc.array(fc.tuple(aPatch, fc.boolean()), { maxLength: 3 }),
+    patches: fc.array(fc.tuple(aPatch, fc.boolean(), fc.integer({ min: 1, max: 40 })), { maxLength: 3 }),
     recordedAtMs: moment,
   })
   .map(({ startMs, minutes, patches, boundary, root, recordedAtMs, ...more }) => {
@@ -284,8 +286,10 @@ const aJob: fc.Arbitrary<Fact[]> = fc
           : { node: 'n1', bootId: BOOT, pid: root, startTicks: root * 100 },
     });
     const facts: Fact[] = [{ kind: 'declare', recordedAtMs, job }];
-    for (const [at, [patch, twice]] of patches.entries()) {
-      const change: Fact = { kind: 'patch', recordedAtMs: recordedAtMs + (at + 1) * MINUTE, job, patch };
+    let saidMs = recordedAtMs;
+    for (const [patch, twice, after] of patches) {
+      saidMs += after * MINUTE;
+      const change: Fact = { kind: 'patch', recordedAtMs: saidMs, job, patch };
       facts.push(change, ...(twice ? [change] : []));
     }
     return facts;
