@@ -73,7 +73,7 @@ export async function startLoad(folder: string, size: LoadSize): Promise<NodeLoa
     async stop() {
       clearInterval(timer);
       for (const { pid } of leaders.splice(0)) if (pid !== undefined) process.kill(-pid, 'SIGKILL');
-      for (const job of jobs) if (job !== null && existsSync(job)) await removeJob(job);
+      await Promise.all(jobs.map((job) => (job === null || !existsSync(job) ? null : removeJob(job))));
     },
   };
 }

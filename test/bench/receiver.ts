@@ -5,7 +5,7 @@ import { gunzipSync } from 'node:zlib';
 import { z } from 'zod';
 
 const Batches = z.object({
-  batches: z.array(z.looseObject({ body: z.looseObject({ seq: z.int() }) })).min(1),
+  batches: z.array(z.looseObject({ body: z.looseObject({ seq: z.int() }) })),
 });
 
 interface Received {
@@ -39,10 +39,11 @@ export async function startReceiver(): Promise<Receiver> {
     batches += parsed.batches.length;
     for (const batch of parsed.batches) batchBytes += Buffer.byteLength(JSON.stringify(batch));
     const results = parsed.batches.map(({ body: { seq } }) => ({ seq, status: 'stored', message: null }));
-    const expectedSeq = Math.max(...results.map(({ seq }) => seq)) + 1;
+    // Without batches it is asked for the time.
+    const expectedSeq = Math.max(0, ...results.map(({ seq }) => seq)) + 1;
     response
       .writeHead(200, { 'content-type': 'application/json' })
-      .end(JSON.stringify({ results, expectedSeq }));
+      .end(JSON.stringify({ results, expectedSeq, serviceTimeMs: Date.now() }));
   });
   server.on('connection', (socket) => {
     sockets.add(socket);
