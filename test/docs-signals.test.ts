@@ -7,8 +7,8 @@ import type { SignalRule } from '../api/domain/signals/signal.ts';
 const FILE = new URL('../docs/SIGNALS.md', import.meta.url);
 
 function row({ id, title, weight, attack, source }: SignalRule): string {
-  const after = attack.after.length === 0 ? '' : attack.after.join(', ');
-  return `| \`${id}\` | ${title} | ${weight} | ${attack.before.join(', ')} | ${after} | ${source.replaceAll('|', '\\|')} |`;
+  const cells = [`\`${id}\``, title, weight, attack.before.join(', '), attack.after.join(', '), source];
+  return `| ${cells.join(' | ')} |`;
 }
 
 const generated = (): string =>
@@ -22,8 +22,9 @@ const generated = (): string =>
     'covers it, or that it was seen beside the ledger. Detectors of this kind lose much of their accuracy on disguises that they were not',
     'built on; a program can be renamed, but that nobody declared it cannot.',
     '',
-    `The score is the sum of the weights, each as strongly as its rule saw it, ${MAX_SCORE} at most. What cannot be disguised cheaply weighs most.`,
-    'Names, arguments, words and ports are labels: all of them together weigh less than half of a program that no declared job runs.',
+    `The score is the sum of the weights, each as strongly as its rule saw it, ${MAX_SCORE} at most. What cannot be disguised`,
+    'cheaply weighs most. Names, arguments, words and ports are labels: all of them together weigh less than half of',
+    '`own_executable`.',
     '',
     'They are derived from the facts of each node-hour in which a finding was seen, kept with it, and derived again by `gpuledger verify`.',
     "Over several hours each counts once, at its strongest. Rules read redacted command lines where they are kept; what a signal's own",
@@ -35,11 +36,11 @@ const generated = (): string =>
     '|---|---|---|---|---|---|',
     ...SIGNALS.map(row),
     '',
-    'ATT&CK was renumbered with v19 (2026). The fifth column has a technique only where its new number is known to us; an empty one says',
-    'nothing about whether the old number still holds.',
+    'ATT&CK was renumbered with v19 (2026). The fifth column has a technique only where its new number is known to us; an empty one',
+    'says nothing about whether the old number still holds.',
     '',
-    'Beside these, a finding that is part of a series tells whether it keeps to certain hours of the day (three days or more, all within ten',
-    'hours). It adds nothing to a score.',
+    'Beside these, a finding that is part of a series tells whether it keeps to certain hours of the day (three days or more, all',
+    'within ten hours). It adds nothing to a score.',
     '',
   ].join('\n');
 

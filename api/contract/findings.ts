@@ -64,7 +64,7 @@ export const ProcessView = z
   .meta({ id: 'Process' });
 export type ProcessView = z.infer<typeof ProcessView>;
 
-export const SignalView = z
+const SignalView = z
   .object({
     id: z.string(),
     title: z.string(),
@@ -77,7 +77,6 @@ export const SignalView = z
     }),
   })
   .meta({ id: 'Signal' });
-export type SignalView = z.infer<typeof SignalView>;
 
 export const Finding = z
   .object({

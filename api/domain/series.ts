@@ -32,21 +32,21 @@ const EVERYBODYS = ['/usr/', '/bin/', '/sbin/', '/lib/', '/opt/', '/snap/'];
 /** A way of this many programs, or one with a program of its own in it, can be known again. */
 const LONG_WAY = 3;
 
-/** The members of the series that `first` is in, itself first; each with what joined it to one before. At most `limit`. */
+/** The members of the series that `first` is in, itself first, each with what joined it to one before; at most `limit`. */
 export function seriesOf(
   first: SeriesTraits,
   others: readonly SeriesTraits[],
   policy: Policy,
   limit: number,
 ): { finding: string; why: readonly string[] }[] {
-  const members = [{ traits: first, why: [] as string[] }];
+  const members: { traits: SeriesTraits; why: readonly string[] }[] = [{ traits: first, why: [] }];
   let left = others.filter((other) => other.finding !== first.finding);
   // The array is walked while it grows.
   for (const { traits } of members) {
     const rest: SeriesTraits[] = [];
     for (const other of left) {
       const { enough, why } = likenessOf(traits, other, policy);
-      if (enough && members.length < limit) members.push({ traits: other, why: [...why] });
+      if (enough && members.length < limit) members.push({ traits: other, why });
       else rest.push(other);
     }
     left = rest;

@@ -51,6 +51,8 @@ describe('a keeper of one account, on two nodes and two days', () => {
 
   test('signals rank each, at a severity that they did not make, and verify derives them again', async () => {
     expect(found.size).toBe(4);
+    const scores = [...found.values()].map((finding) => finding.score);
+    expect(scores).toEqual(scores.toSorted((a, b) => b - a));
     for (const { score, signals, severity } of found.values()) {
       expect(severity).toBe('warn');
       const ids = signals.map(({ id }) => id);

@@ -157,6 +157,7 @@ describe('what was changed behind the back is found', () => {
       "UPDATE finding_parts SET reason = 'after_end' WHERE device <> 0",
       /another part/,
     ],
+    ['what ranks a finding', 'UPDATE finding_signals SET strength = 1', /other signals/],
     ['a removed cell', `DELETE FROM cells WHERE hour_ms = ${START}`, /missing/],
     ['how far a cell is booked', 'UPDATE cells SET booked_to_ms = booked_to_ms - 1', /booked to/],
     ['a declaration', 'UPDATE job_versions SET end_ms = start_ms', /stored/],

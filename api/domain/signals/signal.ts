@@ -60,7 +60,7 @@ export interface SignalFacts {
 }
 
 /** Says what of a finding's facts carries the signal; `strength` is of 100. No text that retention may erase. */
-export interface Sighted {
+interface Sighted {
   readonly detail: string;
   readonly strength: number;
 }
