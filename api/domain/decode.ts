@@ -38,7 +38,7 @@ export interface ObservedAccounted extends Readonly<Omit<AccountedFact, 'process
 }
 
 /** The most memory that a process held on a device, in a stretch of one report. */
-export interface ObservedMemory {
+interface ObservedMemory {
   readonly device: string;
   readonly process: ProcessId;
   readonly lengthMs: number;

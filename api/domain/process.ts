@@ -68,7 +68,7 @@ export function* lineageOf(
 }
 
 /** Path of an executable without the kernel's mark for an unlinked file. */
-export const executablePath = (executable: ExecutableFact): string =>
+export const executablePath = (executable: Pick<ExecutableFact, 'path'>): string =>
   executable.path.endsWith(' (deleted)') ? executable.path.slice(0, -' (deleted)'.length) : executable.path;
 
 export const baseName = (path: string): string => path.slice(path.lastIndexOf('/') + 1);

@@ -69,15 +69,17 @@ function sameProgram(
   policy: Policy,
 ): { readonly identity: boolean; readonly why: string } | null {
   if (a.executable === null || b.executable === null) return null;
-  const path = executablePath({ ...a.executable, deleted: false, fileSystem: null });
+  const path = executablePath(a.executable);
+  const otherPath = executablePath(b.executable);
   const name = baseName(path);
-  const otherPath = executablePath({ ...b.executable, deleted: false, fileSystem: null });
-  const own = !isInterpreter({ ...a.executable, deleted: false, fileSystem: null }, policy);
-  if (own && sameFile(a, b, path === otherPath)) {
+  const file = sameFile(a, b, path === otherPath);
+  // Most are neither: thousands are compared.
+  if (!file && name !== baseName(otherPath)) return null;
+  const own = !isInterpreter(a.executable, policy);
+  if (file && own) {
     const everybodys = EVERYBODYS.some((folder) => path.startsWith(folder));
     return { identity: !everybodys, why: `the same file (${name}, inode ${a.executable.inode})` };
   }
-  if (name !== baseName(otherPath)) return null;
   // An interpreter without arguments is what everybody starts.
   const said = own || [a, b].every(({ commandLine }) => (commandLine ?? ' ').includes(' '));
   if (said && a.argumentsDigest !== null && a.argumentsDigest === b.argumentsDigest)
@@ -95,10 +97,9 @@ function sameFile(a: SeriesTraits, b: SeriesTraits, samePath: boolean): boolean 
 function sameWay(a: SeriesTraits, b: SeriesTraits, policy: Policy): boolean {
   const [way, other] = [a.ancestors, b.ancestors];
   if (way.length !== other.length || way.some((name, at) => name !== other[at])) return false;
-  const plain = { device: null, inode: null, deleted: false, fileSystem: null };
   return (
     way.length >= LONG_WAY ||
-    way.some((path) => !SESSION_HOSTS.includes(path) && !isInterpreter({ ...plain, path }, policy))
+    way.some((path) => !SESSION_HOSTS.includes(path) && !isInterpreter({ path }, policy))
   );
 }
 

@@ -8,7 +8,7 @@ import { baseName, executablePath } from '../process.ts';
 const INTERPRETERS = /^(?:python|pypy|perl|ruby|node|nodejs|java|julia|lua|R|Rscript|php|ray)[\d.]*$/;
 
 /** Whether an executable is an interpreter, a shell or a launcher, by its name. */
-export function isInterpreter(executable: ExecutableFact, policy: Policy): boolean {
+export function isInterpreter(executable: Pick<ExecutableFact, 'path'>, policy: Policy): boolean {
   const name = baseName(executablePath(executable));
   return INTERPRETERS.test(name) || policy.launchers.includes(name);
 }
