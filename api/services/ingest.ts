@@ -31,7 +31,7 @@ const DAY_MS = 24 * HOUR_MS;
 /** How long a post waits for others to share its commit. */
 const GROUP_COMMIT_MS = 3;
 const MAX_WAITING_POSTS = 2_048;
-/** A change of processes in an hour that ended longer ago than this is history: it need not come first. */
+/** News of an hour that ended longer ago than this are history: they need not come first. */
 const URGENT_WITHIN_MS = 2 * HOUR_MS;
 
 export interface Ingest {
@@ -315,14 +315,18 @@ const agentOf = ({ agentVersion, driverVersion, bootId, pollIntervalMs }: Batch[
   pollIntervalMs,
 });
 
-/** Digest of which processes each device had, in order of time; null where the batch has no readings. */
+/**
+ * Digest of what each device had last: which processes, whether they executed, and whether it contradicted itself. null
+ * where the batch has no readings.
+ */
 function tenantsOf(batch: Batch): string | null {
   const { tenancies, bootId } = batch.body;
   if (tenancies.length === 0) return null;
   const sets = new Map<string, string>();
-  for (const { device, tenants } of tenancies) {
+  for (const { device, tenants, activeMs, conflictMs } of tenancies) {
     const set = tenants.map((tenant) => tenant.process).sort();
-    sets.set(device, set.join(','));
+    const works = activeMs?.some((ms) => ms > 0) === true ? ' works' : '';
+    sets.set(device, `${set.join(',')}${works}${conflictMs.length > 0 ? ' contradicts itself' : ''}`);
   }
   const lines = [...sets].sort(([a], [b]) => (a < b ? -1 : 1)).map(([device, set]) => `${device} ${set}`);
   return sha256Hex(`${bootId}\n${lines.join('\n')}`);

@@ -262,6 +262,21 @@ describe('what a batch changes', () => {
     });
     await ingest.accept(agentOf('n1'), post(changed));
     expect(rows('SELECT hour_ms, urgent FROM dirty_hours')).toEqual([{ hour_ms: START, urgent: 1 }]);
+    // And when they begin to execute, or the device to contradict itself.
+    for (const [minute, activeMs, conflictMs] of [
+      [3, [0], []],
+      [4, [9], []],
+      [5, [9], [9]],
+    ] as const) {
+      write.exec('DELETE FROM dirty_hours');
+      const one = tenancy(gpu.uuid, START + minute * MINUTE, MINUTE, job);
+      const news = { ...one, activeMs: [...activeMs], shareMs: [[...activeMs]], conflictMs: [...conflictMs] };
+      await ingest.accept(
+        agentOf('n1'),
+        post(stream.batch(...minutes(minute, minute + 1), { tenancies: [news] })),
+      );
+      expect(rows('SELECT urgent FROM dirty_hours')).toEqual([{ urgent: 1 }]);
+    }
     write.close();
   });
 
