@@ -60,7 +60,7 @@ const jobsIn = (text: string): string[] => {
 };
 
 const NAMES =
-  /(?:^|\/)(?:xmrig|xmr-stak|minerd|cpuminer|ethminer|t-rex|trex|nbminer|lolminer|gminer|phoenixminer|teamredminer|cgminer|bfgminer|ccminer|bminer|excavator|miner)(?:$|[^a-z])/i;
+  /(?:^|\/)(?:xmrig|xmr-stak|minerd|t-rex|trex|excavator|(?:cpu|eth|nb|lol|g|phoenix|teamred|cg|bfg|cc|b)?miner)(?:$|[^a-z])/i;
 const ARGUMENTS =
   /stratum2?\+(?:tcp|ssl)|--donate-level|--algo\b|--coin\b|--nicehash|kawpow|ethash|randomx|minergate|nanopool/i;
 

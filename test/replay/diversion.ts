@@ -53,9 +53,9 @@ async function playAll(files: readonly string[]): Promise<{ benched: Benched[]; 
         if (one !== undefined) benched.push(one);
         else failures.push(failure ?? `${file}: no answer`);
         const misses = one?.misses.join('; ') ?? failure;
-        process.stderr.write(
-          `${benched.length + failures.length}/${files.length} ${one?.score.id ?? file} ${seconds(one?.tookMs)} ${misses === '' ? 'ok' : JSON.stringify(misses)}\n`,
-        );
+        const done = `${benched.length + failures.length}/${files.length}`;
+        const said = misses === '' ? 'ok' : JSON.stringify(misses);
+        process.stderr.write(`${done} ${one?.score.id ?? file} ${seconds(one?.tookMs)} ${said}\n`);
         file = '';
         next();
       });

@@ -32,7 +32,8 @@ const Copies = z
   .meta({
     description:
       'So many of it, each later by `every` and `gpu` GPUs further on (modulo their number). Of a job, the ids count ' +
-      'on from its own where that is a number, else are <id>_0, <id>_1, …, and the copies of a process live in the copy of their job that has their number',
+      'on from its own where that is a number, else are <id>_0, <id>_1, …, and the copies of a process live in the copy ' +
+      'of their job that has their number',
   });
 
 const Allocated = z

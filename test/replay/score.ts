@@ -202,6 +202,15 @@ function alarmsOf(built: Built, truth: TrueTotals, findings: readonly Finding[])
     .map((finding) => `${finding.kind} ${finding.reason} ${finding.source.executable ?? ''}`);
 }
 
+/** Whether a job had something of the node in the finding's time, so that there is something to explain. */
+const hasNeighbours = (built: Built, { node, firstSeen, lastSeen }: Finding): boolean =>
+  built.declarations.some(
+    ({ job }) =>
+      job.allocations.some((one) => one.node === node) &&
+      job.start < lastSeen &&
+      (job.end === null || job.end > firstSeen),
+  );
+
 /** Nobody on the node can read when it started. */
 const isHidden = (built: Built, pid: number): boolean =>
   [...built.boots.values()]
@@ -230,7 +239,7 @@ async function missingOf(
     if (source.cgroup === '') missing.push('evidence: control group');
   }
   if (finding.devices.length === 0) missing.push('evidence: device');
-  if (built.declarations.length > 0 && detail.story.candidates.length === 0)
+  if (hasNeighbours(built, finding) && detail.story.candidates.length === 0)
     missing.push('evidence: why no job matches');
   return missing;
 }

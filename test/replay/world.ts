@@ -34,7 +34,10 @@ export class World {
     this.nowMs = startMs;
   }
 
-  /** Time does not move on before `work` has ended, so it may not sleep in it. What only takes turns of the event loop needs no such care. */
+  /**
+   * Time does not move on before `work` has ended, so it may not sleep in it. What only takes turns of the event loop
+   * needs no such care.
+   */
   async during<T>(work: () => Promise<T>): Promise<T> {
     this.#busy += 1;
     try {
