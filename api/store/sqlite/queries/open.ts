@@ -71,7 +71,7 @@ export function openQuestions(file: string): Questions {
           mode: 'live',
           node: null,
           search: null,
-          sort: 'severity',
+          sort: 'rank',
           descending: true,
           after: null,
           limit: asked.worst,
