@@ -9,7 +9,7 @@ interface FamilyBaseline {
   readonly chargedMs: number;
 }
 
-export interface Family {
+interface Family {
   readonly family: string;
   readonly scenarios: number;
   readonly conserved: number;
@@ -101,13 +101,13 @@ function familyOf(family: string, own: readonly Benched[]): Family {
   };
 }
 
-export const percent = (share: number | null): string =>
+const percent = (share: number | null): string =>
   share === null ? '–' : `${(share * 100).toFixed(1)} %`;
 const seconds = (ms: number | null): string => (ms === null ? '–' : `${(ms / 1000).toFixed(1)} s`);
 const hours = (ms: number): string => (ms / 1000).toFixed(0);
 
 /** Names of baselines, in order. */
-export const BASELINE_NAMES = ['A1', 'A2', 'A3', 'A4', 'A5', 'A6', 'A7'] as const;
+const BASELINE_NAMES = ['A1', 'A2', 'A3', 'A4', 'A5', 'A6', 'A7'] as const;
 
 export function pageOf({ families, scenarios }: Report): string {
   const missed = scenarios.filter(({ misses }) => misses.length > 0);

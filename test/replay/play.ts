@@ -22,12 +22,12 @@ const MEMORY = '/dev/shm';
 /** How often sources say how far they are complete, and silence is looked for. */
 const TICK_MS = 30_000;
 /** Played on after the end, so that everything that awaits a record has it. */
-export const AFTER_MS = 900_000;
+const AFTER_MS = 900_000;
 const ADMIN: Caller = { name: 'replay', role: 'admin', node: null, accounts: null };
 const SCHEDULER: Caller = { name: 'scheduler', role: 'scheduler', node: null, accounts: null };
 
 /** When a finding was first to be seen, by its id. */
-export type FirstSeen = ReadonlyMap<string, number>;
+type FirstSeen = ReadonlyMap<string, number>;
 
 export interface Played {
   readonly app: App;

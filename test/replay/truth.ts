@@ -11,7 +11,7 @@ const STEP_MS = 1000;
 const PERCENT_MS = STEP_MS / 100;
 
 /** Of one device and hour, in milliseconds of executing. */
-export interface TrueCell {
+interface TrueCell {
   readonly node: string;
   readonly device: string;
   readonly hourMs: number;
@@ -120,7 +120,7 @@ function firstMs(
   return Math.max(began, atMs - STEP_MS);
 }
 
-export function ceilingAt({ scenario, startMs }: Built, atMs: number): Ceiling {
+function ceilingAt({ scenario, startMs }: Built, atMs: number): Ceiling {
   const { ceiling } = scenario.expect;
   if (typeof ceiling === 'string') return ceiling;
   const since = atMs - startMs;

@@ -3,7 +3,7 @@
  * hour, then every agent lives through it and ships it.
  */
 import { type Agent, type AgentConfig, createAgent } from '../../collector/agent.ts';
-import type { Network } from '../../collector/ports.ts';
+import { type Network, ShipError } from '../../collector/ports.ts';
 import type { Feed } from './feed.ts';
 import { type SimNode, within } from './model.ts';
 import {
@@ -55,7 +55,7 @@ class DrivenNode {
     this.#config = agentConfig(cluster, node);
     this.#node = node;
     this.#clock = createVirtualClock(startMs);
-    this.ports = createSimulatedPorts(node, this.#clock, network);
+    this.ports = createSimulatedPorts(node, this.#clock, timeless(network));
   }
 
   /** One stretch of time, with a poll every minute of it and one at its end; returns how many. */
@@ -133,6 +133,18 @@ export function createHistory(options: HistoryOptions): History {
     },
   };
 }
+
+/** The service lives now and the history then: what time it is there must not be told here. */
+const timeless = (network: Network): Network => ({
+  send: async (request) => {
+    try {
+      const { results, expectedSeq } = await network.send(request);
+      return { results, expectedSeq };
+    } catch (error) {
+      throw error instanceof ShipError ? new ShipError(error.message, error.permanent) : error;
+    }
+  },
+});
 
 const agentConfig = (cluster: string, node: SimNode): AgentConfig => ({
   cluster,
