@@ -243,7 +243,8 @@ describe.skipIf(!canShow)('a process whose first thread has ended', () => {
     const table = createProcessTable({ files, clock }, { procRoot: '/proc', passwdPath: '/etc/passwd' });
     table.observe([pid], T);
     const { facts } = table.readConnections(T);
-    expect(facts.map(({ process, kind }) => [process, kind])).toEqual([[key, 'listening']]);
+    // Whatever else lives in the same control group may listen too.
+    expect(facts.map(({ process, kind }) => [process, kind])).toContainEqual([key, 'listening']);
 
     const holders = new DeviceHolders(files, '/proc', (one, atMs) => table.known.adopt(one, atMs));
     const told = Array.from({ length: 24 }).flatMap((_, poll) => {

@@ -128,7 +128,8 @@ describe('decoding a node-hour', () => {
           ),
         ),
         ([batches, again]) => {
-          expect(decode(again)).toEqual(decode(batches));
+          const plain = ({ memory, ...rest }: ReturnType<typeof decode>) => ({ ...rest, memory: memory() });
+          expect(plain(decode(again))).toEqual(plain(decode(batches)));
         },
       ),
       RUNS,

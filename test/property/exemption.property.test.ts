@@ -65,7 +65,7 @@ test('the books balance on both axes, whenever exemptions begin and end', () => 
     }),
     RUNS,
   );
-  expect(seen).toBeGreaterThan(50);
+  expect(seen).toBeGreaterThan(20);
 });
 
 test('what is not exempt stays where it was, and what is exempt was unaccounted', () => {

@@ -101,8 +101,7 @@ function familyOf(family: string, own: readonly Benched[]): Family {
   };
 }
 
-const percent = (share: number | null): string =>
-  share === null ? '–' : `${(share * 100).toFixed(1)} %`;
+const percent = (share: number | null): string => (share === null ? '–' : `${(share * 100).toFixed(1)} %`);
 const seconds = (ms: number | null): string => (ms === null ? '–' : `${(ms / 1000).toFixed(1)} s`);
 const hours = (ms: number): string => (ms / 1000).toFixed(0);
 
