@@ -250,12 +250,14 @@ export function userMatches(process: ObservedProcess, job: Job, owner: CgroupOwn
 
 /**
  * The job that a device is bound to, if that alone ties a process to it: the only holder, with neither a boundary nor a
- * root of its own, and the user is the one it states (or it states none); and no kernel boundary says otherwise.
+ * root of its own, and the user is the one it states; and no kernel boundary says otherwise. One that states no user may
+ * only be a scheduler's: a self-declaration that would cover anybody covers nobody by this.
  */
 export function boundJob(process: ObservedProcess, ties: Ties, holders: readonly Job[]): Job | null {
   const job = holders.length === 1 ? holders[0] : undefined;
   if (job === undefined || job.boundaries.length > 0 || job.declares.root !== null) return null;
   if (ties.owner !== null && isJobBoundary(ties.owner)) return null;
   const statesUser = job.user !== null || job.uid !== null;
-  return !statesUser || userMatches(process, job, ties.owner) === true ? job : null;
+  const matches = statesUser ? userMatches(process, job, ties.owner) === true : !job.selfDeclared;
+  return matches ? job : null;
 }

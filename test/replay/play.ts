@@ -87,7 +87,9 @@ export async function play(built: Built): Promise<Played> {
     ...restartsDue(service, built, open),
     ...ticksDue(service, built, world, tick),
     ...nodes.flatMap((node) => node.due()),
-  ].sort((a, b) => a.atMs - b.atMs);
+  ]
+    .filter(({ atMs }) => atMs <= built.endMs + AFTER_MS)
+    .sort((a, b) => a.atMs - b.atMs);
   for (const { atMs, act } of due) {
     await world.advance(atMs);
     await world.during(act);

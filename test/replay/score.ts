@@ -1,6 +1,6 @@
 /** Scores what the service said of a scenario against what really happened. */
 import { type Finding, FindingsQuery } from '../../api/contract/findings.ts';
-import { JobsQuery } from '../../api/contract/jobs.ts';
+import { type JobIn, JobsQuery } from '../../api/contract/jobs.ts';
 import { LedgerQuery, type LedgerRow } from '../../api/contract/ledger.ts';
 import type { Caller } from '../../api/domain/caller.ts';
 import { startTicks } from '../simulator/model.ts';
@@ -202,10 +202,17 @@ function alarmsOf(built: Built, truth: TrueTotals, findings: readonly Finding[])
     .map((finding) => `${finding.kind} ${finding.reason} ${finding.source.executable ?? ''}`);
 }
 
+/** The newest version of each job. */
+const newest = (declarations: Built['declarations']): JobIn[] => [
+  ...new Map(
+    declarations.map(({ job }) => [`${job.source} ${job.externalId} ${job.incarnation}`, job]),
+  ).values(),
+];
+
 /** Whether a job had something of the node in the finding's time, so that there is something to explain. */
 const hasNeighbours = (built: Built, { node, firstSeen, lastSeen }: Finding): boolean =>
-  built.declarations.some(
-    ({ job }) =>
+  newest(built.declarations).some(
+    (job) =>
       job.allocations.some((one) => one.node === node) &&
       job.start < lastSeen &&
       (job.end === null || job.end > firstSeen),
