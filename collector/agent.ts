@@ -19,6 +19,7 @@ import { createProcessTable, type ProcessTable } from './processes.ts';
 import { seededRandom } from './random.ts';
 import type { Reading } from './reading.ts';
 import { Report } from './report.ts';
+import { rest } from './rest.ts';
 import { createShipper, type Shipper } from './shipper.ts';
 import { BACKWARD_SEGMENT_MS, createSpanBuilder, type EndedTenants, type SpanBuilder } from './spans.ts';
 import { openSpool, type Spool } from './spool.ts';
@@ -70,7 +71,7 @@ const MAX_STATE_BYTES = 64 * 1024 * 1024;
 const CONNECTIONS_MS = 10_000;
 const CONNECTIONS_PER_SHIP = 3;
 const POLL_JITTER = 0.1;
-const MIN_PAUSE_MS = 50;
+
 const MAX_REMEMBERED_STARTS = 16_384;
 const MAX_CUTS = 1000;
 
@@ -156,7 +157,9 @@ class PollingAgent implements Agent {
     const { reading, keys } = this.#identify(await this.#devices.read());
     const startOf = (key: string): number | null => this.#startedMs.get(key) ?? null;
     const ended = this.#account(reading, keys, startOf);
-    const { changed, news, atMs } = this.#builder.add(reading, keys, startOf, ended);
+    const { changed, news, atMs } = this.#builder.add(reading, keys, startOf, ended, (key) =>
+      this.#table.endOf(key),
+    );
     if (news) this.#newsMs = atMs;
     if (!this.#begun) this.#begin(atMs);
     // The stretch before the first good reading belongs to the time without one.
@@ -189,7 +192,12 @@ class PollingAgent implements Agent {
       void this.#survive(() => this.#host.lookIfDue());
       const jitter = 1 + POLL_JITTER * (2 * this.#random() - 1);
       const pauseMs = this.#config.pollIntervalMs * jitter - (clock.monotonicMs() - startedMs);
-      await clock.sleep(Math.max(MIN_PAUSE_MS, pauseMs), signal);
+      await rest(
+        clock,
+        pauseMs,
+        signal,
+        this.#startedMs.size === 0 ? null : () => this.#table.noticeEnds(clock.wallMs()),
+      );
     }
   }
 

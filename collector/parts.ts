@@ -32,6 +32,8 @@ export interface EndedTenant {
 
 /** When a process started, on the line of time that intervals lie on; null where that is not known. */
 export type StartOf = (process: string) => number | null;
+/** When it ended, likewise. */
+export type EndOf = StartOf;
 
 /**
  * So many ended processes of one device and interval are placed, the busiest and longest; nearly all of them lie at its
@@ -50,12 +52,13 @@ export interface Between {
   /** All have left, and the device still shows their work: who did it; else null. */
   readonly trailing: Occupancy | null;
   readonly startOf: StartOf;
+  readonly endOf: EndOf;
   readonly ended: readonly EndedTenant[];
 }
 
 /**
  * Whoever comes or goes within the interval has a part of it: from its start, where that is known; up to its end, where
- * accounting tells; else half of it, which is wrong by half of it at most and on the average not at all. A part whose
+ * that was noticed or accounting tells; else half of it, which is wrong by half of it at most and on the average not at all. A part whose
  * processes are those of one of the two readings has that reading's numbers, the later one's where they are those of both.
  */
 export function partsOf(interval: Stretched, between: Between): Part[] {
@@ -82,7 +85,7 @@ export function partsOf(interval: Stretched, between: Between): Part[] {
 /** When each process that only one of the readings shows came or went; null where they show the same ones. */
 function changesWithin(
   { fromMs, toMs }: Stretched,
-  { earlier, later, trailing, startOf, ended }: Between,
+  { earlier, later, trailing, startOf, endOf, ended }: Between,
 ): ReadonlyMap<string, number> | null {
   if (earlier.occupants === later.occupants) return null;
   const halfMs = Math.round((fromMs + toMs) / 2);
@@ -97,7 +100,9 @@ function changesWithin(
   for (const { process } of earlier.occupants) {
     if (isThere(later, process)) continue;
     const row = ended.find((one) => one.stayed && one.process === process);
-    const goneMs = trailing === null ? halfMs : fromMs;
+    const endMs = endOf(process);
+    const known = endMs !== null && endMs > fromMs && endMs < toMs;
+    const goneMs = trailing === null ? (known ? Math.round(endMs) : halfMs) : fromMs;
     changes.set(process, row === undefined ? goneMs : Math.min(toMs, fromMs + row.openMs));
   }
   return changes.size === 0 ? null : changes;

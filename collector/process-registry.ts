@@ -28,6 +28,9 @@ export class ProcessRegistry {
   readonly #records = new Map<string, ProcessRecord>();
   readonly #living = new Map<number, ProcessRecord>();
   #prunedMs = Number.NEGATIVE_INFINITY;
+  /** The latest look at who has ended, and when those ended that it found. */
+  #lookedMs = 0;
+  readonly #ends = new Map<string, number>();
   #problems: AgentProblem[] = [];
   /** When each problem was last told. */
   readonly #told = new Map<string, number>();
@@ -37,9 +40,28 @@ export class ProcessRegistry {
     this.#held = held;
   }
 
+  /**
+   * Looks, between two polls, which listed processes have ended since the look before: that costs one read each. Half of
+   * the time since then is all that their ends can be wrong by.
+   */
+  noticeEnds(atMs: number): void {
+    for (const { listed, fact } of this.#living.values())
+      if (listed && !this.#ends.has(fact.key) && this.#held.isOver(fact.pid))
+        this.#ends.set(fact.key, Math.round((this.#lookedMs + atMs) / 2));
+    this.#lookedMs = atMs;
+  }
+
+  /** When a process ended that was listed by the poll before the latest; null where that was not noticed. */
+  endOf(key: string): number | null {
+    return this.#ends.get(key) ?? null;
+  }
+
   /** One poll: the key of every pid that nvidia-smi names. */
   observe(pids: readonly number[], atMs: number): Map<number, string> {
     const before = new Set<ProcessRecord>();
+    this.#lookedMs = atMs;
+    for (const key of this.#ends.keys())
+      if (this.#records.get(key)?.fact.exitedMs !== null) this.#ends.delete(key);
     for (const record of this.#living.values()) {
       if (!record.listed) continue;
       before.add(record);
@@ -190,7 +212,7 @@ export class ProcessRegistry {
   }
 
   #end(record: ProcessRecord, atMs: number): void {
-    record.fact.exitedMs = atMs;
+    record.fact.exitedMs = this.#ends.get(record.fact.key) ?? atMs;
     record.listed = false;
     record.dirty = true;
     this.#living.delete(record.fact.pid);

@@ -54,6 +54,10 @@ export interface ProcessTable {
   bootId(): string;
   /** Identifies the pids that nvidia-smi names in one poll, and their ancestors. Every pid gets a key. */
   observe(pids: readonly number[], atMs: number): Map<number, string>;
+  /** Between two polls: notices which of the processes that the latest one named have ended. Cheap. */
+  noticeEnds(atMs: number): void;
+  /** When a process ended that the poll before the latest named, within half a look; null where that was not noticed. */
+  endOf(key: string): number | null;
   /** Key of the process that has had this pid since before `sinceMs`; null when /proc shows none. */
   keyOfLiving(pid: number, sinceMs: number, atMs: number): string | null;
   /** Key of a new record of a process that nothing shows any more; `why`: what is not known of it. */
@@ -115,6 +119,8 @@ export function createProcessTable(
   return {
     bootId: () => bootId,
     observe: (pids, atMs) => registry.observe(pids, atMs),
+    noticeEnds: (atMs) => registry.noticeEnds(atMs),
+    endOf: (key) => registry.endOf(key),
     keyOfLiving: (pid, sinceMs, atMs) => registry.adoptOlder(pid, sinceMs, atMs)?.fact.key ?? null,
     keyOfEnded: (pid, atMs, why) => registry.addEnded(pid, atMs, why).fact.key,
     known: knownProcesses(registry),

@@ -12,7 +12,7 @@
 import { type ClockStep, type Gap, HOUR_MS, type Tenancy } from '../api/contract/batch.ts';
 import { createClockLine, type Placement } from './clock-line.ts';
 import { type Failure, isFailure, occupancyOf } from './occupancy.ts';
-import type { EndedTenant, StartOf, Stretched } from './parts.ts';
+import type { EndedTenant, EndOf, StartOf, Stretched } from './parts.ts';
 import { lastCut, sameOccupants } from './pieces.ts';
 import type { Reading } from './reading.ts';
 import { Track } from './track.ts';
@@ -55,9 +55,15 @@ export type EndedTenants = ReadonlyMap<string, readonly EndedTenant[]>;
 export interface SpanBuilder {
   /**
    * Takes the next reading. `keys`: process key by pid. `startedMs`: when a process started by the wall clock, where it
-   * is known. `ended`: by device, who ended since the reading before and has time that readings do not show, each once.
+   * is known; `endedMs`: when it ended. `ended`: by device, who ended since the reading before and has time that readings do not show, each once.
    */
-  add(reading: Reading, keys: ReadonlyMap<number, string>, startedMs?: StartOf, ended?: EndedTenants): Added;
+  add(
+    reading: Reading,
+    keys: ReadonlyMap<number, string>,
+    startedMs?: StartOf,
+    ended?: EndedTenants,
+    endedMs?: EndOf,
+  ): Added;
   /** What is complete but not taken; `closed`: no more will come to it. null before the first reading. */
   pending(): (Stretched & { readonly closed: boolean }) | null;
   /** Takes what is complete up to a moment at or before `untilMs`, at most to the end of its hour; null: nothing is. */
@@ -67,7 +73,7 @@ export interface SpanBuilder {
 const CLOCK_STEPPED: Failure = { reason: 'clock_step', detail: 'the wall clock was set' };
 const MISSING: Failure = { reason: 'device_missing', detail: 'not in the reading' };
 const NEW: Failure = { reason: 'device_missing', detail: 'not in the readings before' };
-const unknownStart = (): null => null;
+const unknownMoment = (): null => null;
 const NOBODY: readonly EndedTenant[] = [];
 const NONE_ENDED: EndedTenants = new Map();
 
@@ -76,6 +82,7 @@ interface Read {
   readonly keys: ReadonlyMap<number, string>;
   readonly startedMs: StartOf;
   readonly ended: EndedTenants;
+  readonly endedMs: EndOf;
 }
 
 class Builder implements SpanBuilder {
@@ -100,14 +107,15 @@ class Builder implements SpanBuilder {
   add(
     reading: Reading,
     keys: ReadonlyMap<number, string>,
-    startedMs: StartOf = unknownStart,
+    startedMs: StartOf = unknownMoment,
     ended: EndedTenants = NONE_ENDED,
+    endedMs: EndOf = unknownMoment,
   ): Added {
     const placement = this.#line.place(reading.wallMs, reading.monotonicMs);
     if (this.#segmentMs === null) this.#begin(Math.max(placement.nextMs, this.#options.notBeforeMs ?? 0));
     const interval = this.#uncovered(Math.max(placement.fromMs, this.#coveredMs), placement.toMs);
     this.#coveredMs = Math.max(this.#coveredMs, placement.toMs);
-    const told = this.#read({ reading, keys, startedMs, ended }, interval, placement);
+    const told = this.#read({ reading, keys, startedMs, ended, endedMs }, interval, placement);
     this.#cut(interval.toMs);
     this.#cut(this.#coveredMs);
     if (placement.stepMs !== 0) this.#step(placement);
@@ -191,16 +199,20 @@ class Builder implements SpanBuilder {
   }
 
   #read(
-    { reading, keys, startedMs, ended }: Read,
+    { reading, keys, startedMs, ended, endedMs }: Read,
     interval: Stretched,
     placement: Placement,
   ): Omit<Added, 'atMs'> {
     const late = this.#late(placement);
-    // A start is placed by its distance from the reading; across a step that distance means nothing.
-    const startOf = (process: string): number | null => {
-      const started = placement.stepMs === 0 ? startedMs(process) : null;
-      return started === null ? null : placement.toMs - (reading.wallMs - started);
-    };
+    // A start or end is placed by its distance from the reading; across a step that distance means nothing.
+    const placed =
+      (known: StartOf): StartOf =>
+      (process) => {
+        const wallMs = placement.stepMs === 0 ? known(process) : null;
+        return wallMs === null ? null : placement.toMs - (reading.wallMs - wallMs);
+      };
+    const startOf = placed(startedMs);
+    const endOf = placed(endedMs);
     const seen = new Set<string>();
     let changed = false;
     let news = false;
@@ -217,7 +229,7 @@ class Builder implements SpanBuilder {
       }
       if (!sameOccupants(track.lastGood?.occupants ?? [], now.occupants)) changed = true;
       news ||= now.strained && !(wasGood && last.strained);
-      track.good(interval, now, late, startOf, ended.get(device.uuid) ?? NOBODY);
+      track.good(interval, now, late, startOf, endOf, ended.get(device.uuid) ?? NOBODY);
     }
     for (const track of this.#tracks.values()) if (!seen.has(track.device)) track.failed(interval, MISSING);
     return { changed, news: news || changed };

@@ -1,7 +1,7 @@
 /** One device's time as the span builder keeps it: what was read last, what is undecided, what is ready to be taken. */
 import { BATCH_LIMITS, type Gap, type Tenancy } from '../api/contract/batch.ts';
 import { type Failure, isFailure, type Occupancy } from './occupancy.ts';
-import { type EndedTenant, type Part, partsOf, type StartOf, type Stretched } from './parts.ts';
+import { type EndedTenant, type EndOf, type Part, partsOf, type StartOf, type Stretched } from './parts.ts';
 import {
   gapOf,
   isBlank,
@@ -62,6 +62,7 @@ export class Track {
     now: Occupancy,
     late: Failure | null,
     startOf: StartOf,
+    endOf: EndOf,
     ended: readonly EndedTenant[],
   ): void {
     const last = this.#last;
@@ -71,7 +72,7 @@ export class Track {
       if (!isFailure(last))
         this.#decide(isDoubtful(last, now), unclear ?? (now.percent === null ? UNCONFIRMED : null));
       if (unclear !== null) this.#void(interval, unclear);
-      else if (!isFailure(last)) this.#book(interval, last, now, startOf, ended);
+      else if (!isFailure(last)) this.#book(interval, last, now, startOf, endOf, ended);
     }
     this.#seenOnce = (last === null || unclear !== null) && (now.strained || worksAlone(now));
     this.#last = now;
@@ -142,6 +143,7 @@ export class Track {
     last: Occupancy,
     now: Occupancy,
     startOf: StartOf,
+    endOf: EndOf,
     ended: readonly EndedTenant[],
   ): void {
     const doubtful = isDoubtful(last, now);
@@ -149,7 +151,7 @@ export class Track {
     const trailing = !doubtful && worksAlone(now) ? { ...last, percent: now.percent } : null;
     // Work without a process counts only once it is confirmed.
     const earlier = worksAlone(last) && !this.#confirmed ? { ...last, percent: 0 } : last;
-    const parts = partsOf(interval, { earlier, later: now, trailing, startOf, ended });
+    const parts = partsOf(interval, { earlier, later: now, trailing, startOf, endOf, ended });
     if (!doubtful) this.#confirmed = false;
     else if (!this.#confirmed && !this.#seenOnce) {
       if (parts.length > 0) this.#held = { ...interval, parts };

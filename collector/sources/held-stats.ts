@@ -32,6 +32,11 @@ export class HeldStats {
     return stat;
   }
 
+  /** Whether the process that was held by this pid has ended; false where none is held. */
+  isOver(pid: number): boolean {
+    return this.#held.has(pid) && this.#held.get(pid) !== null && this.read(pid) === null;
+  }
+
   /** From now on `read` tells of this process. */
   hold(stat: ProcessStat): void {
     if (this.#held.has(stat.pid) || this.#held.size >= MAX_HELD) return;

@@ -138,4 +138,27 @@ describe('real processes', () => {
       commandLineCut: false,
     });
   });
+
+  it('notices between two polls when one ends, and tells that as its end', async () => {
+    const child = start(SLEEP, ['300']);
+    const other = start(SLEEP, ['300']);
+    const table = newTable();
+    table.observe([child.pid, other.pid], 10_000);
+    const keys = table.liveFacts().facts.flatMap((fact) => (fact.pid === child.pid ? fact.key : []));
+    const [key = ''] = keys;
+    table.noticeEnds(11_000);
+    expect(table.endOf(key)).toBeNull();
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    end(child.pid);
+    await gone;
+    table.noticeEnds(12_000);
+    table.noticeEnds(13_000);
+    expect(table.endOf(key)).toBe(11_500);
+    table.observe([other.pid], 15_000);
+    expect(table.endOf(key)).toBe(11_500);
+    expect(factOf(table, child.pid)?.exitedMs).toBe(11_500);
+    expect(factOf(table, other.pid)?.exitedMs).toBeNull();
+    table.observe([other.pid], 20_000);
+    expect(table.endOf(key)).toBeNull();
+  });
 });

@@ -30,6 +30,23 @@ describe('who comes and goes', () => {
     ]);
   });
 
+  test('has it up to its end, where that was noticed', () => {
+    const before = { percent: 100, pids: [at(1, 20), at(2, 80)] };
+    expect(shown([before, { percent: 90, pids: [at(1, 90)], endedMs: 4000 }])).toEqual([
+      [0, 4000, { '1/1': 800, '2/1': 3200 }],
+      [4000, 1000, { '1/1': 900 }],
+    ]);
+    expect(
+      shown([
+        { percent: 100, pids: [1] },
+        { ...RESTS, endedMs: 1000 },
+      ]),
+    ).toEqual([
+      [0, 1000, { '1/1': 1000 }],
+      [1000, 4000, {}],
+    ]);
+  });
+
   test('has half of it when the last one has left a GPU that is still', () => {
     expect(shown([{ percent: 100, pids: [1] }, RESTS])).toEqual([
       [0, 2500, { '1/1': 2500 }],

@@ -24,6 +24,8 @@ export interface Poll {
   readonly failed?: boolean;
   readonly afterMs?: number;
   readonly startedMs?: number;
+  /** When those ended that have left, where that was noticed. */
+  readonly endedMs?: number;
 }
 
 function deviceOf(poll: Poll): DeviceReading {
@@ -65,7 +67,15 @@ export function play(polls: readonly Poll[]): { tenancies: Tenancy[]; gaps: Gap[
       problems: [],
     };
     const startedMs = poll.startedMs === undefined ? null : START_MS + poll.startedMs;
-    builder.add(reading, keys, () => startedMs, new Map([[GPU, poll.ended ?? []]]));
+    const endedMs = poll.endedMs === undefined ? null : START_MS + poll.endedMs;
+    const ended = new Map([[GPU, poll.ended ?? []]]);
+    builder.add(
+      reading,
+      keys,
+      () => startedMs,
+      ended,
+      () => endedMs,
+    );
   }
   for (let taken = builder.take(Infinity); taken !== null; taken = builder.take(Infinity)) {
     tenancies.push(...taken.tenancies.map((one) => ({ ...one, startMs: one.startMs - START_MS })));
