@@ -30,7 +30,7 @@ export class ProcessRegistry {
   #prunedMs = Number.NEGATIVE_INFINITY;
   /** The latest look at who has ended, and when those ended that it found. */
   #lookedMs = 0;
-  readonly #ends = new Map<string, number>();
+  readonly #ends = new Map<string, { readonly endMs: number; readonly goneMs: number }>();
   #problems: AgentProblem[] = [];
   /** When each problem was last told. */
   readonly #told = new Map<string, number>();
@@ -41,19 +41,19 @@ export class ProcessRegistry {
   }
 
   /**
-   * Looks, between two polls, which listed processes have ended since the look before: that costs one read each. Half of
-   * the time since then is all that their ends can be wrong by.
+   * Looks, between two polls, which listed processes have ended since the look before: that costs one read each. Their ends
+   * are taken to lie half-way between the two looks; what is told of them is when they were found gone.
    */
   noticeEnds(atMs: number): void {
     for (const { listed, fact } of this.#living.values())
       if (listed && !this.#ends.has(fact.key) && this.#held.isOver(fact.pid))
-        this.#ends.set(fact.key, Math.round((this.#lookedMs + atMs) / 2));
+        this.#ends.set(fact.key, { endMs: Math.round((this.#lookedMs + atMs) / 2), goneMs: atMs });
     this.#lookedMs = atMs;
   }
 
   /** When a process ended that was listed by the poll before the latest; null where that was not noticed. */
   endOf(key: string): number | null {
-    return this.#ends.get(key) ?? null;
+    return this.#ends.get(key)?.endMs ?? null;
   }
 
   /** One poll: the key of every pid that nvidia-smi names. */
@@ -212,7 +212,7 @@ export class ProcessRegistry {
   }
 
   #end(record: ProcessRecord, atMs: number): void {
-    record.fact.exitedMs = this.#ends.get(record.fact.key) ?? atMs;
+    record.fact.exitedMs = this.#ends.get(record.fact.key)?.goneMs ?? atMs;
     record.listed = false;
     record.dirty = true;
     this.#living.delete(record.fact.pid);
