@@ -55,7 +55,8 @@ export type EndedTenants = ReadonlyMap<string, readonly EndedTenant[]>;
 export interface SpanBuilder {
   /**
    * Takes the next reading. `keys`: process key by pid. `startedMs`: when a process started by the wall clock, where it
-   * is known; `endedMs`: when it ended. `ended`: by device, who ended since the reading before and has time that readings do not show, each once.
+   * is known; `endedMs`: when it ended. `ended`: by device, who ended since the reading before and has time that readings
+   * do not show, each once.
    */
   add(
     reading: Reading,
