@@ -63,9 +63,9 @@ test('the books balance on both axes, whenever exemptions begin and end', () => 
       for (const { holder, bucket, job: by } of entries)
         if (holder?.startsWith('j_x_')) expect([bucket, by]).toEqual(['used', holder]);
     }),
-    RUNS,
+    { numRuns: 2 * RUNS.numRuns },
   );
-  expect(seen).toBeGreaterThan(20);
+  expect(seen).toBeGreaterThan(50);
 });
 
 test('what is not exempt stays where it was, and what is exempt was unaccounted', () => {
