@@ -9,16 +9,43 @@ const Peer = cleanText(300).regex(
   'must be an address range such as 10.0.0.0/8, or host:port',
 );
 
+/** What a declaration's attributes may hold: so much is kept of each job. */
+export const ATTRIBUTE_LIMITS = { count: 64, nameChars: 330, valueChars: 1024, chars: 16_384 } as const;
+const Attributes = z
+  .record(
+    z
+      .string()
+      .max(ATTRIBUTE_LIMITS.nameChars)
+      .regex(/^[A-Za-z0-9][A-Za-z0-9._/:-]*$/, 'must be a name of letters, digits and . _ / : -'),
+    cleanText(ATTRIBUTE_LIMITS.valueChars),
+  )
+  .refine(
+    (attributes) => {
+      const entries = Object.entries(attributes);
+      const chars = entries.reduce((sum, [name, value]) => sum + name.length + value.length, 0);
+      return entries.length <= ATTRIBUTE_LIMITS.count && chars <= ATTRIBUTE_LIMITS.chars;
+    },
+    {
+      message: `must hold at most ${ATTRIBUTE_LIMITS.count} of together ${ATTRIBUTE_LIMITS.chars} characters`,
+    },
+  );
+
 const AllocationIn = z
   .strictObject({
     node: Name,
     devices: list(Name, 64, 1).optional().meta({ description: 'Device UUIDs' }),
+    indices: list(z.int().min(0).max(65_535), 64, 1).optional().meta({
+      description:
+        'Devices by their minor numbers on the node (the N of /dev/nvidiaN), as they are at that time by the inventory of its agent',
+    }),
     count: z
       .int()
       .min(1)
       .max(64)
       .optional()
-      .meta({ description: 'That many devices of the node; without devices and count, the whole node' }),
+      .meta({
+        description: 'That many devices of the node; without devices, indices and count, the whole node',
+      }),
     start: Time.optional().meta({ description: "Default: the job's start" }),
     end: Time.nullable().optional().meta({ description: "Default: the job's end" }),
     share: z
@@ -28,7 +55,10 @@ const AllocationIn = z
       .default(1)
       .meta({ description: 'Share of each device, for devices that jobs share' }),
   })
-  .refine((a) => !(a.devices && a.count), { path: ['count'], message: 'give devices or count, not both' })
+  .refine((a) => [a.devices, a.indices, a.count].filter((one) => one !== undefined).length <= 1, {
+    path: ['count'],
+    message: 'give devices, indices or count, one of them',
+  })
   .meta({ id: 'AllocationInput' });
 
 /** What is worth knowing of a declaration as evidence. */
@@ -100,6 +130,10 @@ const declaration = {
     description:
       'The job that this one runs inside of, such as the Slurm job of a Ray job: it refines that one, whose time is counted once',
   }),
+  attributes: Attributes.default({}).meta({
+    description:
+      'What its scheduler says of it beside: partition, qos, comment, namespace, owner, label:<name> … They change no verdict',
+  }),
 };
 
 /** POST /v1/jobs. The same source, instance, external id and incarnation again is the same job: a new version if it differs. */
@@ -133,6 +167,7 @@ export const JobPatch = z
     commandPattern: promises.commandPattern.unwrap().optional(),
     peers: promises.peers.unwrap().optional(),
     processesPerDevice: promises.processesPerDevice.unwrap().optional(),
+    attributes: Attributes.optional(),
   })
   .refine((patch) => Object.keys(patch).length > 0, { message: 'names nothing to change' })
   .meta({ id: 'JobPatch' });
@@ -160,7 +195,18 @@ export const JobOut = JobRef.extend({
   allocations: z.array(
     z.object({
       node: z.string(),
-      devices: z.array(z.string()).nullable(),
+      devices: z
+        .array(z.string())
+        .nullable()
+        .meta({
+          description: 'UUIDs; of one given by indices, those that the inventory of its node has for them',
+        }),
+      indices: z.array(z.int()).nullable().meta({ description: 'As declared; null: not by indices' }),
+      pending: z
+        .array(z.int())
+        .meta({
+          description: 'Those of the indices that no inventory of the node has yet: nothing is held for them',
+        }),
       count: z.int().nullable(),
       start: Time,
       end: Time.nullable(),
@@ -176,6 +222,7 @@ export const JobOut = JobRef.extend({
   processesPerDevice: z.int().nullable(),
   root: RootIn.nullable(),
   within: Within.nullable(),
+  attributes: z.record(z.string(), z.string()),
   marks: z.array(z.enum(JOB_MARKS)).meta({
     description:
       'late: a source recorded it after its start; backdated: a person did, and it counts from a minute before that; ' +

@@ -38,8 +38,10 @@ interface JobRoot {
  */
 export interface Allocation {
   readonly node: string;
-  /** Device UUIDs. */
+  /** Device UUIDs. Empty where only `indices` name them and no inventory has been asked: nothing is held. */
   readonly devices: readonly string[] | null;
+  /** The minor numbers of the devices on the node, where it was declared by them; see `withDevices`. */
+  readonly indices?: readonly number[];
   readonly count: number | null;
   readonly fromMs: number;
   readonly toMs: number | null;
@@ -69,6 +71,8 @@ export interface Job {
   readonly declares: JobDeclares;
   /** It runs inside of this one; absent: not said, see `isInside`. */
   readonly within?: OuterJob;
+  /** What its scheduler says of it beside, by name: partition, qos, namespace … A record only; absent: nothing. */
+  readonly attributes?: Readonly<Record<string, string>>;
   /** When the first and this version were recorded. */
   readonly firstRecordedAtMs: number;
   readonly recordedAtMs: number;

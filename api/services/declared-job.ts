@@ -39,6 +39,7 @@ export function fromInput(key: JobKey, input: JobIn, declaring: Declaring): Job 
     boundaries: [...new Set(input.boundaries ?? named)].sort(),
     declares: declaresOf(input, input.root),
     ...(input.within === null ? {} : { within: input.within }),
+    ...attributesOf(input.attributes),
     firstRecordedAtMs: before?.firstRecordedAtMs ?? nowMs,
     recordedAtMs: nowMs,
     version: (before?.version ?? 0) + 1,
@@ -65,7 +66,7 @@ export function patched(before: Job, patch: JobPatch, declaring: Declaring): Job
         ? (declares.processesPerDevice ?? null)
         : patch.processesPerDevice,
   };
-  const { earlier: _, recordedBy: __, ...kept } = before;
+  const { earlier: _, recordedBy: __, attributes = {}, ...kept } = before;
   const job: Job = {
     ...kept,
     account: patch.account ?? before.account,
@@ -79,6 +80,7 @@ export function patched(before: Job, patch: JobPatch, declaring: Declaring): Job
         fromMs: one.fromMs === before.startMs ? startMs : one.fromMs,
       })),
     declares: declaresOf(said, declares.root),
+    ...attributesOf(patch.attributes ?? attributes),
     recordedAtMs: declaring.nowMs,
     version: before.version + 1,
   };
@@ -125,13 +127,19 @@ function isForOther(job: Job, before: Job | null, { role, users }: Caller): bool
   return users !== null && users !== undefined && (job.user === null || !users.includes(job.user));
 }
 
+const attributesOf = (attributes: Readonly<Record<string, string>>): Pick<Job, 'attributes'> =>
+  Object.keys(attributes).length === 0 ? {} : { attributes };
+
 function toAllocation(input: JobIn['allocations'][number], index: number, startMs: number): Allocation {
   const fromMs = input.start === undefined ? startMs : Date.parse(input.start);
   const toMs = input.end === undefined || input.end === null ? null : Date.parse(input.end);
   if (toMs !== null && toMs < fromMs) throw invalid(`allocations.${index}.end`, 'must not lie before start');
+  const { indices } = input;
+  const named = indices === undefined ? input.devices : [];
   return {
     node: input.node,
-    devices: input.devices === undefined ? null : [...new Set(input.devices)].sort(),
+    devices: named === undefined ? null : [...new Set(named)].sort(),
+    ...(indices === undefined ? {} : { indices: [...new Set(indices)].sort((a, b) => a - b) }),
     count: input.count ?? null,
     ...{ fromMs, toMs, shareMilli: Math.max(1, Math.round(input.share * 1000)) },
   };
@@ -152,8 +160,10 @@ export function toJobOut({ job, recordedBy }: JobRecord): JobOut {
     ...{ id, source, externalId, name, account, user, cluster, sourceInstance, incarnation, uid, recordedBy },
     start: toTime(job.startMs),
     end: job.endMs === null ? null : toTime(job.endMs),
-    allocations: job.allocations.map(({ node, devices, count, fromMs, toMs, shareMilli }) => ({
+    allocations: job.allocations.map(({ node, devices, indices, count, fromMs, toMs, shareMilli }) => ({
       ...{ node, devices: devices === null ? null : [...devices], count, start: toTime(fromMs) },
+      indices: indices === undefined ? null : [...indices],
+      pending: [],
       end: toMs === null ? null : toTime(toMs),
       share: shareMilli / 1000,
     })),
@@ -166,6 +176,7 @@ export function toJobOut({ job, recordedBy }: JobRecord): JobOut {
     processesPerDevice: declares.processesPerDevice ?? null,
     root: declares.root,
     within: job.within ?? null,
+    attributes: { ...job.attributes },
     marks: [...(job.marks ?? [])],
     version: job.version,
     firstRecordedAt: toTime(job.firstRecordedAtMs),

@@ -7,6 +7,7 @@ import type { HostFact, ToolFact } from '../contract/batch.ts';
 import type { JobMark } from '../contract/jobs.ts';
 import type { Sums } from '../contract/ledger.ts';
 import type { Role } from '../contract/primitives.ts';
+import type { Allocation } from '../domain/job.ts';
 import type {
   FindingFacts,
   FindingRow,
@@ -120,15 +121,9 @@ export interface JobVersionRow {
   readonly peers: readonly string[];
   readonly processesPerDevice: number | null;
   readonly within: { readonly source: string; readonly externalId: string } | null;
+  readonly attributes: Readonly<Record<string, string>>;
   readonly marks: readonly JobMark[];
-  readonly allocations: readonly {
-    readonly node: string;
-    readonly devices: readonly string[] | null;
-    readonly count: number | null;
-    readonly fromMs: number;
-    readonly toMs: number | null;
-    readonly shareMilli: number;
-  }[];
+  readonly allocations: readonly Allocation[];
 }
 export interface JobUseRow {
   readonly allocatedMs: number;

@@ -11,7 +11,7 @@ CREATE TABLE batches (
   seq INTEGER NOT NULL,
   recorded_at_ms INTEGER NOT NULL,
   hash TEXT NOT NULL CHECK (length(hash) = 64),
-  body TEXT NOT NULL,
+  body TEXT NOT NULL, key INTEGER REFERENCES node_keys, signature BLOB CHECK (length(signature) = 64),
   UNIQUE (stream, number)
 ) STRICT;
 
@@ -86,6 +86,16 @@ CREATE TABLE day_changes (
   day_ms INTEGER PRIMARY KEY CHECK (day_ms % 86400000 = 0),
   changes INTEGER NOT NULL
 ) STRICT;
+
+CREATE TABLE device_minors (
+  node INTEGER NOT NULL REFERENCES nodes,
+  boot_id TEXT NOT NULL,
+  minor INTEGER NOT NULL CHECK (minor >= 0),
+  device INTEGER NOT NULL REFERENCES devices,
+  first_ms INTEGER NOT NULL,
+  last_ms INTEGER NOT NULL CHECK (last_ms >= first_ms),
+  PRIMARY KEY (node, boot_id, minor, device)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE device_sightings (
   device INTEGER NOT NULL REFERENCES devices,
@@ -288,7 +298,7 @@ CREATE TABLE job_allocations (
   to_ms INTEGER,
   -- Where it ends with what this version knows; 9007199254740991 while that is open.
   until_ms INTEGER NOT NULL,
-  share_milli INTEGER NOT NULL CHECK (share_milli BETWEEN 1 AND 1000),
+  share_milli INTEGER NOT NULL CHECK (share_milli BETWEEN 1 AND 1000), indices TEXT CHECK (indices IS NULL OR named = 1),
   PRIMARY KEY (job, version, ordinal),
   FOREIGN KEY (job, version) REFERENCES job_versions (job, version)
 ) STRICT, WITHOUT ROWID;
@@ -444,6 +454,24 @@ CREATE TABLE node_hosts (
   virtualisation TEXT,
   -- The start of the batch that said so.
   described_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE node_keys (
+  key INTEGER PRIMARY KEY,
+  node INTEGER NOT NULL REFERENCES nodes,
+  -- Ed25519, 32 bytes in hexadecimal.
+  public_key TEXT NOT NULL CHECK (length(public_key) = 64),
+  -- The start of the first batch that it signed, and where that stands in the order of knowing.
+  first_ms INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  recorded_at_ms INTEGER NOT NULL,
+  -- The token that it came with.
+  recorded_by TEXT NOT NULL,
+  -- Whom it was accepted by; of the first key of a node nobody is asked, and both are null.
+  accepted_by TEXT,
+  accepted_at_ms INTEGER,
+  UNIQUE (node, public_key),
+  CHECK ((accepted_by IS NULL) = (accepted_at_ms IS NULL))
 ) STRICT;
 
 CREATE TABLE node_problems (
@@ -665,6 +693,15 @@ CREATE TABLE sealed_runs (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX sealed_runs_by_hour ON sealed_runs (node, hour_ms);
+
+CREATE TABLE sealed_texts (
+  node INTEGER NOT NULL REFERENCES nodes,
+  day_ms INTEGER NOT NULL CHECK (day_ms % 86400000 = 0),
+  -- 1, 2, 3, …: each hour that is sealed adds what it has and those before it do not.
+  part INTEGER NOT NULL CHECK (part > 0),
+  body BLOB NOT NULL,
+  PRIMARY KEY (node, day_ms, part)
+) STRICT;
 
 CREATE TABLE sequence (
   only INTEGER PRIMARY KEY CHECK (only = 1),

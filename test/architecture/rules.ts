@@ -8,6 +8,7 @@ export type Sources = ReadonlyMap<string, string>;
 /** What each layer may import of ours, by path prefix; the longest matching prefix of a file counts. */
 const LAYERS: readonly { readonly of: string; readonly may: readonly string[] }[] = [
   { of: 'api/contract/', may: ['api/contract/'] },
+  { of: 'api/schedulers/', may: ['api/schedulers/', 'api/contract/'] },
   { of: 'api/domain/', may: ['api/domain/', 'api/contract/'] },
   { of: 'api/store/', may: ['api/store/', 'api/domain/', 'api/contract/'] },
   {

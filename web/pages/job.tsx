@@ -95,7 +95,7 @@ const DEVICES: readonly Column<Device>[] = [
 ];
 
 const placeOf = (allocation: JobOut['allocations'][number]): string => {
-  const what = allocation.devices?.length ?? allocation.count ?? null;
+  const what = allocation.indices?.length ?? allocation.devices?.length ?? allocation.count ?? null;
   return what === null ? 'all GPUs' : `${what} GPU${what === 1 ? '' : 's'}`;
 };
 

@@ -135,7 +135,10 @@ const ROME_JOB: JobRow = {
   start: at(56 * HOUR_MS),
   end: null,
   allocations: [
-    { node: 'gpu-a-07', devices: null, count: null, start: at(56 * HOUR_MS), end: null, share: 1 },
+    {
+      ...{ node: 'gpu-a-07', devices: null, indices: null, pending: [], count: null },
+      ...{ start: at(56 * HOUR_MS), end: null, share: 1 },
+    },
   ],
   boundaries: ['slurm:8101'],
   executables: ['/usr/bin/python3*', '/opt/roll/**'],
@@ -146,6 +149,7 @@ const ROME_JOB: JobRow = {
   processesPerDevice: 1,
   root: null,
   within: null,
+  attributes: { partition: 'gpu', qos: 'normal' },
   marks: ['late'],
   version: 2,
   firstRecordedAt: at(56 * HOUR_MS),

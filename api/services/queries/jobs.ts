@@ -24,6 +24,8 @@ function toJob(row: JobVersionRow): JobOut {
     allocations: row.allocations.map((allocation) => ({
       node: allocation.node,
       devices: allocation.devices === null ? null : [...allocation.devices],
+      indices: allocation.indices === undefined ? null : [...allocation.indices],
+      pending: [],
       count: allocation.count,
       start: toTime(allocation.fromMs),
       end: toTimeOrNull(allocation.toMs),
@@ -38,6 +40,7 @@ function toJob(row: JobVersionRow): JobOut {
     processesPerDevice: row.processesPerDevice,
     root: row.root,
     within: row.within,
+    attributes: { ...row.attributes },
     marks: [...row.marks],
     version: row.version,
     firstRecordedAt: toTime(row.firstRecordedAtMs),

@@ -11,15 +11,19 @@ const Promises = z.object({
   peers: z.array(z.string()).default([]),
   processesPerDevice: z.int().nullable().default(null),
   within: z.object({ source: z.string(), externalId: z.string() }).nullable().default(null),
+  attributes: z.record(z.string(), z.string()).default({}),
   marks: z.array(z.enum(JOB_MARKS)).default([]),
 });
 export type Promises = z.infer<typeof Promises>;
 
-export function encodePromises({ declares, within, marks }: Job): string {
+export function encodePromises({ declares, within, attributes, marks }: Job): string {
   const { executables: _, root: __, ...promises } = declares;
-  const members = Object.entries({ ...promises, within, marks });
+  const members = Object.entries({ ...promises, within, attributes, marks });
   return canonicalJson(Object.fromEntries(members.filter(([, value]) => value !== undefined)));
 }
+
+/** The minor numbers of an allocation, as they are stored. */
+export const indicesOf = (text: string): number[] => z.array(z.int()).parse(JSON.parse(text));
 
 /** Every member, null and empty where it says nothing. */
 export const decodePromises = (text: string): Promises => Promises.parse(JSON.parse(text));
@@ -27,9 +31,9 @@ export const decodePromises = (text: string): Promises => Promises.parse(JSON.pa
 /** The same for the domain, which has only the members that say something. */
 export function promisesOf(text: string): {
   readonly declares: Omit<Job['declares'], 'executables' | 'root'>;
-  readonly rest: Pick<Job, 'within' | 'marks'>;
+  readonly rest: Pick<Job, 'within' | 'attributes' | 'marks'>;
 } {
-  const { image, entrypoint, commandPattern, peers, processesPerDevice, within, marks } =
+  const { image, entrypoint, commandPattern, peers, processesPerDevice, within, attributes, marks } =
     decodePromises(text);
   return {
     declares: {
@@ -39,6 +43,10 @@ export function promisesOf(text: string): {
       ...(peers.length === 0 ? {} : { peers }),
       ...(processesPerDevice === null ? {} : { processesPerDevice }),
     },
-    rest: { ...(within === null ? {} : { within }), ...(marks.length === 0 ? {} : { marks }) },
+    rest: {
+      ...(within === null ? {} : { within }),
+      ...(Object.keys(attributes).length === 0 ? {} : { attributes }),
+      ...(marks.length === 0 ? {} : { marks }),
+    },
   };
 }

@@ -2,7 +2,7 @@
 import type { Allocation, Job } from '../../domain/job.ts';
 import type { JobRecord } from '../jobs.ts';
 import { required, type Sqlite } from './connection.ts';
-import { promisesOf } from './job-promises.ts';
+import { indicesOf, promisesOf } from './job-promises.ts';
 
 const KEPT_JOBS = 20_000;
 
@@ -40,6 +40,7 @@ interface AllocationRow {
   readonly from_ms: number;
   readonly to_ms: number | null;
   readonly share_milli: number;
+  readonly indices: string | null;
 }
 
 export interface JobRows {
@@ -61,7 +62,7 @@ export function createJobRows(sqlite: Sqlite): JobRows {
      WHERE j.job = ? ORDER BY v.version`,
   );
   const allocations = database.prepare<[number, number], AllocationRow>(
-    `SELECT ordinal, node, named, device_count, from_ms, to_ms, share_milli FROM job_allocations
+    `SELECT ordinal, node, named, device_count, from_ms, to_ms, share_milli, indices FROM job_allocations
      WHERE job = ? AND version = ? ORDER BY ordinal`,
   );
   const devices = database
@@ -86,6 +87,7 @@ export function createJobRows(sqlite: Sqlite): JobRows {
   const toAllocation = (row: JobRow, one: AllocationRow): Allocation => ({
     node: one.node,
     devices: one.named === 1 ? devices.all(row.job, row.version, one.ordinal) : null,
+    ...(one.indices === null ? {} : { indices: indicesOf(one.indices) }),
     count: one.device_count,
     fromMs: one.from_ms,
     toMs: one.to_ms,

@@ -151,8 +151,9 @@ export function createVersionWriter(
        :endMs, :rootNode, :bootId, :pid, :startTicks, :declares)`,
   );
   const insertAllocation = database.prepare(
-    `INSERT INTO job_allocations (job, version, ordinal, node, named, device_count, from_ms, to_ms, until_ms, share_milli)
-     VALUES (:row, :version, :ordinal, :node, :named, :count, :fromMs, :toMs, :untilMs, :shareMilli)`,
+    `INSERT INTO job_allocations (job, version, ordinal, node, named, device_count, from_ms, to_ms, until_ms,
+       share_milli, indices)
+     VALUES (:row, :version, :ordinal, :node, :named, :count, :fromMs, :toMs, :untilMs, :shareMilli, :indices)`,
   );
   const insertDevice = database.prepare(
     `INSERT INTO job_allocation_devices (job, version, ordinal, device) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`,
@@ -166,7 +167,7 @@ export function createVersionWriter(
 
   return (job, source, recordedBy, seq) => {
     const { declares, allocations, boundaries, selfDeclared, cluster, sourceInstance, ...others } = job;
-    const { within: _w, marks: _m, earlier: _e, recordedBy: _r, ...scalars } = others;
+    const { within: _w, attributes: _a, marks: _m, earlier: _e, recordedBy: _r, ...scalars } = others;
     const root = declares.root;
     const columns = {
       ...scalars,
@@ -182,10 +183,12 @@ export function createVersionWriter(
     const { job: row } = z.object({ job: z.int() }).parse(upsertJob.get(columns));
     const { version } = job;
     insertVersion.run({ ...columns, row });
-    for (const [ordinal, { node, devices, count, fromMs, toMs, shareMilli }] of allocations.entries()) {
+    for (const [ordinal, { devices, indices: list, ...one }] of allocations.entries()) {
+      const { toMs } = one;
       const untilMs = Math.min(toMs ?? OPEN_END_MS, job.endMs ?? OPEN_END_MS);
       const named = devices === null ? 0 : 1;
-      insertAllocation.run({ row, version, ordinal, node, named, count, fromMs, toMs, untilMs, shareMilli });
+      const indices = list === undefined ? null : JSON.stringify(list);
+      insertAllocation.run({ ...one, row, version, ordinal, named, untilMs, indices });
       for (const device of devices ?? []) insertDevice.run(row, version, ordinal, device);
     }
     for (const boundary of boundaries) insertBoundary.run(row, version, boundary);

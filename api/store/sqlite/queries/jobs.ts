@@ -1,6 +1,6 @@
 /** Jobs, their versions, and what each did in its life so far. */
 import type { JobRow, JobsQuestion, JobUseRow, JobVersionRow } from '../../questions.ts';
-import { decodePromises, type Promises } from '../job-promises.ts';
+import { decodePromises, indicesOf, type Promises } from '../job-promises.ts';
 import { likePart, listParameter, type Reader } from './reader.ts';
 
 const LIST = `
@@ -35,7 +35,7 @@ const VERSIONS = `WITH ${PICKED}
   ORDER BY v.job, v.version`;
 const ALLOCATIONS = `WITH ${PICKED}
   SELECT a.job, a.version, a.ordinal, a.node, a.named, a.device_count AS count, a.from_ms AS fromMs, a.to_ms AS toMs,
-    a.share_milli AS shareMilli
+    a.share_milli AS shareMilli, a.indices
   FROM picked k JOIN job_allocations a ON a.job = k.job AND a.version = k.version ORDER BY a.job, a.version, a.ordinal`;
 const ALLOCATION_DEVICES = `WITH ${PICKED}
   SELECT a.job, a.version, a.ordinal, a.device
@@ -84,6 +84,7 @@ interface AllocationColumns extends Key {
   readonly fromMs: number;
   readonly toMs: number | null;
   readonly shareMilli: number;
+  readonly indices: string | null;
 }
 
 const keyOf = ({ job, version }: Key): string => `${job}/${version}`;
@@ -134,6 +135,7 @@ export function jobQuestions(reader: Reader): JobQuestions {
             each.named === 1
               ? (devices.get(`${keyOf(row)}/${each.ordinal}`) ?? []).map((device) => device.device)
               : null,
+          ...(each.indices === null ? {} : { indices: indicesOf(each.indices) }),
           count: each.count,
           fromMs: each.fromMs,
           toMs: each.toMs,
