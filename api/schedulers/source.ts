@@ -34,6 +34,11 @@ export interface SourceSink {
   declare(jobs: readonly Declaration[]): Promise<void>;
   /** "Everything up to then has been declared": what is unaccounted before it is settled. Going back is ignored. */
   complete(completeToMs: number): Promise<void>;
+  /**
+   * For schedulers that forget a job with its end: ends at `endMs` every job of this source and instance that the service
+   * has without an end, that began before, and whose external id is not in `running`.
+   */
+  endMissing(running: ReadonlySet<string>, endMs: number): Promise<void>;
   conditions(conditions: readonly NodeCondition[]): Promise<void>;
   /** Something could not be used; everything else goes on. Said once for as long as it lasts. */
   problem(problem: SourceProblem): void;
