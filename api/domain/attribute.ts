@@ -6,7 +6,7 @@
  * holder. Whole milliseconds everywhere; what does not divide goes by largest remainder.
  */
 import { createBooking } from './booking.ts';
-import type { CellFacts, CellResult, ObservedSpan, ProcessId } from './cell.ts';
+import type { CellFacts, CellResult, ObservedGap, ObservedSpan, ProcessId } from './cell.ts';
 import { creditSpan } from './credit.ts';
 import { createSpanCutter } from './cutter.ts';
 import { exemptionEdges } from './exempt.ts';
@@ -14,6 +14,7 @@ import { type Interval, lengthMs } from './interval.ts';
 import type { Job } from './job.ts';
 import { namedInside } from './nested.ts';
 import { createRows } from './rows.ts';
+import { runsOf, type SpanRun } from './runs.ts';
 import { capacityOf, slotsOf } from './slots.ts';
 import { edgesOfJob } from './terms.ts';
 import { createJudge, type Judge, type NodeFacts } from './verdict.ts';
@@ -47,23 +48,23 @@ export function createAttributor(
 
 function attributeCell(node: NodeFacts, judge: Judge, cell: DeviceFacts): CellResult {
   const capacity = capacityOf(cell);
-  const spans = cell.spans.map((span) => creditSpan(span, node.processes));
-  const slots = slotsOf(cell, capacity, node.jobs, edgesOf(node, judge, cell.interval, spans));
+  const runs = runsOf(cell.spans);
+  const spans = credited(cell.spans, runs, node);
+  const slots = slotsOf(cell, capacity, node.jobs, edgesOf(node, judge, cell.interval, runs, spans));
   const rows = createRows();
   const columns = new Map<string | null, number>();
   const take = createSpanCutter();
-  const { gaps } = cell;
-  let spanAt = 0;
-  let gapAt = 0;
+  const next = createReader(runs, spans, cell.gaps);
   for (const slot of slots) {
     if (!slot.booked) continue;
     const booking = createBooking(judge, slot, rows, columns);
     let atMs = slot.fromMs;
     while (atMs < slot.toMs) {
-      while ((spans[spanAt]?.toMs ?? Infinity) <= atMs) spanAt += 1;
-      while ((gaps[gapAt]?.toMs ?? Infinity) <= atMs) gapAt += 1;
-      const span = spans[spanAt];
-      const gap = gaps[gapAt];
+      const { run, span, gap } = next(atMs);
+      if (run !== undefined && run.fromMs === atMs && run.toMs <= slot.toMs && booking.run(run)) {
+        atMs = run.toMs;
+        continue;
+      }
       let piece: Interval;
       if (span !== undefined && span.fromMs <= atMs) {
         piece = { fromMs: atMs, toMs: Math.min(slot.toMs, span.toMs) };
@@ -84,6 +85,42 @@ function attributeCell(node: NodeFacts, judge: Judge, cell: DeviceFacts): CellRe
   const result = { entries: rows.entries(), settlesAtMs: rows.settlesAtMs() };
   assertConserved(cell, capacity, columns, result);
   return result;
+}
+
+interface Reading {
+  /** The run that the span is in. */
+  readonly run: SpanRun | undefined;
+  readonly span: ObservedSpan | undefined;
+  readonly gap: ObservedGap | undefined;
+}
+
+/** The spans with what go-betweens executed given to those that they work for; summed runs have none. */
+function credited(
+  spans: readonly ObservedSpan[],
+  runs: readonly SpanRun[],
+  { processes }: NodeFacts,
+): readonly ObservedSpan[] {
+  if (runs.every((run) => run.sums !== null)) return spans;
+  return spans.map((span) => creditSpan(span, processes));
+}
+
+/** The function that gives the first run, span and gap that end after a moment; moments come in ascending order. */
+function createReader(
+  runs: readonly SpanRun[],
+  spans: readonly ObservedSpan[],
+  gaps: readonly ObservedGap[],
+): (atMs: number) => Reading {
+  let runAt = 0;
+  let spanAt = 0;
+  let gapAt = 0;
+  return (atMs) => {
+    while ((runs[runAt]?.toMs ?? Infinity) <= atMs) runAt += 1;
+    while ((gaps[gapAt]?.toMs ?? Infinity) <= atMs) gapAt += 1;
+    const run = runs[runAt];
+    spanAt = Math.max(spanAt, run?.first ?? spans.length);
+    while ((spans[spanAt]?.toMs ?? Infinity) <= atMs) spanAt += 1;
+    return { run, span: spans[spanAt], gap: gaps[gapAt] };
+  };
 }
 
 function assertConserved(
@@ -123,10 +160,14 @@ function edgesOf(
   node: NodeFacts,
   judge: Judge,
   interval: Interval,
+  runs: readonly SpanRun[],
   spans: readonly ObservedSpan[],
 ): number[] {
   const processes = new Set<ProcessId>();
-  for (const span of spans) for (const tenant of span.tenants) processes.add(tenant.process);
+  for (const { sums, tenants, first, count } of runs) {
+    const seen = sums === null ? spans.slice(first, first + count).flatMap((span) => span.tenants) : tenants;
+    for (const { process } of seen) processes.add(process);
+  }
   const jobs = new Set<Job>();
   for (const process of processes) {
     const ties = judge.tiesOf(process);

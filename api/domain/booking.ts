@@ -7,6 +7,7 @@ import { isInside } from './inside.ts';
 import { type Interval, lengthMs } from './interval.ts';
 import type { Job } from './job.ts';
 import type { Awaiting, Rows, Template } from './rows.ts';
+import type { SpanRun } from './runs.ts';
 import type { Slot } from './slots.ts';
 import type { Judge, Verdict } from './verdict.ts';
 
@@ -14,6 +15,8 @@ import type { Judge, Verdict } from './verdict.ts';
 export interface Booking {
   measured(piece: Interval, activity: PieceActivity): void;
   unobserved(piece: Interval, cause: ObservedGap['reason']): void;
+  /** Books a run inside the slot as its spans would be booked one by one. False: they must be, nothing is booked. */
+  run(run: SpanRun): boolean;
 }
 
 /** What becomes of an amount of time, and from when on that awaits a record; undefined: it awaits nothing. */
@@ -54,6 +57,8 @@ interface Tenant {
 /** Something that takes `ms` of a piece, before it is known into whose allocation it falls. */
 interface Claim extends Place, Pick<Tenant, 'own' | 'exemption'> {
   readonly ms: number;
+  /** When, where that is not the whole piece. */
+  readonly hull?: Interval | null;
 }
 
 /** `columns` collects what each holder was allotted, for the assertion that both axes balance. */
@@ -106,8 +111,30 @@ export function createBooking(
       book(rows, slot, piece, left, claims, columns);
       rest(rows, slot, piece, left, here);
     },
+    run({ tenants, sums, fromMs, toMs }) {
+      if (sums === null || slot.holders.length > 1) return false;
+      const here = markCrowds(tenants.map(tenantOf));
+      const [holder = null] = slot.holders;
+      // Who is only there shares what is left of each span.
+      const residents = holder === null ? here.filter((tenant) => tenant.resident !== null) : [];
+      if (residents.length > 1) return false;
+      const claims: Claim[] = sums.active.map(({ ms, hull }, index) => {
+        const { own, exemption, active } = here[index] ?? { ...NOBODYS, active: nobody(rows, 'no_process') };
+        return { ms, hull, own, exemption, ...active };
+      });
+      const kinds = claims.map((claim) => (holder === null ? claim.unheld : claim.held));
+      if (residents[0]?.resident != null) kinds.push(residents[0].resident);
+      if (kinds.some(({ awaiting }) => awaiting !== undefined && liesWithin(awaiting.fromMs, fromMs, toMs)))
+        return false;
+      const left = allot(slot, { fromMs, toMs }, columns);
+      book(rows, slot, { fromMs, toMs }, left, claims, columns);
+      rest(rows, slot, sums.rest.hull ?? { fromMs, toMs }, left, here);
+      return true;
+    },
   };
 }
+
+const liesWithin = (ms: number, fromMs: number, toMs: number): boolean => fromMs < ms && ms < toMs;
 
 const NOBODYS = { own: null, exemption: null, crowd: null };
 
@@ -274,7 +301,7 @@ function book(
     const holder = slot.holders[index] ?? null;
     left[index] = (left[index] ?? 0) - ms;
     const { template, awaiting } = holder === null ? claim.unheld : claim.held;
-    rows.add(template, holder ?? claim.exemption, piece, ms, awaiting);
+    rows.add(template, holder ?? claim.exemption, claim.hull ?? piece, ms, awaiting);
     if (holder !== null || claim.exemption === null) return;
     columns.set(null, (columns.get(null) ?? 0) - ms);
     columns.set(claim.exemption, (columns.get(claim.exemption) ?? 0) + ms);

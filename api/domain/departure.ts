@@ -1,6 +1,7 @@
 // When a process left that was gone at the next reading: with its job, where that ended in between.
 import type { ObservedProcess, ObservedSpan, ProcessId } from './cell.ts';
 import { createSpanCutter } from './cutter.ts';
+import { anyEnded } from './runs.ts';
 
 /**
  * An agent that finds a process gone gives it half of the time since it saw it last. Half an interval between two
@@ -20,6 +21,7 @@ export function endWithJobs(
   processes: ReadonlyMap<ProcessId, ObservedProcess>,
   endsOf: EndsOf,
 ): readonly ObservedSpan[] {
+  if (!anyEnded(spans, processes)) return spans;
   const leftMs = new Map<ProcessId, number>();
   for (const [id, lastMs] of lastEnds(spans, processes)) {
     const goneMs = processes.get(id)?.exitedMs ?? lastMs;
