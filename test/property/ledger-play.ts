@@ -180,7 +180,7 @@ const DERIVED = {
 export type Derived = Record<keyof typeof DERIVED, readonly string[]>;
 
 /** One line of text a row, so that a difference can be read. */
-export function derivedOf(ledger: Ledger): Derived {
+export function derivedOf(ledger: Pick<Ledger, 'rows'>): Derived {
   const lines = (name: keyof typeof DERIVED) => ledger.rows(DERIVED[name]).map((row) => JSON.stringify(row));
   return {
     cells: lines('cells'),

@@ -91,11 +91,15 @@ export function declarationsOf(
       declared.push({ atMs: startMs + at, name, job: jobIn(name, spec, known, nodes, startMs, root) });
     };
     const open = spec.endKnown > 0 || (spec.end ?? null) === null || bornMs + spec.known < (spec.end ?? 0);
-    const first = open && spec.end !== undefined ? { ...spec, end: null } : spec;
-    say(bornMs + spec.known, first);
-    if (open && typeof spec.end === 'number') say(spec.end + spec.endKnown, spec);
-    let known: Revision = spec;
-    for (const { at, ...change } of spec.revisions) {
+    let known: Revision = open && spec.end !== undefined ? { ...spec, end: null } : spec;
+    say(bornMs + spec.known, known);
+    const own =
+      open && typeof spec.end === 'number' ? [{ at: spec.end + spec.endKnown, end: spec.end }] : [];
+    // What was said of its end before is not taken back by it.
+    const ended = own.filter(
+      (one) => !spec.revisions.some(({ at, end }) => at < one.at && end !== undefined),
+    );
+    for (const { at, ...change } of [...ended, ...spec.revisions].sort((a, b) => a.at - b.at)) {
       known = { ...known, ...change };
       say(at, known);
     }

@@ -101,7 +101,7 @@ export const Fault = z.discriminatedUnion('kind', [
     memory: MemorySize.optional(),
     hideProcesses: z.boolean().default(false),
   }),
-  z.strictObject({ kind: z.literal('service_away'), from: Offset, to: Offset }),
+  z.strictObject({ kind: z.enum(['service_away', 'answers_lost']), from: Offset, to: Offset }),
   z.strictObject({ kind: z.literal('service_restarted'), at: Offset, for: Offset.default(10_000) }),
   z.strictObject({ kind: z.literal('reboot'), ...on, at: Offset, for: Offset.default(180_000) }),
   z.strictObject({

@@ -7,7 +7,9 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type App, createApp } from '../../api/app.ts';
+import type { BatchRequest } from '../../api/contract/batch.ts';
 import { FindingsQuery } from '../../api/contract/findings.ts';
+import type { JobIn } from '../../api/contract/jobs.ts';
 import { PolicyIn } from '../../api/contract/policy.ts';
 import type { Caller } from '../../api/domain/caller.ts';
 import { createSilence } from '../../api/services/silence.ts';
@@ -18,7 +20,7 @@ import { CLUSTER, type Due, PlayedNode } from './play-node.ts';
 import { World } from './world.ts';
 
 /** What is played needs to outlive no power cut. */
-const MEMORY = '/dev/shm';
+export const MEMORY = '/dev/shm';
 /** How often sources say how far they are complete, and silence is looked for. */
 const TICK_MS = 30_000;
 /** Played on after the end, so that everything that awaits a record has it. */
@@ -35,6 +37,11 @@ export interface Played {
   readonly polls: number;
   /** What a service or an agent complained of. */
   readonly complaints: readonly string[];
+  /** Where the service keeps its data, until `close`. */
+  readonly folder: string;
+  /** When it was played to, and how far sources had said in the end that they are complete. */
+  readonly endedMs: number;
+  readonly complete: readonly { readonly name: string; readonly completeToMs: number }[];
   /** Closes the service and removes its data. */
   close(): Promise<void>;
 }
@@ -44,13 +51,20 @@ interface Service {
   app: App;
 }
 
-/** The service stays open for questions: `close` must be called. */
-export async function play(built: Built): Promise<Played> {
+/** Something that the service was told, so that it can be told again in another order. */
+export type Told =
+  | { readonly kind: 'batches'; readonly node: string; readonly request: BatchRequest }
+  | { readonly kind: 'job'; readonly atMs: number; readonly job: JobIn }
+  | { readonly kind: 'policy'; readonly atMs: number; readonly policy: PolicyIn };
+
+/** The service stays open for questions: `close` must be called. `hear` is told whatever the service is told. */
+export async function play(built: Built, hear: (told: Told) => void = () => undefined): Promise<Played> {
   const folder = mkdtempSync(join(existsSync(MEMORY) ? MEMORY : tmpdir(), 'gpuledger-replay-'));
   const world = new World(built.startMs);
   const clock = { nowMs: () => Math.floor(world.nowMs) };
   const complaints: string[] = [];
   const firstSeenMs = new Map<string, number>();
+  const complete = new Map<string, number>();
   let moved = false;
   const open = async (): Promise<App> => {
     const app = await createApp({ dataFolder: folder, host: '127.0.0.1', port: 0, clock, cluster: CLUSTER });
@@ -79,13 +93,13 @@ export async function play(built: Built): Promise<Played> {
   };
   const nodes = [...built.boots.values()].map(
     (boots, index) =>
-      new PlayedNode(built, boots, index, world, networkOf(service, built, boots, world, look)),
+      new PlayedNode(built, boots, index, world, networkOf(service, built, boots, world, look, hear)),
   );
   const due: Due[] = [
-    ...policiesDue(service, built),
-    ...declarationsDue(service, built),
+    ...policiesDue(service, built, hear),
+    ...declarationsDue(service, built, hear),
     ...restartsDue(service, built, open),
-    ...ticksDue(service, built, world, tick),
+    ...ticksDue(service, built, world, tick, complete),
     ...nodes.flatMap((node) => node.due()),
   ]
     .filter(({ atMs }) => atMs <= built.endMs + AFTER_MS)
@@ -98,7 +112,8 @@ export async function play(built: Built): Promise<Played> {
   for (const node of nodes) await node.stop();
   await look();
   return {
-    ...{ app: service.app, firstSeenMs, complaints },
+    ...{ app: service.app, firstSeenMs, complaints, folder, endedMs: Math.floor(world.nowMs) },
+    complete: [...complete].map(([name, completeToMs]) => ({ name, completeToMs })),
     polls: nodes.reduce((sum, node) => sum + node.polls, 0),
     async close() {
       await service.app.stop();
@@ -107,7 +122,7 @@ export async function play(built: Built): Promise<Played> {
   };
 }
 
-async function importFleet(app: App, built: Built): Promise<void> {
+export async function importFleet(app: App, built: Built): Promise<void> {
   await app.services.declarations.putFleet(ADMIN, {
     dryRun: false,
     nodes: [...built.nodes.values()].map((node) => ({
@@ -136,8 +151,10 @@ function networkOf(
   [boot]: readonly Boot[],
   world: World,
   look: () => Promise<void>,
+  hear: (told: Told) => void,
 ): Network {
   const away = awayOf(built);
+  const lost = built.scenario.faults.flatMap((fault) => (fault.kind === 'answers_lost' ? [fault] : []));
   const node = boot?.node.name ?? '';
   const caller: Caller = { name: node, role: 'agent', node, accounts: null };
   return {
@@ -146,8 +163,11 @@ function networkOf(
         const sinceMs = world.nowMs - built.startMs;
         if (away.some(({ from, to }) => sinceMs >= from && sinceMs < to))
           throw new ShipError('connection refused', false);
+        hear({ kind: 'batches', node, request });
         const answer = await service.app.services.ingest.accept(caller, structuredClone(request));
         await look();
+        if (lost.some(({ from, to }) => sinceMs >= from && sinceMs < to))
+          throw new ShipError('the connection was closed before the answer', false);
         return answer;
       }),
   };
@@ -170,7 +190,11 @@ function restartsDue(service: Service, { scenario, startMs }: Built, open: () =>
   );
 }
 
-function policiesDue(service: Service, { scenario, startMs }: Built): Due[] {
+function policiesDue(
+  service: Service,
+  { scenario, startMs }: Built,
+  hear: (told: Told) => void,
+): Due[] {
   const time = (offset: number): string => new Date(startMs + offset).toISOString();
   return [scenario.policy].flat().map(({ at, exemptions, ...rules }) => ({
     atMs: startMs + at,
@@ -185,22 +209,30 @@ function policiesDue(service: Service, { scenario, startMs }: Built): Due[] {
           },
         })),
       });
+      hear({ kind: 'policy', atMs: startMs + at, policy });
       await service.app.services.policies.put(ADMIN, policy);
     },
   }));
 }
 
-function declarationsDue(service: Service, built: Built): Due[] {
+function declarationsDue(service: Service, built: Built, hear: (told: Told) => void): Due[] {
   return built.declarations.map(({ atMs, job }) => ({
     atMs: Math.max(atMs, built.startMs),
     act: async () => {
+      hear({ kind: 'job', atMs: Math.max(atMs, built.startMs), job });
       await service.app.services.declarations.declareJob(SCHEDULER, job);
     },
   }));
 }
 
 /** Sources say up to when they are complete, each behind by its lag, and not while they are down. */
-function ticksDue(service: Service, built: Built, world: World, tick: () => Promise<void>): Due[] {
+function ticksDue(
+  service: Service,
+  built: Built,
+  world: World,
+  tick: () => Promise<void>,
+  complete: Map<string, number>,
+): Due[] {
   const { jobs, feeds, length } = built.scenario;
   const sources = new Set([...Object.values(jobs).map((job) => job.source), ...Object.keys(feeds)]);
   const due: Due[] = [];
@@ -211,12 +243,9 @@ function ticksDue(service: Service, built: Built, world: World, tick: () => Prom
         for (const source of sources) {
           const { lag = 0, down = [] } = feeds[source] ?? {};
           if (source === 'api' || down.some(({ from, to }) => sinceMs >= from && sinceMs < to)) continue;
-          await service.app.services.declarations.putSource(
-            SCHEDULER,
-            source,
-            SOURCE_INSTANCE,
-            Math.floor(world.nowMs) - lag,
-          );
+          const toMs = Math.floor(world.nowMs) - lag;
+          complete.set(source, toMs);
+          await service.app.services.declarations.putSource(SCHEDULER, source, SOURCE_INSTANCE, toMs);
         }
         await tick();
       },
