@@ -38,14 +38,9 @@ const AllocationIn = z
       description:
         'Devices by their minor numbers on the node (the N of /dev/nvidiaN), as they are at that time by the inventory of its agent',
     }),
-    count: z
-      .int()
-      .min(1)
-      .max(64)
-      .optional()
-      .meta({
-        description: 'That many devices of the node; without devices, indices and count, the whole node',
-      }),
+    count: z.int().min(1).max(64).optional().meta({
+      description: 'That many devices of the node; without devices, indices and count, the whole node',
+    }),
     start: Time.optional().meta({ description: "Default: the job's start" }),
     end: Time.nullable().optional().meta({ description: "Default: the job's end" }),
     share: z
@@ -195,18 +190,13 @@ export const JobOut = JobRef.extend({
   allocations: z.array(
     z.object({
       node: z.string(),
-      devices: z
-        .array(z.string())
-        .nullable()
-        .meta({
-          description: 'UUIDs; of one given by indices, those that the inventory of its node has for them',
-        }),
+      devices: z.array(z.string()).nullable().meta({
+        description: 'UUIDs; of one given by indices, those that the inventory of its node has for them',
+      }),
       indices: z.array(z.int()).nullable().meta({ description: 'As declared; null: not by indices' }),
-      pending: z
-        .array(z.int())
-        .meta({
-          description: 'Those of the indices that no inventory of the node has yet: nothing is held for them',
-        }),
+      pending: z.array(z.int()).meta({
+        description: 'Those of the indices that no inventory of the node has yet: nothing is held for them',
+      }),
       count: z.int().nullable(),
       start: Time,
       end: Time.nullable(),

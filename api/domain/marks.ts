@@ -48,7 +48,9 @@ const isWider = (after: readonly string[], before: readonly string[]): boolean =
 
 function isPart(one: Allocation, of: Allocation): boolean {
   if (one.node !== of.node) return false;
-  if (of.devices !== null) return one.devices?.every((device) => of.devices?.includes(device)) ?? false;
+  if (of.indices !== undefined) return one.indices?.every((index) => of.indices?.includes(index)) ?? false;
+  if (of.devices !== null)
+    return one.indices === undefined && one.devices?.every((device) => of.devices?.includes(device)) === true;
   if (of.count === null) return true;
   return one.devices === null && one.count !== null && one.count <= of.count;
 }

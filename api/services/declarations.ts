@@ -73,6 +73,9 @@ export function createDeclarations(store: Store, clock: Clock, cluster: string):
     }
   }
 
+  const show = async (record: JobRecord): Promise<JobOut> =>
+    toJobOut(record, await store.jobs.devicesOf(record.job));
+
   return {
     async declareJob(caller, input) {
       if (input.source === POLICY_SOURCE) throw invalid('source', 'is written by the policy alone');
@@ -83,7 +86,7 @@ export function createDeclarations(store: Store, clock: Clock, cluster: string):
           before: before?.job ?? null,
         }),
       );
-      return { job: toJobOut(record), created };
+      return { job: await show(record), created };
     },
     async patchJob(caller, id, patch) {
       const { record } = await change(caller, id, (before, nowMs) => {
@@ -94,7 +97,7 @@ export function createDeclarations(store: Store, clock: Clock, cluster: string):
         const { job } = before;
         return patched(job, patch, { id, selfDeclared: job.selfDeclared, caller, before: job, nowMs });
       });
-      return toJobOut(record);
+      return show(record);
     },
     async putSource(caller, source, sourceInstance, completeToMs) {
       if (caller.role !== 'admin' && caller.role !== 'scheduler')

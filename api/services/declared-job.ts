@@ -4,6 +4,7 @@ import type { JobIn, JobOut, JobPatch } from '../contract/jobs.ts';
 import type { Caller } from '../domain/caller.ts';
 import type { Allocation, Job, JobDeclares } from '../domain/job.ts';
 import { marksOf } from '../domain/marks.ts';
+import type { MeantDevices } from '../domain/minors.ts';
 import { DEFAULT_POLICY } from '../domain/policy.ts';
 import type { JobKey, JobRecord } from '../store/jobs.ts';
 import { ServiceError } from './errors.ts';
@@ -151,22 +152,32 @@ export function contentOf(job: Job): string {
   return canonicalJson({ ...content, isForOther: marks.includes('other_user') });
 }
 
+export function toAllocationOut(
+  allocation: Allocation,
+  meant: MeantDevices | null,
+): JobOut['allocations'][number] {
+  const { node, devices, indices, count, fromMs, toMs, shareMilli } = allocation;
+  const named = meant?.devices ?? devices;
+  return {
+    ...{ node, devices: named === null ? null : [...named], count, start: toTime(fromMs) },
+    indices: indices === undefined ? null : [...indices],
+    pending: [...(meant?.pending ?? indices ?? [])],
+    end: toMs === null ? null : toTime(toMs),
+    share: shareMilli / 1000,
+  };
+}
+
 const toTime = (ms: number): string => new Date(ms).toISOString();
 
-export function toJobOut({ job, recordedBy }: JobRecord): JobOut {
+/** `meant`: the devices of each allocation by minor numbers, as the store knows them. */
+export function toJobOut({ job, recordedBy }: JobRecord, meant: readonly (MeantDevices | null)[]): JobOut {
   const { id, source, externalId, name, account, user, cluster, sourceInstance, incarnation, uid, declares } =
     job;
   return {
     ...{ id, source, externalId, name, account, user, cluster, sourceInstance, incarnation, uid, recordedBy },
     start: toTime(job.startMs),
     end: job.endMs === null ? null : toTime(job.endMs),
-    allocations: job.allocations.map(({ node, devices, indices, count, fromMs, toMs, shareMilli }) => ({
-      ...{ node, devices: devices === null ? null : [...devices], count, start: toTime(fromMs) },
-      indices: indices === undefined ? null : [...indices],
-      pending: [],
-      end: toMs === null ? null : toTime(toMs),
-      share: shareMilli / 1000,
-    })),
+    allocations: job.allocations.map((one, at) => toAllocationOut(one, meant[at] ?? null)),
     boundaries: [...job.boundaries],
     executables: [...declares.executables],
     image: declares.image ?? null,

@@ -287,6 +287,7 @@ function writeFor(
       fromMs: batch.body.fromMs,
       toMs: batch.body.toMs,
       body,
+      bootId: batch.body.bootId,
       inventory: batch.body.inventory,
       driverVersion: batch.body.driverVersion,
       tools: batch.body.tools,

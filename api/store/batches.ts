@@ -24,6 +24,7 @@ export interface BatchWrite {
   readonly toMs: number;
   /** Canonical JSON. */
   readonly body: string;
+  readonly bootId: string;
   readonly inventory: readonly DeviceFact[] | null;
   readonly driverVersion: string | null;
   readonly tools: readonly ToolFact[] | null;

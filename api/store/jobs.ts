@@ -1,5 +1,6 @@
 /** What the services need of a store for declarations: jobs with every version, sources, prices, and the journal. */
 import type { Job } from '../domain/job.ts';
+import type { MeantDevices } from '../domain/minors.ts';
 
 export interface JobKey {
   readonly cluster: string;
@@ -51,6 +52,8 @@ export interface SourceState extends SourceKey {
 export interface JobStore {
   /** The newest version. */
   find(id: string): Promise<JobRecord | null>;
+  /** Of each allocation by minor numbers, the devices that they mean; null: not by numbers, or of a node not known. */
+  devicesOf(job: Job): Promise<(MeantDevices | null)[]>;
   /**
    * Adds a version and marks what it touches for attribution: the node-hours of its old and new allocations, and those
    * in which processes of its boundaries, its root or its name ran. Throws `StoreConflict` on another newest version.

@@ -8,6 +8,7 @@ import type { JobMark } from '../contract/jobs.ts';
 import type { Sums } from '../contract/ledger.ts';
 import type { Role } from '../contract/primitives.ts';
 import type { Allocation } from '../domain/job.ts';
+import type { MeantDevices } from '../domain/minors.ts';
 import type {
   FindingFacts,
   FindingRow,
@@ -123,7 +124,7 @@ export interface JobVersionRow {
   readonly within: { readonly source: string; readonly externalId: string } | null;
   readonly attributes: Readonly<Record<string, string>>;
   readonly marks: readonly JobMark[];
-  readonly allocations: readonly Allocation[];
+  readonly allocations: readonly (Allocation & { readonly meant: MeantDevices | null })[];
 }
 export interface JobUseRow {
   readonly allocatedMs: number;

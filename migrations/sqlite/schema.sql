@@ -93,7 +93,6 @@ CREATE TABLE device_minors (
   minor INTEGER NOT NULL CHECK (minor >= 0),
   device INTEGER NOT NULL REFERENCES devices,
   first_ms INTEGER NOT NULL,
-  last_ms INTEGER NOT NULL CHECK (last_ms >= first_ms),
   PRIMARY KEY (node, boot_id, minor, device)
 ) STRICT, WITHOUT ROWID;
 

@@ -6,12 +6,12 @@ import { isInside } from '../../domain/inside.ts';
 import { overlapsOf } from '../../domain/overlaps.ts';
 import type * as Stored from '../../store/questions.ts';
 import { type JobFacts, type JobVersionRow, type Questions, scopeOf } from '../../store/questions.ts';
+import { toAllocationOut } from '../declared-job.ts';
 import { ServiceError } from '../errors.ts';
 import { toTime, toTimeOrNull } from './completeness.ts';
 import { sumsOf } from './ledger.ts';
 import { cutPage, decodeCursor, searchText } from './page.ts';
 
-const SHARE_UNITS = 1000;
 const NO_USE = { allocatedMs: 0, usedMs: 0, heldMs: 0, unaccountedInsideMs: 0, unobservedInsideMs: 0 };
 const Position = z.tuple([z.int(), z.int()]);
 
@@ -21,16 +21,7 @@ function toJob(row: JobVersionRow): JobOut {
     ...{ id, source, externalId, name, account, user, cluster, sourceInstance, incarnation, uid },
     start: toTime(row.startMs),
     end: toTimeOrNull(row.endMs),
-    allocations: row.allocations.map((allocation) => ({
-      node: allocation.node,
-      devices: allocation.devices === null ? null : [...allocation.devices],
-      indices: allocation.indices === undefined ? null : [...allocation.indices],
-      pending: [],
-      count: allocation.count,
-      start: toTime(allocation.fromMs),
-      end: toTimeOrNull(allocation.toMs),
-      share: allocation.shareMilli / SHARE_UNITS,
-    })),
+    allocations: row.allocations.map((one) => toAllocationOut(one, one.meant)),
     boundaries: [...row.boundaries],
     executables: [...row.executables],
     image: row.image,

@@ -117,10 +117,10 @@ function createWriter(
   }
 
   function writeBatch(node: NodeRow, stream: number, batch: BatchWrite, nowMs: number): void {
-    const { number, hourMs, fromMs, toMs, hash, body } = batch;
+    const { number, hourMs, fromMs, toMs, hash, body, inventory, bootId } = batch;
     const seq = sqlite.nextSeq();
     insertBatch.run({ stream, number, node: node.node, hourMs, fromMs, toMs, seq, nowMs, hash, body });
-    if (batch.inventory !== null) devices.takeInventory(node, batch.inventory, fromMs, seq, nowMs);
+    if (inventory !== null) devices.takeInventory(node, { bootId, inventory, atMs: fromMs }, seq, nowMs);
     for (const record of batch.personal) addPersonal(record, hourMs);
     writeProblems(node.node, batch.problems);
   }

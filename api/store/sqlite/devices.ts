@@ -6,6 +6,7 @@ import { required } from './connection.ts';
 import { createDaySums } from './day-sums.ts';
 import { hourOf } from './dirty.ts';
 import type { NodeRow } from './ids.ts';
+import type { Minors } from './minors.ts';
 
 interface DeviceRow {
   readonly device: number;
@@ -13,18 +14,18 @@ interface DeviceRow {
   readonly described_ms: number;
 }
 
-export interface Devices {
-  /** Takes an inventory of a node as of `atMs`; the order in which inventories come does not matter. */
-  takeInventory(
-    node: NodeRow,
-    devices: readonly DeviceFact[],
-    atMs: number,
-    seq: number,
-    nowMs: number,
-  ): void;
+interface Inventory {
+  readonly bootId: string;
+  readonly inventory: readonly DeviceFact[];
+  readonly atMs: number;
 }
 
-export function createDevices(sqlite: Sqlite, capacity: Capacity): Devices {
+export interface Devices {
+  /** Takes an inventory of a node as of `atMs`; the order in which inventories come does not matter. */
+  takeInventory(node: NodeRow, said: Inventory, seq: number, nowMs: number): void;
+}
+
+export function createDevices(sqlite: Sqlite, capacity: Capacity, minors: Minors): Devices {
   const { database } = sqlite;
   const select = database.prepare<[number, string], DeviceRow>(
     'SELECT device, model, described_ms FROM devices WHERE cluster = ? AND uuid = ?',
@@ -60,14 +61,17 @@ export function createDevices(sqlite: Sqlite, capacity: Capacity): Devices {
   }
 
   return {
-    takeInventory(node, facts, atMs, seq, nowMs) {
-      for (const fact of facts) {
+    takeInventory(node, { bootId, inventory, atMs }, seq, nowMs) {
+      const numbers: { minor: number; device: number }[] = [];
+      for (const fact of inventory) {
         const device = describe(node, fact, atMs, nowMs);
+        if (fact.minor !== null) numbers.push({ minor: fact.minor, device });
         if (see.run(device, hourOf(atMs), node.node, atMs).changes === 0) continue;
         const newest = capacity.stretches(device).at(-1);
         const goesOn = newest?.node === node.node && newest.toMs === null && newest.fromMs <= atMs;
         if (!goesOn) capacity.refresh(device, seq, nowMs);
       }
+      minors.take(node.node, bootId, numbers, atMs, seq, nowMs);
     },
   };
 }

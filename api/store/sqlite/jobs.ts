@@ -12,6 +12,7 @@ import { encodePromises } from './job-promises.ts';
 import type { JobRows } from './job-rows.ts';
 import { createJobTouch } from './job-touch.ts';
 import type { Journal } from './journal.ts';
+import type { Minors } from './minors.ts';
 import type { Placement } from './placement.ts';
 
 interface NodeHourRow {
@@ -31,10 +32,14 @@ export interface JobParts {
   readonly dirty: DirtyMarks;
   readonly rows: JobRows;
   readonly journal: Journal;
+  readonly minors: Minors;
   readonly placement: Placement;
 }
 
-export function createJobs(sqlite: Sqlite, { ids, dirty, rows, journal, placement }: JobParts): JobStore {
+export function createJobs(
+  sqlite: Sqlite,
+  { ids, dirty, rows, journal, minors, placement }: JobParts,
+): JobStore {
   const { database } = sqlite;
   const selectSource = database.prepare<[number, string, string], SourceRow>(SELECT_SOURCE);
   const moveSource = database.prepare('UPDATE sources SET complete_to_ms = ? WHERE source = ?');
@@ -71,6 +76,13 @@ export function createJobs(sqlite: Sqlite, { ids, dirty, rows, journal, placemen
 
   return {
     find: async (id) => sqlite.read(() => rows.find(id)),
+    devicesOf: async (job) =>
+      sqlite.read(() =>
+        job.allocations.map((one) => {
+          const node = ids.findNode(job.cluster, one.node);
+          return one.indices === undefined || node === null ? null : minors.meant(node.node, one);
+        }),
+      ),
     apply: async (job) => sqlite.write(() => write(job)),
     moveWatermark: async (key, selfDeclared, completeToMs, nowMs, entry) =>
       sqlite.write(() => {

@@ -9,6 +9,7 @@ import { createFleetReader } from './fleet-reader.ts';
 import type { Ids } from './ids.ts';
 import type { JobRows } from './job-rows.ts';
 import { createLedgerWriter } from './ledger-writer.ts';
+import type { Minors } from './minors.ts';
 import type { Placement } from './placement.ts';
 import type { ProcessIndex } from './process-index.ts';
 
@@ -16,6 +17,7 @@ export interface LedgerParts {
   readonly ids: Ids;
   readonly dirty: DirtyMarks;
   readonly jobs: JobRows;
+  readonly minors: Minors;
   readonly processes: ProcessIndex;
   readonly findings: Findings;
   readonly placement: Placement;
@@ -136,7 +138,7 @@ function createPeerReader(sqlite: Sqlite): (digests: Iterable<string>) => Map<st
 
 function createJobFinder(
   sqlite: Sqlite,
-  { ids, jobs, placement }: LedgerParts,
+  { ids, jobs, minors, placement }: LedgerParts,
 ): (wanted: JobsWanted) => Job[] {
   const { database } = sqlite;
   const byBoundary = database
@@ -163,6 +165,7 @@ function createJobFinder(
     const known = new Map(
       [...named, ...[...found].map((job) => jobs.read(job).job)].map((job) => [job.id, job]),
     );
-    return [...known.values()].filter((job) => job.cluster === wanted.cluster);
+    const own = [...known.values()].filter((job) => job.cluster === wanted.cluster);
+    return node === undefined ? own : minors.resolve(node, wanted.node, own);
   };
 }

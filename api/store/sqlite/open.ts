@@ -14,6 +14,7 @@ import { createJobRows } from './job-rows.ts';
 import { createJobs } from './jobs.ts';
 import { createJournal } from './journal.ts';
 import { createLedger } from './ledger.ts';
+import { createMinors } from './minors.ts';
 import { createPlacement } from './placement.ts';
 import { createPolicies } from './policies.ts';
 import { createProcessIndex } from './process-index.ts';
@@ -31,18 +32,19 @@ export function openSqlite({ file, readOnly = false, nowMs = 0 }: SqliteStoreOpt
   const ids = createIds(sqlite);
   const dirty = createDirtyMarks(sqlite);
   const capacity = createCapacity(sqlite, dirty);
-  const devices = createDevices(sqlite, capacity);
+  const minors = createMinors(sqlite, dirty);
+  const devices = createDevices(sqlite, capacity, minors);
   const jobs = createJobRows(sqlite);
   const journal = createJournal(sqlite);
   const processes = createProcessIndex(sqlite);
   const findings = createFindings(sqlite, ids, processes);
-  const placement = createPlacement(sqlite, { ids, jobs, policyAt: createPolicyReader(sqlite).at });
+  const placement = createPlacement(sqlite, { ids, jobs, minors, policyAt: createPolicyReader(sqlite).at });
   return {
     batches: createBatches(sqlite, ids, dirty, devices),
-    jobs: createJobs(sqlite, { ids, dirty, rows: jobs, journal, placement }),
+    jobs: createJobs(sqlite, { ids, dirty, rows: jobs, journal, minors, placement }),
     fleet: createFleet(sqlite, { ids, dirty, journal, capacity }),
     policies: createPolicies(sqlite, { ids, dirty, rows: jobs, journal }),
-    ledger: createLedger(sqlite, { ids, dirty, jobs, processes, findings, placement }),
+    ledger: createLedger(sqlite, { ids, dirty, jobs, minors, processes, findings, placement }),
     audit: createAudit(sqlite, { ids, dirty, processes, capacity }),
     onDirty: sqlite.onDirty,
     close: async () => {

@@ -8,6 +8,7 @@ import type { Sqlite } from './connection.ts';
 import { hourOf } from './dirty.ts';
 import type { Ids } from './ids.ts';
 import type { JobRows } from './job-rows.ts';
+import type { Minors } from './minors.ts';
 
 /** Jobs further from a time than this no longer count for what is placed in it. */
 const REACH_MS = 7 * 24 * HOUR_MS;
@@ -46,10 +47,11 @@ export interface Placement {
 export interface PlacementParts {
   readonly ids: Ids;
   readonly jobs: JobRows;
+  readonly minors: Minors;
   readonly policyAt: (atMs: number) => Policy;
 }
 
-export function createPlacement(sqlite: Sqlite, { ids, jobs, policyAt }: PlacementParts): Placement {
+export function createPlacement(sqlite: Sqlite, { ids, jobs, minors, policyAt }: PlacementParts): Placement {
   const { database } = sqlite;
   const allocations = database.prepare<[string, string, number, number], AllocationRow>(
     `SELECT a.job, a.from_ms, a.until_ms, a.device_count IS NOT NULL AS counted FROM job_allocations a
@@ -98,8 +100,9 @@ export function createPlacement(sqlite: Sqlite, { ids, jobs, policyAt }: Placeme
         toMs: Math.max(...spans.map((one) => one.toMs)),
       };
       const { node: name } = ids.nodeName(node);
-      const now = placement.jobsAround(node, hull).map((row) => jobs.read(row).job);
-      const was = edit.jobs?.(now) ?? now;
+      const declared = placement.jobsAround(node, hull).map((row) => jobs.read(row).job);
+      const now = minors.resolve(node, name, declared);
+      const was = minors.resolve(node, name, edit.jobs?.(declared) ?? declared);
       if (![...now, ...was].some((job) => placesByCount(job, name))) return [];
       const every = new Set([...now, ...was].map((job) => job.id));
       const seenNow = placement.firstSeen(node, every, null);

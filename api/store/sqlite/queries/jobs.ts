@@ -1,4 +1,5 @@
 /** Jobs, their versions, and what each did in its life so far. */
+import { devicesMeant, type MinorSighting, minorStretches } from '../../../domain/minors.ts';
 import type { JobRow, JobsQuestion, JobUseRow, JobVersionRow } from '../../questions.ts';
 import { decodePromises, indicesOf, type Promises } from '../job-promises.ts';
 import { likePart, listParameter, type Reader } from './reader.ts';
@@ -41,6 +42,12 @@ const ALLOCATION_DEVICES = `WITH ${PICKED}
   SELECT a.job, a.version, a.ordinal, a.device
   FROM picked k JOIN job_allocation_devices a ON a.job = k.job AND a.version = k.version
   ORDER BY a.job, a.version, a.ordinal, a.device`;
+const MINORS = `WITH ${PICKED}
+  SELECT DISTINCT n.name AS node, m.boot_id AS bootId, m.minor, d.uuid AS device, m.first_ms AS firstMs
+  FROM picked k JOIN job_allocations a ON a.job = k.job AND a.version = k.version AND a.indices IS NOT NULL
+  JOIN jobs j ON j.job = k.job JOIN sources s ON s.source = j.source
+  JOIN nodes n ON n.cluster = s.cluster AND n.name = a.node
+  JOIN device_minors m ON m.node = n.node JOIN devices d ON d.device = m.device`;
 const BOUNDARIES = `WITH ${PICKED}
   SELECT b.job, b.version, b.boundary AS text
   FROM picked k JOIN job_boundaries b ON b.job = k.job AND b.version = k.version ORDER BY b.boundary`;
@@ -95,6 +102,20 @@ function rootOf(row: VersionColumns): JobVersionRow['root'] {
   return { node, bootId, pid, startTicks };
 }
 
+/** With the devices that its numbers mean, of a newest or an older version: overlaps compare them. */
+function toAllocation(
+  row: AllocationColumns,
+  devices: readonly string[] | null,
+  minors: readonly MinorSighting[],
+): JobVersionRow['allocations'][number] {
+  const { node, count, fromMs, toMs, shareMilli } = row;
+  const allocation = { node, devices, count, fromMs, toMs, shareMilli };
+  if (row.indices === null) return { ...allocation, meant: null };
+  const indices = indicesOf(row.indices);
+  const meant = devicesMeant({ ...allocation, indices }, minorStretches(minors));
+  return { ...allocation, indices, devices: meant.devices, meant };
+}
+
 export interface JobQuestions {
   list(asked: JobsQuestion): JobRow[];
   one(id: string, accounts: readonly string[] | null): JobRow | null;
@@ -109,6 +130,7 @@ export function jobQuestions(reader: Reader): JobQuestions {
   const versionRows = reader.question<VersionColumns>(VERSIONS);
   const allocationRows = reader.question<AllocationColumns>(ALLOCATIONS);
   const deviceRows = reader.question<Key & { ordinal: number; device: string }>(ALLOCATION_DEVICES);
+  const minorRows = reader.question<MinorSighting & { node: string }>(MINORS);
   const boundaryRows = reader.question<Key & { text: string }>(BOUNDARIES);
   const executableRows = reader.question<Key & { text: string }>(EXECUTABLES);
   const besideRows = reader.question<{ job: number }>(BESIDE);
@@ -118,6 +140,7 @@ export function jobQuestions(reader: Reader): JobQuestions {
     const parameters = { jobs: listParameter(jobs), newest: Number(newest) };
     const allocations = Map.groupBy(allocationRows.all(parameters), keyOf);
     const devices = Map.groupBy(deviceRows.all(parameters), (row) => `${keyOf(row)}/${row.ordinal}`);
+    const minors = Map.groupBy(minorRows.all(parameters), (row) => row.node);
     const boundaries = Map.groupBy(boundaryRows.all(parameters), keyOf);
     const executables = Map.groupBy(executableRows.all(parameters), keyOf);
     return versionRows.all(parameters).map((row) => {
@@ -129,18 +152,10 @@ export function jobQuestions(reader: Reader): JobQuestions {
         root: rootOf(row),
         boundaries: (boundaries.get(keyOf(row)) ?? []).map((each) => each.text),
         executables: (executables.get(keyOf(row)) ?? []).map((each) => each.text),
-        allocations: (allocations.get(keyOf(row)) ?? []).map((each) => ({
-          node: each.node,
-          devices:
-            each.named === 1
-              ? (devices.get(`${keyOf(row)}/${each.ordinal}`) ?? []).map((device) => device.device)
-              : null,
-          ...(each.indices === null ? {} : { indices: indicesOf(each.indices) }),
-          count: each.count,
-          fromMs: each.fromMs,
-          toMs: each.toMs,
-          shareMilli: each.shareMilli,
-        })),
+        allocations: (allocations.get(keyOf(row)) ?? []).map((each) => {
+          const named = (devices.get(`${keyOf(row)}/${each.ordinal}`) ?? []).map((device) => device.device);
+          return toAllocation(each, each.named === 1 ? named : null, minors.get(each.node) ?? []);
+        }),
       };
     });
   }
