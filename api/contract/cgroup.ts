@@ -203,7 +203,7 @@ function slurmV2(parts: readonly string[], hidden: boolean): CgroupOwner | null 
 }
 
 /** The 64-bit number that a SLUID ("s" and 13 Crockford base-32 characters) spells, in decimal; null if it is none. */
-function sluidIndex(name: string): string | null {
+export function sluidIndex(name: string): string | null {
   if (!SLUID.test(name)) return null;
   let value = 0n;
   for (const digit of name.slice(1)) value = value * 32n + BigInt(CROCKFORD.indexOf(digit));
