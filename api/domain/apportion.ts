@@ -1,3 +1,5 @@
+import { at } from './at.ts';
+
 /**
  * Divides `total` in proportion to `weights`, exactly: whole numbers that sum to `total`, by largest remainder; ties go
  * to the lower index. With all weights 0 the parts are equal. Where `total` is at most the sum of the weights, no part
@@ -25,8 +27,8 @@ export function apportion(total: number, weights: readonly number[]): number[] {
   }
   if (left === 0) return parts;
   const order = remainders.map((_, index) => index);
-  order.sort((a, b) => (remainders[b] ?? 0) - (remainders[a] ?? 0) || a - b);
-  for (const index of order.slice(0, left)) parts[index] = (parts[index] ?? 0) + 1;
+  order.sort((a, b) => at(remainders, b) - at(remainders, a) || a - b);
+  for (const index of order.slice(0, left)) parts[index] = at(parts, index) + 1;
   return parts;
 }
 

@@ -1,8 +1,9 @@
 // Books pieces of time: who gets which milliseconds, by what happened and by holder, both exactly.
 import { ACCOUNTED_TYPE } from '../contract/batch.ts';
 import { apportion } from './apportion.ts';
+import { at } from './at.ts';
 import type { ObservedGap, ObservedTenant, ProcessId } from './cell.ts';
-import type { PieceActivity } from './cutter.ts';
+import { executedMs, type PieceActivity } from './cutter.ts';
 import { isInside } from './inside.ts';
 import { type Interval, lengthMs } from './interval.ts';
 import type { Job } from './job.ts';
@@ -88,7 +89,7 @@ export function createBooking(
       const template = rows.template({ bucket: 'unobserved', cause, activity: 'unknown' });
       const left = allot(slot, piece, columns);
       for (const [index, holder] of slot.holders.entries())
-        rows.add(template, holder, piece, left[index] ?? 0);
+        rows.add(template, holder, piece, at(left, index));
     },
     measured(piece, activity) {
       const { activeMs, conflictMs } = activity;
@@ -97,14 +98,14 @@ export function createBooking(
       if (activeMs === null) {
         const parts = contextParts(lengthMs(piece), activity);
         const claims = here.map(({ own, unknown }, index) => ({
-          ...{ ms: parts[index] ?? 0, own, exemption: null, ...unknown },
+          ...{ ms: at(parts, index), own, exemption: null, ...unknown },
         }));
         book(rows, slot, piece, left, claims, columns);
         rest(rows, slot, piece, left, []);
         return;
       }
       const claims: Claim[] = here.map(({ own, exemption, active }, index) => {
-        return { ms: activity.tenants[index]?.activeMs ?? 0, own, exemption, ...active };
+        return { ms: executedMs(at(activity.tenants, index)), own, exemption, ...active };
       });
       if (here.length === 0) claims.push({ ms: activeMs, ...NOBODYS, ...nobody(rows, 'no_process') });
       if (conflictMs > 0) claims.push(...conflictClaims(rows, conflictMs, here));
@@ -144,10 +145,11 @@ function markCrowds(here: readonly Tenant[]): readonly Tenant[] {
   const counts = new Map<string, number>();
   for (const { crowd } of new Set(here))
     if (crowd !== null) counts.set(crowd.job, (counts.get(crowd.job) ?? 0) + 1);
-  return here.map((tenant) => {
-    const { crowd } = tenant;
-    return crowd !== null && (counts.get(crowd.job) ?? 0) > crowd.limit ? (crowd.marked ?? tenant) : tenant;
-  });
+  const isOver = ({ job, limit }: NonNullable<Tenant['crowd']>): boolean =>
+    [...counts].some(([counted, count]) => counted === job && count > limit);
+  return here.map((tenant) =>
+    tenant.crowd !== null && isOver(tenant.crowd) ? (tenant.crowd.marked ?? tenant) : tenant,
+  );
 }
 
 /** The holder that a job's use belongs to: itself, or the job that it runs inside of. */
@@ -242,15 +244,15 @@ export function contextParts(
 ): number[] {
   if (partition === null) return equalShares(totalMs, tenants.length);
   const { instances, slices } = partition;
-  const at = tenants.map((tenant) => instances.findIndex((one) => one.gpuInstance === tenant.gpuInstance));
-  if (at.includes(-1)) return equalShares(totalMs, tenants.length);
+  const where = tenants.map((tenant) => instances.findIndex((one) => one.gpuInstance === tenant.gpuInstance));
+  if (where.includes(-1)) return equalShares(totalMs, tenants.length);
   const used = instances.reduce((sum, one) => sum + one.slices, 0);
   const partMs = apportion(totalMs, [...instances.map((one) => one.slices), slices - used]);
   const parts = tenants.map(() => 0);
   for (const [instance] of instances.entries()) {
-    const inside = [...at.keys()].filter((index) => at[index] === instance);
-    const shares = equalShares(partMs[instance] ?? 0, inside.length);
-    for (const [position, index] of inside.entries()) parts[index] = shares[position] ?? 0;
+    const inside = [...where.keys()].filter((index) => where[index] === instance);
+    const shares = equalShares(at(partMs, instance), inside.length);
+    for (const [position, index] of inside.entries()) parts[index] = at(shares, position);
   }
   return parts;
 }
@@ -269,7 +271,7 @@ function conflictClaims(rows: Rows, totalMs: number, here: readonly Tenant[]): C
   }
   const shares = equalShares(totalMs, declared.length);
   return declared.map(({ own, conflict }, index) => ({
-    ...{ ms: shares[index] ?? 0, own, exemption: null, ...conflict },
+    ...{ ms: at(shares, index), own, exemption: null, ...conflict },
   }));
 }
 
@@ -279,9 +281,12 @@ const equalShares = (totalMs: number, count: number): number[] =>
 /** Divides a piece between the holders of the slot. */
 function allot(slot: Slot, piece: Interval, columns: Map<string | null, number>): number[] {
   const left = slot.holders.length === 1 ? [lengthMs(piece)] : apportion(lengthMs(piece), slot.weights);
-  for (const [index, holder] of slot.holders.entries())
-    columns.set(holder, (columns.get(holder) ?? 0) + (left[index] ?? 0));
+  for (const [index, holder] of slot.holders.entries()) addTo(columns, holder, at(left, index));
   return left;
+}
+
+function addTo(columns: Map<string | null, number>, holder: string | null, ms: number): void {
+  columns.set(holder, (columns.get(holder) ?? 0) + ms);
 }
 
 /**
@@ -298,13 +303,13 @@ function book(
   columns: Map<string | null, number>,
 ): void {
   const place = (claim: Claim, index: number, ms: number): void => {
-    const holder = slot.holders[index] ?? null;
-    left[index] = (left[index] ?? 0) - ms;
+    const holder = at(slot.holders, index);
+    left[index] = at(left, index) - ms;
     const { template, awaiting } = holder === null ? claim.unheld : claim.held;
     rows.add(template, holder ?? claim.exemption, claim.hull ?? piece, ms, awaiting);
     if (holder !== null || claim.exemption === null) return;
-    columns.set(null, (columns.get(null) ?? 0) - ms);
-    columns.set(claim.exemption, (columns.get(claim.exemption) ?? 0) + ms);
+    addTo(columns, null, -ms);
+    addTo(columns, claim.exemption, ms);
   };
   if (left.length === 1) {
     for (const claim of claims) place(claim, 0, claim.ms);
@@ -312,12 +317,12 @@ function book(
   }
   const open = claims.map((claim) => {
     const index = claim.own === null ? -1 : slot.holders.indexOf(claim.own);
-    const ms = index < 0 ? 0 : Math.min(claim.ms, left[index] ?? 0);
+    const ms = index < 0 ? 0 : Math.min(claim.ms, at(left, index));
     if (ms > 0) place(claim, index, ms);
     return claim.ms - ms;
   });
-  for (const [at, claim] of claims.entries())
-    for (const [index, ms] of apportion(open[at] ?? 0, left).entries()) place(claim, index, ms);
+  for (const [position, claim] of claims.entries())
+    for (const [index, ms] of apportion(at(open, position), left).entries()) place(claim, index, ms);
 }
 
 /** Books what nothing executed in: held, idle, or resident where undeclared contexts sit on what no job holds. */
@@ -329,14 +334,14 @@ function rest(
   here: readonly Tenant[],
 ): void {
   for (const [index, holder] of slot.holders.entries()) {
-    const ms = left[index] ?? 0;
+    const ms = at(left, index);
     if (ms === 0) continue;
     if (ms < 0) throw new RangeError(`the piece from ${piece.fromMs} is shorter than its active time`);
     const undeclared = holder === null ? here.flatMap((tenant) => tenant.resident ?? []) : [];
     if (undeclared.length > 0) {
       const shares = equalShares(ms, undeclared.length);
-      for (const [at, { template, awaiting }] of undeclared.entries())
-        rows.add(template, null, piece, shares[at] ?? 0, awaiting);
+      for (const [position, { template, awaiting }] of undeclared.entries())
+        rows.add(template, null, piece, at(shares, position), awaiting);
     } else {
       const activity = here.length === 0 ? 'none' : 'resident';
       rows.add(rows.template({ bucket: holder === null ? 'idle' : 'held', activity }), holder, piece, ms);

@@ -1,5 +1,6 @@
 // Whose active time is: where the driver lists a go-between beside those that it works for, its share is theirs.
 import { apportion } from './apportion.ts';
+import { at } from './at.ts';
 import type { ObservedProcess, ObservedSpan, ObservedTenant, ProcessId } from './cell.ts';
 import { inTenantOrder } from './cutter.ts';
 import { baseName, executablePath } from './process.ts';
@@ -63,6 +64,6 @@ function handOver(
   const parts = apportion(givenMs, even ? tenants.map((tenant) => (takes(tenant) ? 1 : 0)) : weights);
   return tenants.map((tenant, index) => {
     if (tenant.activeMs === null) return tenant;
-    return { ...tenant, activeMs: (gives(tenant) ? 0 : tenant.activeMs) + (parts[index] ?? 0) };
+    return { ...tenant, activeMs: (gives(tenant) ? 0 : tenant.activeMs) + at(parts, index) };
   });
 }

@@ -1,5 +1,6 @@
 // Cuts measured spans into pieces without gaining or losing a millisecond.
 import { apportion, partBetween } from './apportion.ts';
+import { at } from './at.ts';
 import type { ObservedSpan, ObservedTenant } from './cell.ts';
 import type { Interval } from './interval.ts';
 
@@ -27,7 +28,7 @@ export function createSpanCutter(): (span: ObservedSpan, piece: Interval) => Pie
     doneToMs = toMs;
     stillMs = stillToMs;
     const parts = left.length === 0 ? [] : apportion(ms, left);
-    if (left.length > 0) left = left.map((have, index) => have - (parts[index] ?? 0));
+    if (left.length > 0) left = left.map((have, index) => have - at(parts, index));
     return { activeMs: ms, conflictMs, parts };
   };
   return (span, piece) => {
@@ -41,15 +42,22 @@ export function createSpanCutter(): (span: ObservedSpan, piece: Interval) => Pie
     const { activeMs, conflictMs, partition } = span;
     const whole = piece.fromMs === span.fromMs && piece.toMs === span.toMs;
     if (activeMs === null || whole) return { activeMs, conflictMs, partition, tenants: order };
-    if (doneToMs === span.fromMs) left = order.map((tenant) => tenant.activeMs ?? 0);
+    if (doneToMs === span.fromMs) left = order.map(executedMs);
     if (piece.fromMs > doneToMs) advance(span, activeMs, piece.fromMs);
     const { parts, ...sums } = advance(span, activeMs, piece.toMs);
     return {
       ...sums,
       partition,
-      tenants: order.map((tenant, index) => ({ ...tenant, activeMs: parts[index] ?? 0 })),
+      tenants: order.map((tenant, index) => ({ ...tenant, activeMs: at(parts, index) })),
     };
   };
+}
+
+/** What a tenant executed on a device that tells its activity; throws where that is not told. */
+export function executedMs({ process, activeMs }: ObservedTenant): number {
+  if (activeMs === null)
+    throw new RangeError(`a device tells its activity, and not what ${process} executed`);
+  return activeMs;
 }
 
 type Place = Pick<ObservedTenant, 'process' | 'gpuInstance'>;

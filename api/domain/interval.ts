@@ -1,3 +1,5 @@
+import { at } from './at.ts';
+
 /** A stretch of time in integer milliseconds UTC: `fromMs` belongs to it, `toMs` does not. */
 export interface Interval {
   readonly fromMs: number;
@@ -38,7 +40,7 @@ function firstEndingAfter(taken: readonly Interval[], ms: number): number {
   let high = taken.length;
   while (low < high) {
     const middle = (low + high) >>> 1;
-    if ((taken[middle]?.toMs ?? 0) <= ms) low = middle + 1;
+    if (at(taken, middle).toMs <= ms) low = middle + 1;
     else high = middle;
   }
   return low;

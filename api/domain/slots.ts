@@ -86,8 +86,9 @@ function sharesAt(
   // What a job inside of another holder was given is a part of that one's, and counts once.
   const inner = known.length > 1 ? known.filter((job) => known.some((other) => isInside(job, other))) : [];
   if (inner.length < shares.size) for (const job of inner) shares.delete(job.id);
-  const holders: (string | null)[] = [...shares.keys()].sort();
-  const declared = holders.map((id) => (id === null ? 0 : (shares.get(id) ?? 0)));
+  const inOrder = [...shares].sort(([a], [b]) => (a < b ? -1 : 1));
+  const holders = inOrder.map(([id]) => id);
+  const declared = inOrder.map(([, share]) => share);
   const sum = declared.reduce((total, share) => total + share, 0);
   if (holders.length === 0) return { holders: [null], weights: [WHOLE_MILLI], jobs: known };
   if (sum > WHOLE_MILLI) return { holders, weights: declared.map(() => 1), jobs: known };

@@ -38,7 +38,7 @@ function termsOf(job: Job, policy: Policy): Term[] {
 /** The version of a job that counts for a moment; mostly the job itself. */
 export function termsAt(job: Job, atMs: number, policy: Policy): Job {
   if (job.earlier === undefined || job.earlier.length === 0) return job;
-  return termsOf(job, policy).find(({ fromMs, toMs }) => fromMs <= atMs && atMs < toMs)?.terms ?? job;
+  return termsOf(job, policy).reduce((last, term) => (term.fromMs <= atMs ? term : last)).terms;
 }
 
 /** Where a job ends by what counts at a moment; null: it does not. */
