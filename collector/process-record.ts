@@ -36,6 +36,8 @@ export interface ProcessRecord {
   /** The text of its command line is kept, and not only a digest. */
   worded: boolean;
   refreshedMs: number;
+  /** When it last ran what is known of it; null: not looked at by this run of the agent. */
+  checkedMs: number | null;
   titledMs: number;
 }
 
@@ -117,6 +119,7 @@ export function refreshRecord(
   if (executable.ok && !sameExecutable(executable.value, fact.executable)) {
     if (fact.executable !== null) remember(fact.earlierExecutables, fact.executable, sameExecutable);
     fact.executable = executable.value;
+    fact.executedMs = Math.round(((record.checkedMs ?? atMs) + atMs) / 2);
     record.dirty = true;
     readAfterExec(context, record, folder);
     takeTitle(context, record, stat, folder, atMs);
@@ -128,14 +131,22 @@ export function refreshRecord(
     if (renamed && Math.abs(atMs - record.titledMs) >= TITLE_INTERVAL_MS)
       takeTitle(context, record, stat, folder, atMs);
   }
+  record.checkedMs = atMs;
 }
 
 /** Whether a process runs another program than is known of it. Costs one link. */
-export function hasExecuted(context: RecordContext, record: ProcessRecord, stat: ProcessStat): boolean {
+export function hasExecuted(
+  context: RecordContext,
+  record: ProcessRecord,
+  stat: ProcessStat,
+  atMs: number,
+): boolean {
   const known = record.fact.executable;
   if (known === null) return false;
   const now = context.procfs.executablePath(context.procfs.folder(stat));
-  return now.ok && (now.value.path !== known.path || now.value.deleted !== known.deleted);
+  const other = now.ok && (now.value.path !== known.path || now.value.deleted !== known.deleted);
+  if (now.ok && !other) record.checkedMs = atMs;
+  return other;
 }
 
 /** From now on the text of its command line is kept. */
@@ -159,7 +170,17 @@ function newRecord(fact: ProcessFact, salt: string, worded: boolean, atMs: numbe
   // `titledMs` lies in the past so that the first new title after start-up is taken at once.
   const titledMs = Number.NEGATIVE_INFINITY;
   const never = { listed: false, everListed: false } as const;
-  return { fact, salt, personal: null, dirty: true, ...never, worded, refreshedMs: atMs, titledMs };
+  return {
+    fact,
+    salt,
+    personal: null,
+    dirty: true,
+    ...never,
+    worded,
+    refreshedMs: atMs,
+    checkedMs: atMs,
+    titledMs,
+  };
 }
 
 function emptyFact(pid: number, key: string, atMs: number): ProcessFact {

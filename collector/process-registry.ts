@@ -171,7 +171,7 @@ export class ProcessRegistry {
     }
     // Of a process that uses a device an exec is noticed by the next poll, whatever it calls itself.
     const due = passed(known.refreshedMs, atMs, REFRESH_MS) || stat.comm !== known.fact.comm;
-    if (due || (worded && hasExecuted(this.#context, known, stat)))
+    if (due || (worded && hasExecuted(this.#context, known, stat, atMs)))
       refreshRecord(this.#context, known, stat, atMs);
     if (worded && !known.worded) putIntoWords(this.#context, known, stat);
     return known;

@@ -53,6 +53,7 @@ export function restoreRecords(
       worded: (entry.personal?.commandLine ?? null) !== null,
       // Long ago: everything is looked at again at the first poll.
       refreshedMs: Number.NEGATIVE_INFINITY,
+      checkedMs: null,
       titledMs: Number.NEGATIVE_INFINITY,
     });
   }
@@ -69,7 +70,7 @@ const isList = (check: Check, max: number) => (value: unknown) =>
   Array.isArray(value) && value.length <= max && value.every(check);
 const hasOnly = (checks: Readonly<Record<string, Check>>) => (value: unknown) =>
   isObject(value) &&
-  Object.keys(value).length === Object.keys(checks).length &&
+  Object.keys(value).every((name) => Object.hasOwn(checks, name)) &&
   Object.entries(checks).every(([name, check]) => check(value[name]));
 
 const isName = isText(BATCH_LIMITS.nameChars);
@@ -97,6 +98,7 @@ const factChecks: Record<keyof ProcessFact, Check> = {
   cgroup: isText(BATCH_LIMITS.cgroupChars),
   earlierCgroups: isList(isText(BATCH_LIMITS.cgroupChars), MAX_EARLIER),
   earlierExecutables: isList(isExecutable, MAX_EARLIER),
+  executedMs: (value) => value === undefined || isNumber(value),
   claims: isList(hasOnly({ name: isName, value: isText(BATCH_LIMITS.detailChars) }), BATCH_LIMITS.claims),
   argumentsDigest: orNull(isText(64)),
   unreadable: isList(isText(BATCH_LIMITS.detailChars), BATCH_LIMITS.claims),

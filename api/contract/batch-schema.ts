@@ -92,6 +92,7 @@ const Process = z
     cgroup: z.string().max(BATCH_LIMITS.cgroupChars),
     earlierCgroups: z.array(z.string().max(BATCH_LIMITS.cgroupChars)).max(BATCH_LIMITS.claims),
     earlierExecutables: z.array(Executable).max(BATCH_LIMITS.claims),
+    executedMs: Time.optional(),
     claims: z
       .array(z.strictObject({ name: Name, value: z.string().max(BATCH_LIMITS.detailChars) }))
       .max(BATCH_LIMITS.claims),

@@ -136,6 +136,8 @@ export interface ProcessFact {
   earlierCgroups: string[];
   /** Executables that the same process ran before an exec, oldest first. */
   earlierExecutables: ExecutableFact[];
+  /** About when it began to run `executable`, as exactly as it is looked at; absent: nobody noticed an exec. */
+  executedMs?: number;
   /** Job-naming environment variables only; anybody can write these. */
   claims: { name: string; value: string }[];
   /** SHA-256 of its arguments, redacted and cut as `ProcessPersonal`; null where unreadable. The text itself is kept of few. */

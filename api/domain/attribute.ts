@@ -178,6 +178,8 @@ function edgesOf(
       }
   }
   const edges = processes.size === 0 ? [] : exemptionEdges(node, interval);
+  for (const process of processes)
+    for (const { fromMs } of node.processes.get(process)?.executions ?? []) edges.push(fromMs);
   for (const job of jobs) edges.push(...edgesOfJob(job, node.policy));
   return edges;
 }

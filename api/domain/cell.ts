@@ -1,11 +1,11 @@
-import type { GapReason, ProcessFact, SplitMethod } from '../contract/batch.ts';
+import type { ExecutableFact, GapReason, ProcessFact, SplitMethod } from '../contract/batch.ts';
 import type { Bucket, Evidence, Reason } from './bucket.ts';
 import type { Interval } from './interval.ts';
 import type { Holding, Job } from './job.ts';
 import type { Policy } from './policy.ts';
 
 /** Version of the attribution rules. A cell stores it; raise it when a verdict can change. */
-export const RULES_VERSION = 3;
+export const RULES_VERSION = 4;
 
 /** A process within its node: boot id, pid and start. Also the key of maps. */
 export type ProcessId = string & { readonly __process: unique symbol };
@@ -18,6 +18,14 @@ export interface ObservedProcess extends ProcessFact {
   readonly parentId: ProcessId | null;
   readonly user: string | null;
   readonly commandLine: string | null;
+  /** The execs that were noticed, ascending; absent: none. */
+  readonly executions?: readonly Execution[];
+}
+
+/** From then on a process runs this. */
+export interface Execution {
+  readonly fromMs: number;
+  readonly executable: ExecutableFact;
 }
 
 /** One process on one device, or on one MIG instance of it. */

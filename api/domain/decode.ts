@@ -167,6 +167,9 @@ function mergeProcesses(
         parentId: fact.parent === null ? null : processId(batch.bootId, fact.parent),
         user: text?.user ?? null,
         commandLine: text?.commandLine ?? null,
+        ...(fact.executedMs === undefined || fact.executable === null
+          ? {}
+          : { executions: [{ fromMs: fact.executedMs, executable: fact.executable }] }),
       };
       const earlier = processes.get(id);
       processes.set(id, earlier === undefined ? observed : mergeProcess(earlier, observed));

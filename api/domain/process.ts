@@ -1,6 +1,6 @@
 // Processes as observed: merging what is known of one, walking to its ancestors, comparing executables.
 import type { ExecutableFact } from '../contract/batch.ts';
-import type { ObservedProcess, ProcessId } from './cell.ts';
+import type { Execution, ObservedProcess, ProcessId } from './cell.ts';
 
 /** No process tree is followed further up than this; a longer one is cut, a circular one ends. */
 export const MAX_ANCESTORS = 256;
@@ -43,7 +43,34 @@ export function mergeProcess(earlier: ObservedProcess, later: ObservedProcess): 
     personal: later.personal ?? earlier.personal,
     user: later.user ?? earlier.user,
     commandLine: later.commandLine ?? earlier.commandLine,
+    ...executionsOf([...(earlier.executions ?? []), ...(later.executions ?? [])]),
   };
+}
+
+function executionsOf(all: readonly Execution[]): Pick<ObservedProcess, 'executions'> {
+  if (all.length === 0) return {};
+  const once = distinct(all, (one) => `${one.fromMs} ${executableKey(one.executable)}`);
+  return { executions: once.sort((a, b) => a.fromMs - b.fromMs) };
+}
+
+/**
+ * A process as it was at a moment, by the execs that were noticed: what it ran then, and what it had run before. What was
+ * known of it otherwise lasts, as evidence does.
+ */
+export function asOf(process: ObservedProcess, atMs: number): ObservedProcess {
+  const { executions, earlierExecutables } = process;
+  if (executions === undefined) return process;
+  const at = executions.findLastIndex((one) => one.fromMs <= atMs);
+  if (at === executions.length - 1) return process;
+  const placeOf = (one: ExecutableFact | undefined): number =>
+    earlierExecutables.findIndex((other) => one !== undefined && executableKey(other) === executableKey(one));
+  const next = executions[at + 1]?.executable;
+  // The list of earlier ones ends with the one before the newest, which it does not have.
+  const nextPlace = at + 1 === executions.length - 1 ? earlierExecutables.length : placeOf(next);
+  const executable = executions[at]?.executable ?? earlierExecutables[nextPlace - 1];
+  if (executable === undefined) return process;
+  const own = placeOf(executable);
+  return { ...process, executable, earlierExecutables: earlierExecutables.slice(0, Math.max(0, own)) };
 }
 
 function distinct<T>(items: readonly T[], key: (item: T) => string): T[] {
@@ -52,7 +79,7 @@ function distinct<T>(items: readonly T[], key: (item: T) => string): T[] {
   return [...seen.values()];
 }
 
-const executableKey = (executable: ExecutableFact): string =>
+export const executableKey = (executable: ExecutableFact): string =>
   `${executable.device ?? '?'} ${executable.inode ?? '?'} ${executable.path}`;
 
 /** The process itself, its parent, and so on, as far as the ancestors are known. */

@@ -20,6 +20,7 @@ import { isInside } from './inside.ts';
 import type { Job } from './job.ts';
 import { innerAt } from './nested.ts';
 import type { Policy } from './policy.ts';
+import { asOf, executableKey } from './process.ts';
 import { effectiveStartMs, endAt, termsAt } from './terms.ts';
 
 /** What every device cell of one node and hour shares. */
@@ -74,6 +75,11 @@ export function createJudge(facts: NodeFacts): Judge {
   const ties = new Map<ProcessId, Ties>();
   const fits = new Map<string, Fit>();
 
+  const processAt = (id: ProcessId, atMs: number): ObservedProcess | undefined => {
+    const process = processes.get(id);
+    return process?.executions === undefined ? process : asOf(process, atMs);
+  };
+
   const tiesOfId = (id: ProcessId): Ties => {
     let found = ties.get(id);
     if (found === undefined) {
@@ -85,7 +91,9 @@ export function createJudge(facts: NodeFacts): Judge {
   };
 
   const fitOfId = (process: ObservedProcess, job: Job): Fit => {
-    const key = `${job.id} ${job.version} ${process.id}`;
+    const { id, executable, executions } = process;
+    const ran = executions === undefined || executable === null ? '' : ` ${executableKey(executable)}`;
+    const key = `${job.id} ${job.version} ${id}${ran}`;
     let fit = fits.get(key);
     if (fit === undefined) {
       fit = fitOf(process, processes, job, policy);
@@ -95,7 +103,7 @@ export function createJudge(facts: NodeFacts): Judge {
   };
 
   const byDeclarations = (id: ProcessId, atMs: number, holders: readonly Job[]): Verdict => {
-    const process = processes.get(id);
+    const process = processAt(id, atMs);
     const known = tiesOfId(id);
     const tied = process === undefined ? null : strongest(process, known, atMs, holders, policy);
     if (tied === null || process === undefined) {
@@ -147,7 +155,7 @@ export function createJudge(facts: NodeFacts): Judge {
     tiesOf: tiesOfId,
     judge(id, atMs, holders, type) {
       const verdict = byDeclarations(id, atMs, holders);
-      const process = processes.get(id);
+      const process = processAt(id, atMs);
       if (verdict.reason === null || process === undefined) return verdict;
       const exemption = exemptionOf(facts, process, tiesOfId(id), type, atMs);
       return exemption === null ? verdict : exempted(exemption);

@@ -11,7 +11,7 @@ import type { Judge } from '../domain/verdict.ts';
 import type { StoredBatch } from '../store/batches.ts';
 import type { Store } from '../store/store.ts';
 import { ServiceError } from './errors.ts';
-import { loadHour } from './load-hour.ts';
+import { readHourOf } from './load-hour.ts';
 import { computeNodeHour, type HourOfNode, placeNodeHour, watermarksOf } from './node-hour.ts';
 
 export interface CellKey {
@@ -109,10 +109,11 @@ export async function explainCell(store: Store, key: CellKey, nowMs: number): Pr
   const { hour, facts } = await findDevice(store, key);
   const stored = await store.batches.readHour(hour);
   const bodies = stored.map((batch): BatchBody => JSON.parse(batch.body));
-  const loaded = await loadHour(store, hour, bodies, facts);
+  const loaded = await readHourOf(store, hour, bodies);
   const inputs = { ...loaded, sources: watermarksOf(facts.sources, facts.policy, nowMs) };
-  const { judge, holdings } = placeNodeHour(inputs);
-  const cell = computeNodeHour(inputs).cells.find((one) => one.device === key.device);
+  const placed = placeNodeHour(inputs);
+  const { judge, holdings } = placed;
+  const cell = computeNodeHour(inputs, placed).cells.find((one) => one.device === key.device);
   const spans = spansOf(loaded.decoded, key.device);
   const own = holdings.filter((holding) => holding.device === key.device);
   const nameOf = (id: string | null): string | null => nameOfJob(loaded.jobs, id);
@@ -136,7 +137,7 @@ export async function explainCell(store: Store, key: CellKey, nowMs: number): Pr
       const process = loaded.processes.get(id);
       if (process === undefined) return [];
       const type = spans.flatMap((span) => span.tenants).find((one) => one.process === id)?.type ?? '?';
-      return [stepsOf(process, type, judge, own, loaded.jobs, momentsOf(id, spans, own))];
+      return [stepsOf(process, type, judge, own, loaded.jobs, momentsOf(process, spans, own))];
     }),
     entries: (cell?.entries ?? []).map((entry) => ({
       ...entry,
@@ -189,7 +190,7 @@ export async function explainFinding(
 async function findDevice(store: Store, { device, hourMs }: CellKey) {
   for (const { node, cluster, nodeName } of await store.audit.listNodes()) {
     const hour: HourOfNode & { node: number } = { node, cluster, nodeName, hourMs };
-    const facts = await store.ledger.readFacts(hour);
+    const facts = await store.ledger.read((reader) => reader.readFacts(hour));
     if (facts.devices.some((one) => one.device === device)) return { hour, facts };
   }
   throw new ServiceError('not_found', `no device ${device} had capacity in that hour`);
@@ -210,14 +211,21 @@ function nameOfJob(jobs: readonly Job[], id: string | null): string | null {
   return job === undefined ? id : `${job.source} ${job.externalId}`;
 }
 
-/** When the verdict on a process could change: where its spans and the device's holdings begin and end. */
-function momentsOf(id: ProcessId, spans: ReturnType<typeof spansOf>, holdings: readonly Holding[]): number[] {
+/** When the verdict on a process could change: its spans, the device's holdings, and what it executed. */
+function momentsOf(
+  { id, executions = [] }: ObservedProcess,
+  spans: ReturnType<typeof spansOf>,
+  holdings: readonly Holding[],
+): number[] {
+  const edges = [
+    ...holdings.flatMap((holding) => [holding.fromMs, holding.toMs]),
+    ...executions.map((one) => one.fromMs),
+  ];
   const moments = new Set<number>();
   for (const { fromMs, toMs, tenants } of spans) {
     if (!tenants.some((tenant) => tenant.process === id)) continue;
     moments.add(fromMs);
-    for (const edge of holdings.flatMap((holding) => [holding.fromMs, holding.toMs]))
-      if (edge > fromMs && edge < toMs) moments.add(edge);
+    for (const edge of edges) if (edge > fromMs && edge < toMs) moments.add(edge);
   }
   return [...moments].sort((a, b) => a - b);
 }

@@ -137,7 +137,8 @@ function checkClaim(value: unknown): void {
 }
 
 function checkProcess(value: unknown): void {
-  const process = members(value, 20, '');
+  const executed = isMembers(value) && Object.hasOwn(value, 'executedMs');
+  const process = members(value, executed ? 21 : 20, '');
   const key = pattern(process, 'key', BATCH_PATTERNS.processKey);
   const pid = integer(process, 'pid', 0, 2 ** 32);
   if (!key.startsWith(`${pid}/`)) throw new BadField('key', 'must start with the pid');
@@ -153,6 +154,7 @@ function checkProcess(value: unknown): void {
   text(process, 'cgroup', BATCH_LIMITS.cgroupChars);
   list(process, 'earlierCgroups', BATCH_LIMITS.claims, (one) => checkText(one, BATCH_LIMITS.cgroupChars));
   list(process, 'earlierExecutables', BATCH_LIMITS.claims, checkExecutable);
+  if (process['executedMs'] !== undefined) time(process, 'executedMs');
   list(process, 'claims', BATCH_LIMITS.claims, checkClaim);
   if (process['argumentsDigest'] !== null) pattern(process, 'argumentsDigest', BATCH_PATTERNS.hash);
   list(process, 'unreadable', BATCH_LIMITS.claims, (one) => checkText(one, BATCH_LIMITS.detailChars));

@@ -33,8 +33,8 @@ const uuidOf = (text: string): string => {
   return [
     digits.slice(0, 8),
     digits.slice(8, 12),
-    digits.slice(12, 16),
-    digits.slice(16, 20),
+    `4${digits.slice(13, 16)}`,
+    `8${digits.slice(17, 20)}`,
     digits.slice(20, 32),
   ].join('-');
 };
