@@ -1,5 +1,6 @@
 // Which jobs could a process belong to, and by what: the ties of a process, strongest first.
 import { type CgroupOwner, cgroupOwner } from '../contract/cgroup.ts';
+import { at } from './at.ts';
 import { EVIDENCE, type Evidence } from './bucket.ts';
 import type { ObservedProcess, ProcessId } from './cell.ts';
 import { isInside } from './inside.ts';
@@ -104,8 +105,13 @@ export function tiesOf(
   const byLineage = jobsOfRoot(process, processes, index);
   if (byLineage !== undefined) ties.push({ evidence: 'lineage', jobs: byLineage });
   const claim = claimOf(process, index);
-  if (claim.jobs !== null) ties.push({ evidence: 'claim', jobs: claim.jobs });
+  if (claim.first !== null) ties.push({ evidence: 'claim', jobs: claim.first.jobs });
   const owner = owners.find(isJobBoundary) ?? owners[0] ?? null;
+  const said: Saying[] = [];
+  if (byCgroup !== undefined) said.push(sayingOf('cgroup', byCgroup));
+  else if (owner !== null && isJobBoundary(owner)) said.push({ by: 'cgroup', id: owner.id, jobs: [] });
+  if (byLineage !== undefined) said.push(sayingOf('lineage', byLineage));
+  if (claim.first !== null) said.push({ by: 'environment', ...claim.first });
   return {
     ties,
     owner,
@@ -114,7 +120,7 @@ export function tiesOf(
         ? `cgroup ${owner.boundary}`
         : claim.unknown,
     claimed: claim.all,
-    contradictions: contradictionsOf(ties, byCgroup === undefined ? owner : null, claim.text),
+    contradictions: contradictionsOf(said),
   };
 }
 
@@ -146,16 +152,15 @@ function jobsOfRoot(
 }
 
 interface Claim {
-  /** Those that the first variable names which names any. */
-  readonly jobs: readonly Job[] | null;
+  /** The first variable that names any job: its value, and the jobs. */
+  readonly first: { readonly id: string; readonly jobs: readonly Job[] } | null;
   readonly all: readonly Job[];
-  readonly text: string | null;
   readonly unknown: string | null;
 }
 
 function claimOf(process: ObservedProcess, index: JobIndex): Claim {
   let unknown: string | null = null;
-  let first: Pick<Claim, 'jobs' | 'text'> = { jobs: null, text: null };
+  let first: Claim['first'] = null;
   const all: Job[] = [];
   for (const { name, value } of process.claims) {
     const source = CLAIM_SOURCES.get(name);
@@ -167,30 +172,30 @@ function claimOf(process: ObservedProcess, index: JobIndex): Claim {
         : (index.byExternalId.get(value) ?? []).filter((job) => source === null || job.source === source);
     all.push(...jobs);
     if (jobs.length === 0) unknown ??= `environment ${name}=${value}`;
-    else if (first.jobs === null) first = { jobs, text: value };
+    else first ??= { id: value, jobs };
   }
-  return { ...first, all, unknown: first.jobs === null ? unknown : null };
+  return { first, all, unknown: first === null ? unknown : null };
 }
 
 /** The same job, or one inside of it. */
 const agrees = (job: Job, said: readonly Job[]): boolean =>
   said.some((other) => other === job || isInside(job, other));
 
-function contradictionsOf(
-  ties: readonly Tie[],
-  unmatched: CgroupOwner | null,
-  claimText: string | null,
-): string[] {
-  const said: { by: string; id: string; jobs: readonly Job[] }[] = [];
-  if (unmatched !== null && isJobBoundary(unmatched)) said.push({ by: 'cgroup', id: unmatched.id, jobs: [] });
-  for (const tie of ties) {
-    const id = tie.evidence === 'claim' ? claimText : tie.jobs[0]?.externalId;
-    said.push({
-      by: tie.evidence === 'claim' ? 'environment' : tie.evidence,
-      id: id ?? '?',
-      jobs: tie.jobs,
-    });
-  }
+/** What a kind of evidence calls the job; `jobs` is empty where nobody declared it. */
+interface Saying {
+  readonly by: 'cgroup' | 'lineage' | 'environment';
+  readonly id: string;
+  readonly jobs: readonly Job[];
+}
+
+const sayingOf = (by: Saying['by'], jobs: readonly Job[]): Saying => ({
+  by,
+  id: at(jobs, 0).externalId,
+  jobs,
+});
+
+/** `said`: strongest first. */
+function contradictionsOf(said: readonly Saying[]): string[] {
   const strongest = said[0];
   if (strongest === undefined) return [];
   return said
@@ -202,15 +207,10 @@ function contradictionsOf(
 /**
  * Which run of a job that ran more than once a use belongs to: the one in which the process started, if that one was
  * over; else the one that covers the time; else the nearest earlier one; else the next one. A scheduler's record goes
- * before a self-declaration of the same boundary.
+ * before a self-declaration of the same boundary. `jobs` is never empty.
  */
-export function runAt(
-  jobs: readonly Job[],
-  startedMs: number | null,
-  atMs: number,
-  policy: Policy,
-): Job | null {
-  if (jobs.length <= 1) return jobs[0] ?? null;
+export function runAt(jobs: readonly Job[], startedMs: number | null, atMs: number, policy: Policy): Job {
+  if (jobs.length === 1) return at(jobs, 0);
   const from = (job: Job): number => effectiveStartMs(job, policy);
   const end = (job: Job): number => job.endMs ?? Number.POSITIVE_INFINITY;
   const vouched = jobs.some((job) => !job.selfDeclared) ? jobs.filter((job) => !job.selfDeclared) : jobs;
@@ -223,8 +223,7 @@ export function runAt(
         );
   if (started !== undefined) return started;
   const covering = ordered.findLast((job) => from(job) <= atMs && atMs < end(job));
-  if (covering !== undefined) return covering;
-  return ordered.findLast((job) => from(job) <= atMs) ?? ordered[0] ?? null;
+  return covering ?? ordered.findLast((job) => from(job) <= atMs) ?? at(ordered, 0);
 }
 
 /**

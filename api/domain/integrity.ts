@@ -111,8 +111,8 @@ function tieOf(
   process: ProcessId | null,
   atMs: number,
 ): { job: string | null; evidence: Evidence | null } {
-  const tie = process === null ? null : judge.tiesOf(process).ties.find((one) => one.evidence !== 'claim');
-  if (process === null || !tie) return { job: null, evidence: null };
-  const job = runAt(tie.jobs, facts.processes.get(process)?.startedMs ?? null, atMs, facts.policy);
-  return job === null ? { job: null, evidence: null } : { job: job.id, evidence: tie.evidence };
+  const known = process === null ? undefined : facts.processes.get(process);
+  const tie = known && judge.tiesOf(known.id).ties.find((one) => one.evidence !== 'claim');
+  if (known === undefined || tie === undefined) return { job: null, evidence: null };
+  return { job: runAt(tie.jobs, known.startedMs, atMs, facts.policy).id, evidence: tie.evidence };
 }

@@ -74,7 +74,7 @@ export function networkFindings(
       seen.push(['network_scan', 'notice', attempts]);
     for (const [reason, severity, evidence] of seen) {
       const firstMs = Math.min(...evidence.map((fact) => fact.firstMs));
-      const job = inside === undefined ? null : runAt(inside.jobs, process.startedMs, firstMs, facts.policy);
+      const job = inside && runAt(inside.jobs, process.startedMs, firstMs, facts.policy);
       findings.push({
         id: findingId(`network ${reason}`, facts.cluster, facts.node, id),
         kind: 'network',
@@ -82,7 +82,7 @@ export function networkFindings(
         node: facts.node,
         process: id,
         job: job?.id ?? null,
-        evidence: job === null ? null : (inside?.evidence ?? null),
+        evidence: inside?.evidence ?? null,
         reason,
         severity,
         connections: evidence,

@@ -1,4 +1,5 @@
 // Does the command line of a process look as its job said? Anybody can write a command line, so it only ever marks.
+import { at } from './at.ts';
 import type { ObservedProcess } from './cell.ts';
 import type { JobDeclares } from './job.ts';
 import { baseName, executablePath, sameExecutable } from './process.ts';
@@ -39,7 +40,7 @@ function commandLineOf(path: readonly ObservedProcess[]): string | null {
 /** Such as "ray::Trainer.step": it does not begin with the program, as what was started does. */
 function isTitle({ commandLine, executable }: ObservedProcess): boolean {
   if (commandLine === null || executable === null) return false;
-  const word = baseName(commandLine.split(' ', 1)[0] ?? '').replace(/^-/, '');
+  const word = baseName(at(commandLine.split(' ', 1), 0)).replace(/^-/, '');
   const program = baseName(executablePath(executable));
   return word === '' || !(program.startsWith(word) || word.startsWith(program));
 }

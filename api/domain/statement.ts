@@ -2,6 +2,7 @@
 import type { Statement } from '../contract/finance.ts';
 import type { Sums } from '../contract/ledger.ts';
 import type { Completeness } from '../contract/primitives.ts';
+import { at } from './at.ts';
 import type { Interval } from './interval.ts';
 import {
   addDecimals,
@@ -58,19 +59,18 @@ export function makeStatement(facts: StatementFacts): Statement {
     if (line.account === null) unheld = addSums(unheld, line.sums);
     else addLine(accounts, line.account, line);
   }
-  const names = [...accounts.keys()].sort();
-  const exact = names.map((name) => exactTotal([...(accounts.get(name)?.values() ?? [])]));
+  const inOrder = [...accounts].sort(([a], [b]) => (a < b ? -1 : 1));
+  const exact = inOrder.map(([, models]) => exactTotal([...models.values()]));
   const rounded = roundKnown(exact, facts.currency);
   const amounts = rounded.flatMap((amount) => amount ?? []);
-  const statementAccounts = names.map((account, index) =>
-    toAccount(account, accounts.get(account) ?? new Map(), rounded[index] ?? null, facts.currency),
+  const statementAccounts = inOrder.map(([account, models], index) =>
+    toAccount(account, models, at(rounded, index), facts.currency),
   );
   const accountsMs = statementAccounts.reduce((sum, account) => sum + account.allocatedMs, 0);
   const sums = [...accounts.values()]
     .flatMap((models) => [...models.values()])
     .reduce((sum, group) => addSums(sum, group.sums), unheld);
   const differenceMs = facts.capacityMs - accountsMs - unheld.capacityMs;
-  const complete = amounts.length === rounded.length && facts.currency !== null;
   return {
     period: facts.period,
     from: new Date(facts.interval.fromMs).toISOString(),
@@ -84,7 +84,7 @@ export function makeStatement(facts: StatementFacts): Statement {
     total: {
       sums,
       chargedMs: accountsMs,
-      amount: complete ? formatDecimal(sumDecimals(amounts), minorDigits(facts.currency ?? '')) : null,
+      amount: amounts.length < rounded.length ? null : inCurrency(sumDecimals(amounts), facts.currency),
     },
     check: {
       capacityMs: facts.capacityMs,
@@ -133,9 +133,13 @@ function roundKnown(exact: readonly (Decimal | null)[], currency: string | null)
   return exact.map((amount) => {
     if (amount === null) return null;
     next += 1;
-    return rounded[next - 1] ?? null;
+    return at(rounded, next - 1);
   });
 }
+
+/** Without a currency nothing has an amount. */
+const inCurrency = (amount: Decimal, currency: string | null): string | null =>
+  currency === null ? null : formatDecimal(amount, minorDigits(currency));
 
 function toAccount(
   account: string,
@@ -162,7 +166,7 @@ function toAccount(
     account,
     allocatedMs,
     gpuHours: formatDecimal(hours),
-    total: total === null ? null : formatDecimal(total, minorDigits(currency ?? '')),
+    total: total === null ? null : inCurrency(total, currency),
     lines,
   };
 }

@@ -67,6 +67,15 @@ describe('ties', () => {
     expect(tiesOf(leaf, processes, indexOf(outer, inner)).ties[0]?.jobs).toEqual([inner]);
   });
 
+  test('an ancestor whose start could not be read hides no root above it', () => {
+    const root = { node: NODE, bootId: BOOT, pid: 1, startTicks: 10 };
+    const outer = job('o', { boundaries: [], declares: { executables: [], root } });
+    const leaf = processFact(3, { cgroup: '', parentPid: 2 });
+    const between = processFact(2, { cgroup: '', parentPid: 1, startTicks: null });
+    const processes = mapOf(processFact(1, { cgroup: '' }), between, leaf);
+    expect(tiesOf(leaf, processes, indexOf(outer)).ties).toEqual([{ evidence: 'lineage', jobs: [outer] }]);
+  });
+
   test('a circle of parents ends', () => {
     const a = processFact(1, { parentPid: 2 });
     const b = processFact(2, { parentPid: 1 });
@@ -78,7 +87,7 @@ describe('runs of a job', () => {
   const run = (name: string, startMs: number, endMs: number | null, change: Partial<Job> = {}) =>
     job('1', { id: name, startMs, endMs, ...change });
   const at = (jobs: Job[], startedMs: number | null, atMs: number) =>
-    runAt(jobs, startedMs, atMs, DEFAULT_POLICY)?.id ?? null;
+    runAt(jobs, startedMs, atMs, DEFAULT_POLICY).id;
   const first = run('a', 0, 10_000);
   const second = run('b', 20_000, null);
 
@@ -87,12 +96,17 @@ describe('runs of a job', () => {
     expect(at([second, first], null, 15_000)).toBe('a');
     expect(at([second, first], null, 25_000)).toBe('b');
     expect(at([second, first], null, -5000)).toBe('a');
-    expect(at([], null, 0)).toBeNull();
   });
 
   test('the one in which the process started, unless that is too near to its end to tell', () => {
     expect(at([first, second], 1000, 25_000)).toBe('a');
     expect(at([first, second], 9000, 25_000)).toBe('b');
+  });
+
+  test('of runs that began at once the same one, in whatever order they come', () => {
+    const twins = [run('t', 20_000, null), run('s', 20_000, null)];
+    expect([at(twins, null, 25_000), at(twins.toReversed(), null, 25_000)]).toEqual(['t', 't']);
+    expect([at(twins, null, 0), at(twins.toReversed(), null, 0)]).toEqual(['s', 's']);
   });
 
   test('a self-declaration of the same boundary does not go before the scheduler’s record', () => {
