@@ -1,0 +1,258 @@
+/** What is kept of a pod, and how long it ran. */
+import { earliest, isMembers, latest, listOf, type Members, membersAt, momentOf, textOf } from './values.ts';
+
+/** An object that another one belongs to. */
+export interface OwnerRef {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly uid: string;
+}
+
+export interface PodContainer {
+  readonly name: string;
+  readonly image: string | null;
+  /** The first words of its command, as far as they are plain text; empty: its image decides. */
+  readonly entrypoint: readonly string[];
+  /** GPUs that it was given, by resource. */
+  readonly gpus: ReadonlyMap<string, number>;
+  /** Runs before the others (and, where it restarts always, beside them). */
+  readonly role: 'main' | 'initial' | 'sidecar';
+}
+
+export interface Pod {
+  readonly uid: string;
+  readonly name: string;
+  readonly namespace: string;
+  readonly node: string;
+  readonly labels: ReadonlyMap<string, string>;
+  readonly annotations: ReadonlyMap<string, string>;
+  readonly owner: OwnerRef | null;
+  /** null: the kubelet has not taken it yet. */
+  readonly startMs: number | null;
+  readonly endMs: number | null;
+  readonly phase: string | null;
+  readonly containers: readonly PodContainer[];
+  /** Ids of its containers as the runtime names them, such as `containerd://…`. */
+  readonly containerIds: readonly string[];
+  readonly restarts: number;
+  /** Of a static pod: the uid under which the kubelet runs it. */
+  readonly staticUid: string | null;
+  /** Names of the claims that hold its dynamic resources. */
+  readonly claims: readonly string[];
+  readonly priorityClass: string | null;
+}
+
+/** A pod cannot be used: which, and why. */
+export class BadPod extends Error {
+  readonly subject: string | null;
+  constructor(subject: string | null, message: string) {
+    super(message);
+    this.name = 'BadPod';
+    this.subject = subject;
+  }
+}
+
+const UID = /^[0-9A-Za-z][0-9A-Za-z._-]{2,127}$/;
+const STATIC_UID = /^[0-9a-f]{32}$/;
+const MAX_CONTAINERS = 256;
+const MAX_LABELS = 128;
+const MAX_WORDS = 16;
+const MAX_WORD_CHARS = 1024;
+
+/** Where a pod has been removed, and when that was noticed. */
+export interface Removal {
+  readonly noticedMs: number;
+}
+
+/**
+ * `isGpu` knows the resources that are GPUs; `problem` hears of members that contradict each other. Throws `BadPod`.
+ */
+export function podOf(
+  value: unknown,
+  isGpu: (resource: string) => boolean,
+  removal: Removal | null,
+  problem: (subject: string, message: string) => void,
+): Pod {
+  const [metadata, spec, status] = ['metadata', 'spec', 'status'].map((part) => membersAt(value, part));
+  if (metadata === undefined || spec === undefined || status === undefined)
+    throw new BadPod(null, 'is no object');
+  const name = textOf(metadata, 'name');
+  const namespace = textOf(metadata, 'namespace');
+  const subject = `${namespace ?? '?'}/${name ?? '?'}`;
+  const uid = textOf(metadata, 'uid');
+  const node = textOf(spec, 'nodeName');
+  if (name === null || namespace === null) throw new BadPod(subject, 'metadata.name or namespace is no text');
+  if (uid === null || !UID.test(uid)) throw new BadPod(subject, 'metadata.uid is no uid');
+  if (node === null) throw new BadPod(subject, 'spec.nodeName is no text');
+  const annotations = textsOf(metadata, 'annotations');
+  const hash = annotations.get('kubernetes.io/config.hash');
+  const isMirror = annotations.has('kubernetes.io/config.mirror');
+  const times = timesOf(metadata, spec, status, removal, (message) => problem(subject, message));
+  return {
+    ...{ uid, name, namespace, node, annotations },
+    labels: textsOf(metadata, 'labels'),
+    owner: ownerOf(metadata),
+    ...times,
+    phase: textOf(status, 'phase'),
+    containers: containersOf(spec, isGpu, subject),
+    containerIds: containerIdsOf(status),
+    restarts: restartsOf(status),
+    staticUid: isMirror && hash !== undefined && STATIC_UID.test(hash) ? hash : null,
+    claims: claimsOf(spec, status),
+    priorityClass: textOf(spec, 'priorityClassName'),
+  };
+}
+
+/** The controller of an object; else the first that it belongs to. */
+export function ownerOf(metadata: Members): OwnerRef | null {
+  const refs = listOf(metadata, 'ownerReferences').filter(isMembers);
+  const ref = refs.find((one) => one['controller'] === true) ?? refs[0];
+  if (ref === undefined) return null;
+  const [apiVersion, kind, name, uid] = ['apiVersion', 'kind', 'name', 'uid'].map((member) =>
+    textOf(ref, member),
+  );
+  return apiVersion && kind && name && uid ? { apiVersion, kind, name, uid } : null;
+}
+
+export function textsOf(members: Members, name: string): Map<string, string> {
+  const texts = new Map<string, string>();
+  for (const [key, value] of Object.entries(membersAt(members, name))) {
+    if (texts.size >= MAX_LABELS) break;
+    if (typeof value === 'string') texts.set(key, value);
+  }
+  return texts;
+}
+
+const STATUS_LISTS = ['containerStatuses', 'initContainerStatuses', 'ephemeralContainerStatuses'] as const;
+
+const statusesOf = (status: Members): Members[] =>
+  STATUS_LISTS.flatMap((list) => listOf(status, list).slice(0, MAX_CONTAINERS).filter(isMembers));
+
+type Times = Pick<Pod, 'startMs' | 'endMs'>;
+
+/** It holds its devices from when the kubelet took it until the last of its containers ended. */
+function timesOf(
+  metadata: Members,
+  spec: Members,
+  status: Members,
+  removal: Removal | null,
+  problem: (message: string) => void,
+): Times {
+  const statuses = statusesOf(status);
+  const began = statuses.flatMap((one) => [
+    momentOf(membersAt(one, 'state', 'running'), 'startedAt'),
+    momentOf(membersAt(one, 'state', 'terminated'), 'startedAt'),
+    momentOf(membersAt(one, 'lastState', 'terminated'), 'startedAt'),
+  ]);
+  const startMs = momentOf(status, 'startTime') ?? earliest(began);
+  if (startMs === null) {
+    if (statuses.length > 0)
+      problem('status.startTime is no time with a zone, and no container says when it began');
+    return { startMs, endMs: null };
+  }
+  const finished = statuses.map((one) => momentOf(membersAt(one, 'state', 'terminated'), 'finishedAt'));
+  const after = finished.map((ms) => (ms !== null && ms >= startMs ? ms : null));
+  if (finished.some((ms) => ms !== null && ms < startMs))
+    problem('a container ended before the pod began (finishedAt before startTime): that end is left out');
+  const lastMs = latest(after);
+  const deletionMs = momentOf(metadata, 'deletionTimestamp');
+  const running = statuses.some((one) => Object.keys(membersAt(one, 'state', 'running')).length > 0);
+  const isOver = status['phase'] === 'Succeeded' || status['phase'] === 'Failed';
+  const wound = deletionMs !== null && lastMs !== null && !running && allEnded(spec, status);
+  if (removal === null && !isOver && !wound) return { startMs, endMs: null };
+  if (lastMs !== null && (isOver || !running)) return { startMs, endMs: lastMs };
+  const changes = listOf(status, 'conditions')
+    .filter(isMembers)
+    .filter((one) => one['status'] === 'False' || one['type'] === 'DisruptionTarget')
+    .map((one) => momentOf(one, 'lastTransitionTime'));
+  const bounds = [isOver ? latest(changes) : null, deletionMs, removal?.noticedMs ?? null];
+  const bound = bounds.find((ms) => ms !== null && ms >= startMs) ?? startMs;
+  return { startMs, endMs: removal === null ? bound : Math.max(startMs, Math.min(bound, removal.noticedMs)) };
+}
+
+/** Every container of the specification says that it ended. */
+function allEnded(spec: Members, status: Members): boolean {
+  const ended = listOf(status, 'containerStatuses').filter(
+    (one) => Object.keys(membersAt(one, 'state', 'terminated')).length > 0,
+  );
+  return ended.length >= listOf(spec, 'containers').length;
+}
+
+const restartsOf = (status: Members): number =>
+  statusesOf(status).reduce((sum, one) => {
+    const count = one['restartCount'];
+    return sum + (typeof count === 'number' && Number.isSafeInteger(count) && count > 0 ? count : 0);
+  }, 0);
+
+function containerIdsOf(status: Members): string[] {
+  const ids = statusesOf(status).flatMap((one) => [
+    textOf(one, 'containerID'),
+    textOf(membersAt(one, 'lastState', 'terminated'), 'containerID'),
+  ]);
+  return [...new Set(ids.filter((id) => id !== null))];
+}
+
+function containersOf(spec: Members, isGpu: (resource: string) => boolean, subject: string): PodContainer[] {
+  const of = (list: string, roleOf: (one: Members) => PodContainer['role']): PodContainer[] =>
+    listOf(spec, list)
+      .slice(0, MAX_CONTAINERS)
+      .filter(isMembers)
+      .map((one) => ({
+        name: textOf(one, 'name') ?? '',
+        image: textOf(one, 'image'),
+        entrypoint: entrypointOf(one),
+        gpus: gpusOf(one, isGpu, subject),
+        role: roleOf(one),
+      }));
+  return [
+    ...of('containers', () => 'main'),
+    ...of('initContainers', (one) => (one['restartPolicy'] === 'Always' ? 'sidecar' : 'initial')),
+  ];
+}
+
+/** A quantity of a device is a whole number, as text or as a number. */
+function gpusOf(
+  container: Members,
+  isGpu: (resource: string) => boolean,
+  subject: string,
+): Map<string, number> {
+  const gpus = new Map<string, number>();
+  for (const kind of ['requests', 'limits'])
+    for (const [resource, quantity] of Object.entries(membersAt(container, 'resources', kind))) {
+      if (!isGpu(resource)) continue;
+      const count = typeof quantity === 'string' && /^\d{1,6}$/.test(quantity) ? Number(quantity) : quantity;
+      if (typeof count !== 'number' || !Number.isSafeInteger(count) || count < 0)
+        throw new BadPod(subject, `resources.${kind}["${resource}"] is no whole number`);
+      if (count > 0) gpus.set(resource, count);
+    }
+  return gpus;
+}
+
+/** What comes after a variable, or after what a shell is told to run, is not how its command line will look. */
+function entrypointOf(container: Members): string[] {
+  const command = listOf(container, 'command');
+  if (command.length === 0) return [];
+  const words: string[] = [];
+  for (const word of [...command, ...listOf(container, 'args')]) {
+    if (
+      typeof word !== 'string' ||
+      word === '' ||
+      word.length > MAX_WORD_CHARS ||
+      /\$\(|[\p{Cc}\p{Cs} ]/u.test(word)
+    )
+      break;
+    if (words.push(word) >= MAX_WORDS) break;
+  }
+  return words;
+}
+
+function claimsOf(spec: Members, status: Members): string[] {
+  const direct = listOf(spec, 'resourceClaims')
+    .filter(isMembers)
+    .map((one) => textOf(one, 'resourceClaimName'));
+  const made = [...listOf(status, 'resourceClaimStatuses'), membersAt(status, 'extendedResourceClaimStatus')]
+    .filter(isMembers)
+    .map((one) => textOf(one, 'resourceClaimName'));
+  return [...new Set([...direct, ...made].filter((name) => name !== null))].slice(0, MAX_CONTAINERS);
+}
