@@ -1,28 +1,27 @@
 /** The worker that keeps the ledger up to date: takes node-hours that facts have touched and attributes them again. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
-import type { BatchBody } from '../contract/batch.ts';
 import { canonicalJson } from '../contract/canonical.ts';
 import { RULES_VERSION } from '../domain/cell.ts';
 import { runningSlackMs } from '../domain/finding.ts';
 import { DEFAULT_POLICY } from '../domain/policy.ts';
-import type { NodeHourKey } from '../store/batches.ts';
-import type { DirtyHour, FindingWrite, KnownFinding } from '../store/ledger.ts';
+import type { DirtyHour, FindingWrite, HourFacts, KnownFinding, LedgerWriter } from '../store/ledger.ts';
 import type { Store } from '../store/store.ts';
-import { findingWrites } from './finding-state.ts';
+import { findingWrites, type HourOutcome } from './finding-state.ts';
+import { createHourCache } from './hour-cache.ts';
 import type { Live } from './live.ts';
-import { loadHour } from './load-hour.ts';
+import { completeHour } from './load-hour.ts';
 import { boundariesOf, computeNodeHour, watermarksOf } from './node-hour.ts';
 
 /** How often the passing of time alone is looked at: verdicts that await a record settle then. */
 const TICK_MS = 1_000;
 /** What arrives within this long of each other is attributed together: schedulers declare many jobs in a row. */
 const TOGETHER_MS = 50;
-const HOURS_PER_ROUND = 16;
+const HOURS_PER_ROUND = 48;
+/** Spans and processes of what one transaction attributes: beyond this, batches and pages would wait for long. */
+const MAX_WEIGHT = 25_000;
 const FIRST_RETRY_MS = 10_000;
 const LAST_RETRY_MS = 3_600_000;
-/** Text of batches whose decoded form is kept in memory. */
-const KEPT_CHARS = 64 * 1024 * 1024;
 const MAX_FAILURE_CHARS = 1_000;
 
 /** Where failures are told; pino's logger fits. */
@@ -51,28 +50,59 @@ export function createAttribution(store: Store, clock: Clock, live: Live, log: A
     const waitMs = DEFAULT_POLICY.selfDeclarationWaitMs;
     await store.ledger.markSettled(clock.nowMs() - waitMs, waitMs, clock.nowMs());
     const hours = await store.ledger.listDirty(clock.nowMs(), HOURS_PER_ROUND);
-    for (const hour of hours) {
-      if (stopping) return false;
-      await attempt(hour);
-      await nextTurn();
-      // Something urgent may have come meanwhile: look again rather than finish the old list.
-      if (again && !hour.urgent) break;
+    const groups = Map.groupBy(hours, (hour) => `${hour.urgent} ${hour.node}`);
+    for (const group of groups.values()) {
+      for await (const part of inParts(group)) {
+        if (stopping) return false;
+        await attempt(part);
+        await nextTurn();
+        // Something urgent may have come meanwhile: look again rather than finish the old list.
+        if (again && part.every((hour) => !hour.urgent)) return true;
+      }
     }
     return hours.length > 0;
   }
 
-  async function attempt(hour: DirtyHour): Promise<void> {
-    try {
-      await worker.attribute(hour);
-    } catch (error) {
-      const failure = String(error instanceof Error ? error.message : error).slice(0, MAX_FAILURE_CHARS);
-      log.error(
-        { err: error, node: hour.nodeName, hourMs: hour.hourMs },
-        'a node-hour could not be attributed',
-      );
-      const delayMs = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(hour.failures, 20));
-      await store.ledger.postpone(hour, failure, clock.nowMs() + delayMs);
+  /** Hours of one node, as many at a time as one transaction should hold. */
+  async function* inParts(hours: readonly DirtyHour[]): AsyncGenerator<readonly DirtyHour[]> {
+    let part: DirtyHour[] = [];
+    let weight = 0;
+    for (const hour of hours) {
+      // What it is made of is read before the transaction: batches and pages need not wait for that.
+      const own = await worker.weigh(hour).catch(() => MAX_WEIGHT);
+      await nextTurn();
+      if (stopping) return;
+      if (part.length > 0 && weight + own > MAX_WEIGHT) {
+        yield part;
+        part = [];
+        weight = 0;
+      }
+      part.push(hour);
+      weight += own;
     }
+    if (part.length > 0) yield part;
+  }
+
+  async function attempt(hours: readonly DirtyHour[]): Promise<void> {
+    try {
+      await worker.attribute(hours);
+    } catch (error) {
+      const [hour] = hours;
+      if (hour === undefined) return;
+      // One hour must not keep the others back.
+      if (hours.length > 1) for (const one of hours) await attempt([one]);
+      else await putOff(hour, error);
+    }
+  }
+
+  async function putOff(hour: DirtyHour, error: unknown): Promise<void> {
+    const failure = String(error instanceof Error ? error.message : error).slice(0, MAX_FAILURE_CHARS);
+    log.error(
+      { err: error, node: hour.nodeName, hourMs: hour.hourMs },
+      'a node-hour could not be attributed',
+    );
+    const delayMs = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.min(hour.failures, 20));
+    await store.ledger.postpone(hour, failure, clock.nowMs() + delayMs);
   }
 
   async function drain(): Promise<void> {
@@ -124,41 +154,74 @@ export function createAttribution(store: Store, clock: Clock, live: Live, log: A
 }
 
 interface Worker {
-  attribute(hour: DirtyHour): Promise<void>;
+  /** How much there is to look at in an hour, which is in memory then. */
+  weigh(hour: DirtyHour): Promise<number>;
+  /** Attributes hours of one node in one transaction. */
+  attribute(hours: readonly DirtyHour[]): Promise<void>;
   /** Publishes that the books moved, if they did. */
   tell(): Promise<void>;
 }
 
+interface HourDone {
+  readonly outcome: HourOutcome;
+  readonly facts: HourFacts;
+  /** To be called when it is stored. */
+  readonly settle: () => void;
+}
+
 function createWorker(store: Store, clock: Clock, live: Live): Worker {
-  const batches = createBatchCache(store);
+  const cache = createHourCache();
   let moved = false;
 
+  function attributeHour(writer: LedgerWriter, hour: DirtyHour, nowMs: number): HourDone {
+    const facts = writer.readFacts(hour);
+    const reported = cache.read(writer, hour);
+    const loaded = completeHour(writer, hour, reported.decoded, facts);
+    const sources = watermarksOf(facts.sources, facts.policy, nowMs);
+    const result = computeNodeHour({ ...loaded, sources });
+    const { connections, dials } = result;
+    // What a policy says of addresses is a part of what is stored of connections.
+    const stored = connections === reported.decoded.connections ? 'as reported' : null;
+    const isStored = stored !== null && reported.stored === stored;
+    writer.writeHour({
+      ...{ node: hour.node, hourMs: hour.hourMs, factsSeq: facts.seq, nowMs, boundariesOf },
+      ...{ rulesVersion: RULES_VERSION, policyVersion: facts.policy.version, cells: result.cells },
+      reported: isStored ? null : { processes: loaded.decoded.processes.values(), connections, dials },
+      firstSeen: result.firstSeen,
+    });
+    return {
+      outcome: { hourMs: hour.hourMs, result },
+      facts,
+      settle: () => {
+        reported.stored = stored;
+      },
+    };
+  }
+
   return {
-    async attribute(hour) {
-      const facts = await store.ledger.readFacts(hour);
+    weigh: (hour) => store.ledger.read((reader) => cache.read(reader, hour).weight),
+    async attribute(hours) {
+      const [first] = hours;
+      if (first === undefined) return;
+      const { node } = first;
       const nowMs = clock.nowMs();
-      const loaded = await loadHour(store, hour, await batches.read(hour), facts);
-      const { decoded } = loaded;
-      const result = computeNodeHour({
-        ...loaded,
-        sources: watermarksOf(facts.sources, facts.policy, nowMs),
-      });
-      const ids = [...result.findings, ...result.observations].map((finding) => finding.id);
-      const known = await store.ledger.readFindings(hour, ids);
-      const findings = findingWrites(result, known);
-      await store.ledger.apply({
-        ...{ node: hour.node, hourMs: hour.hourMs, factsSeq: facts.seq, nowMs, boundariesOf, findings },
-        ...{ rulesVersion: RULES_VERSION, policyVersion: facts.policy.version, cells: result.cells },
-        ...{
-          processes: decoded.processes.values(),
-          connections: result.connections,
-          dials: result.dials,
-          firstSeen: result.firstSeen,
-        },
+      const { done, known, findings } = await store.ledger.write((writer) => {
+        const done = hours.map((hour) => attributeHour(writer, hour, nowMs));
+        const outcomes = done.map((one) => one.outcome);
+        const ids = outcomes.flatMap(({ result }) =>
+          [...result.findings, ...result.observations].map((finding) => finding.id),
+        );
+        const times = hours.map((hour) => hour.hourMs);
+        const known = writer.readFindings(node, times, new Set(ids));
+        const writes = findingWrites(outcomes, known);
+        writer.writeFindings({ node, factsSeq: done[0]?.facts.seq ?? 0, nowMs, ...writes });
+        return { done, known, findings: writes.findings };
       });
       moved = true;
+      for (const { settle } of done) settle();
+      const bookedToMs = done[0]?.facts.bookedToMs ?? 0;
       for (const finding of findings)
-        if (hasMoved(finding, known.get(finding.id))) publish(finding, facts.bookedToMs ?? 0);
+        if (hasMoved(finding, known.get(finding.id))) publish(finding, bookedToMs);
     },
     async tell() {
       if (!moved) return;
@@ -188,36 +251,4 @@ function hasMoved({ state }: FindingWrite, known: KnownFinding | undefined): boo
   if (known === undefined || state === null || known.resolved)
     return state !== null || known?.resolved === false;
   return canonicalJson(state) !== canonicalJson(known.state);
-}
-
-/** Decoded batches of the node-hours used last, so that a new batch of the hour costs only itself. */
-function createBatchCache(store: Store): { read(key: NodeHourKey): Promise<readonly BatchBody[]> } {
-  const kept = new Map<string, { seq: number; chars: number; bodies: BatchBody[] }>();
-  let chars = 0;
-  const forget = (name: string): void => {
-    chars -= kept.get(name)?.chars ?? 0;
-    kept.delete(name);
-  };
-  return {
-    async read(key) {
-      const name = `${key.node} ${key.hourMs}`;
-      const known = kept.get(name);
-      const more = known === undefined ? null : await store.batches.readHourSince(key, known.seq);
-      const entry = more === null || known === undefined ? { seq: 0, chars: 0, bodies: [] } : known;
-      forget(name);
-      for (const batch of more ?? (await store.batches.readHour(key))) {
-        const body: BatchBody = JSON.parse(batch.body);
-        entry.bodies.push(body);
-        entry.seq = Math.max(entry.seq, batch.seq);
-        entry.chars += batch.body.length;
-      }
-      kept.set(name, entry);
-      chars += entry.chars;
-      for (const oldest of kept.keys()) {
-        if (chars <= KEPT_CHARS || oldest === name) break;
-        forget(oldest);
-      }
-      return entry.bodies;
-    },
-  };
 }

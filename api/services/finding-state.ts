@@ -3,42 +3,77 @@ import type { Reason } from '../domain/bucket.ts';
 import { type FindingRow, graver, mergeRows, summarise } from '../domain/finding.ts';
 import { duration, time } from '../domain/phrases.ts';
 import { DEFAULT_POLICY } from '../domain/policy.ts';
-import type { FindingState, FindingWrite, KnownFinding } from '../store/ledger.ts';
+import type {
+  FindingGift,
+  FindingState,
+  FindingsWrite,
+  FindingWrite,
+  KnownFinding,
+  Sighting,
+} from '../store/ledger.ts';
 import type { NodeHourResult } from './node-hour.ts';
 
 /** Use at a job's edge up to this much is a notice. */
 const EDGE_MS = DEFAULT_POLICY.endGraceMs;
 
-/** What to write for every finding that the node-hour gives to, or gave to before. */
+/** What came out of one of the node-hours that are attributed together. */
+export interface HourOutcome {
+  readonly hourMs: number;
+  readonly result: NodeHourResult;
+}
+
+/** What to write for every finding that the hours of a node give to, or gave to before. */
 export function findingWrites(
-  result: NodeHourResult,
+  hours: readonly HourOutcome[],
   known: ReadonlyMap<string, KnownFinding>,
-): FindingWrite[] {
-  const writes = new Map<string, FindingWrite>();
-  const remember = (id: string, before: KnownFinding | null, after: FindingState | null): string[] =>
-    historyOf(before, after, heirsOf(id, before, result), wordOf(before, result));
-  for (const part of result.findings) {
-    const before = known.get(part.id) ?? null;
-    const state = computeState(part.rows, before, part.root);
-    const parts = result.partsOf.get(part.id) ?? [];
-    const signals = result.signals.get(part.id) ?? [];
-    const history = remember(part.id, before, state);
-    writes.set(part.id, { id: part.id, state, parts, seen: null, signals, history });
+): Pick<FindingsWrite, 'hours' | 'findings'> {
+  const rows = new Map<string, { root: FindingState['root']; rows: FindingRow[] }>();
+  const observed = new Map<string, Observation[]>();
+  for (const { result } of hours) {
+    for (const part of result.findings) {
+      const own = rows.get(part.id) ?? { root: part.root, rows: [] };
+      rows.set(part.id, own);
+      own.rows.push(...part.rows);
+    }
+    for (const one of result.observations) observed.set(one.id, [...(observed.get(one.id) ?? []), one]);
   }
-  for (const one of result.observations) {
-    const before = known.get(one.id) ?? null;
-    const { id, firstMs: fromMs, lastMs: toMs, process, job, evidence, reason, severity } = one;
-    const state = observationState(one, before);
+  const findings: FindingWrite[] = [];
+  for (const id of new Set([...rows.keys(), ...observed.keys(), ...known.keys()])) {
+    const before = known.get(id) ?? null;
+    const own = rows.get(id);
+    const seen = observed.get(id);
+    let state: FindingState | null = null;
+    if (own !== undefined) state = computeState(own.rows, before, own.root);
+    else if (seen !== undefined) state = observationState(seen, before);
+    else if (before !== null) state = wholeOf(before);
+    findings.push({ id, state, history: historyOf(id, before, state, hours) });
+  }
+  return {
+    hours: hours.map(({ hourMs, result }) => ({ hourMs, gifts: giftsOf(result) })),
+    findings: findings.sort(byId),
+  };
+}
+
+const byId = (a: { readonly id: string }, b: { readonly id: string }): number => (a.id < b.id ? -1 : 1);
+
+function giftsOf({ findings, observations, partsOf, signals }: NodeHourResult): FindingGift[] {
+  const gifts: FindingGift[] = findings.map(({ id }) => {
+    return { id, parts: partsOf.get(id) ?? [], seen: null, signals: signals.get(id) ?? [] };
+  });
+  for (const {
+    id,
+    firstMs: fromMs,
+    lastMs: toMs,
+    process,
+    job,
+    evidence,
+    reason,
+    severity,
+  } of observations) {
     const seen = { fromMs, toMs, process, job, evidence, reason, severity };
-    const signals = result.signals.get(id) ?? [];
-    writes.set(id, { id, state, parts: [], seen, signals, history: remember(id, before, state) });
+    gifts.push({ id, parts: [], seen, signals: signals.get(id) ?? [] });
   }
-  for (const [id, before] of known) {
-    if (writes.has(id)) continue;
-    const state = wholeOf(before);
-    writes.set(id, { id, state, parts: [], seen: null, signals: [], history: remember(id, before, state) });
-  }
-  return [...writes.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+  return gifts.sort(byId);
 }
 
 /** A finding as the rows of its other node-hours have it; null: they have nothing of it. */
@@ -62,21 +97,27 @@ function computeState(
 
 type Observation = NodeHourResult['observations'][number];
 
-/** The hour that saw it first says which job it was inside. */
-function observationState(one: Observation, before: KnownFinding | null): FindingState {
+/** The hour that saw it first says which job it was inside. `seen`: what the hours at hand saw, in their order. */
+function observationState(seen: readonly Observation[], before: KnownFinding | null): FindingState | null {
+  let other = before?.otherSeen ?? null;
+  let state: FindingState | null = null;
+  for (const one of seen) {
+    state = withSighting(one, other);
+    const { firstMs: fromMs, lastMs: toMs, reason, severity, job } = state;
+    const { evidence } = other !== null && other.fromMs < one.firstMs ? other : one;
+    other = { fromMs, toMs, reason, severity, job, evidence };
+  }
+  return state;
+}
+
+function withSighting(one: Observation, other: Sighting | null): FindingState {
   const { kind, reason, process } = one;
-  const other = before?.otherSeen ?? null;
   const severity = other === null ? one.severity : graver(one.severity, other.severity);
   const { job, evidence } = other !== null && other.fromMs < one.firstMs ? other : one;
   return {
     ...{ kind, strength: 'suspicion', state: 'settled', severity, reason, evidence, job },
-    ...{
-      root: process,
-      device: one.kind === 'integrity' ? one.device : null,
-      activeMs: 0,
-      residentMs: 0,
-      provisionalMs: 0,
-    },
+    ...{ root: process, device: one.kind === 'integrity' ? one.device : null },
+    ...{ activeMs: 0, residentMs: 0, provisionalMs: 0 },
     firstMs: Math.min(one.firstMs, other?.fromMs ?? one.firstMs),
     lastMs: Math.max(one.lastMs, other?.toMs ?? one.lastMs),
   };
@@ -106,21 +147,23 @@ const inWords = (reason: string): string =>
   Object.entries(REASON_WORDS).find(([name]) => name === reason)?.[1] ?? reason;
 
 /** Findings that tell now of processes of which this one told: by a later record they come from another source. */
-function heirsOf(id: string, before: KnownFinding | null, result: NodeHourResult): string[] {
-  const processes = new Set<string | null>(before?.processesHere ?? []);
-  return result.findings
-    .filter((part) => part.id !== id && part.rows.some((row) => processes.has(row.process)))
-    .map((part) => part.id);
+function heirsOf(id: string, before: KnownFinding, hours: readonly HourOutcome[]): string[] {
+  const processes = new Set<string | null>(before.processesHere);
+  const heirs = new Set<string>();
+  for (const { result } of hours)
+    for (const part of result.findings)
+      if (part.id !== id && part.rows.some((row) => processes.has(row.process))) heirs.add(part.id);
+  return [...heirs].sort();
 }
 
 /** Declarations that a sentence names at most. */
 const MAX_NAMED = 5;
 
 /** On whose word the time that was told of is covered now: ": slurm 7 (version 2, recorded at … by …)", or nothing. */
-function wordOf(before: KnownFinding | null, { cells }: NodeHourResult): string {
-  const processes = new Set<string | null>(before?.processesHere ?? []);
+function wordOf(before: KnownFinding, hours: readonly HourOutcome[]): string {
+  const processes = new Set<string | null>(before.processesHere);
   const named = new Map<string, string>();
-  for (const { entries, holders } of cells) {
+  for (const { entries, holders } of hours.flatMap(({ result }) => result.cells)) {
     const covering = new Set<string | null>();
     for (const { reason, process, job } of entries)
       if (reason === null && process !== null && processes.has(process)) covering.add(job);
@@ -136,10 +179,10 @@ function wordOf(before: KnownFinding | null, { cells }: NodeHourResult): string 
 
 /** What was said before and is no longer said. Time that merely adds up is no news. */
 function historyOf(
+  id: string,
   before: KnownFinding | null,
   after: FindingState | null,
-  heirs: readonly string[],
-  word: string,
+  hours: readonly HourOutcome[],
 ): string[] {
   if (before === null) return [];
   const was = before.state;
@@ -151,20 +194,22 @@ function historyOf(
   const wasMs = was.activeMs + was.residentMs;
   if (after === null) {
     if (before.resolved) return [];
+    const heirs = heirsOf(id, before, hours);
     const now =
       heirs.length === 0
-        ? `Later records cover all of it${word}.`
+        ? `Later records cover all of it${wordOf(before, hours)}.`
         : `What later records do not cover is told in ${heirs.join(', ')} now.`;
     return [`Until now ${duration(wasMs)} were unaccounted (${inWords(was.reason)}). ${now}`];
   }
   const texts: string[] = [];
   const nowMs = after.activeMs + after.residentMs;
-  if (!before.resolved && nowMs < wasMs)
+  if (!before.resolved && nowMs < wasMs) {
+    const heirs = heirsOf(id, before, hours);
+    const word = heirs.length === 0 ? wordOf(before, hours) : `, or tell of it in ${heirs.join(', ')}`;
     texts.push(
-      `Until now ${duration(wasMs)} were unaccounted. Later records cover ${duration(wasMs - nowMs)} of it${
-        heirs.length === 0 ? word : `, or tell of it in ${heirs.join(', ')}`
-      }.`,
+      `Until now ${duration(wasMs)} were unaccounted. Later records cover ${duration(wasMs - nowMs)} of it${word}.`,
     );
+  }
   if (!before.resolved && was.reason !== after.reason)
     texts.push(
       `Until now the verdict was: ${inWords(was.reason)}. Later records changed it to: ${inWords(after.reason)}.`,

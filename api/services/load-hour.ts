@@ -1,8 +1,9 @@
 /** Everything that a node-hour is attributed from, read from the store: the same for the worker, `verify` and the pages. */
 import type { BatchBody } from '../contract/batch.ts';
+import type { DecodedHour } from '../domain/decode.ts';
 import { peersWanted, siteConnections } from '../domain/site-network.ts';
 import type { NodeHourKey } from '../store/batches.ts';
-import type { HourFacts } from '../store/ledger.ts';
+import type { HourFacts, LedgerReader } from '../store/ledger.ts';
 import type { Store } from '../store/store.ts';
 import {
   decodeHour,
@@ -14,28 +15,59 @@ import {
 
 export type LoadedHour = Omit<NodeHourInputs, 'sources'>;
 
-/** `facts` as `store.ledger.readFacts` gives them. */
-export async function loadHour(
-  store: Store,
+/** `facts` as `reader.readFacts` gives them. */
+export function loadHour(
+  reader: LedgerReader,
   hour: HourOfNode & NodeHourKey,
   bodies: readonly BatchBody[],
   facts: HourFacts,
-): Promise<LoadedHour> {
+): LoadedHour {
+  const personal = reader.readPersonal(personalDigests(bodies));
+  return completeHour(reader, hour, decodeHour(hour, bodies, personal), facts);
+}
+
+/** The digests of everything personal that the processes of these batches have. */
+export function personalDigests(bodies: readonly BatchBody[]): Set<string> {
+  const digests = new Set<string>();
+  for (const { processes } of bodies)
+    for (const { personal } of processes) if (personal !== null) digests.add(personal);
+  return digests;
+}
+
+/** What was reported, with everything that it takes beside it. */
+export function completeHour(
+  reader: LedgerReader,
+  hour: HourOfNode & NodeHourKey,
+  reported: DecodedHour,
+  facts: HourFacts,
+): LoadedHour {
   const { cluster, nodeName, hourMs } = hour;
-  const digests = new Set(
-    bodies.flatMap((body) => body.processes.flatMap((process) => process.personal ?? [])),
-  );
-  const reported = decodeHour(hour, bodies, await store.ledger.readPersonal(digests));
-  const peers = await store.ledger.readPeers(peersWanted(facts.policy, reported.connections));
-  const decoded = { ...reported, connections: siteConnections(reported, facts.policy, peers) };
-  const ancestors = await store.ledger.readProcesses(hour.node, missingProcesses(decoded));
+  const peers = reader.readPeers(peersWanted(facts.policy, reported.connections));
+  const decoded = {
+    ...reported,
+    connections: siteConnections(reported, facts.policy, peers),
+    integrity: [...reported.integrity, ...facts.keyChanges.map((fact) => ({ ...fact, process: null }))],
+  };
+  const ancestors = reader.readProcesses(hour.node, missingProcesses(decoded));
   const processes = new Map(ancestors.map((process) => [process.id, process]));
   for (const [id, process] of decoded.processes) processes.set(id, process);
-  const jobs = await store.ledger.readJobs(jobsWanted(hour, processes, facts.policy));
-  const firstSeenElsewhere = await store.ledger.readFirstSeen(
+  const jobs = reader.readJobs(jobsWanted(hour, processes, facts.policy));
+  const firstSeenElsewhere = reader.readFirstSeen(
     hour,
     jobs.map((job) => job.id),
   );
   const bookedToMs = facts.bookedToMs ?? hourMs;
   return { cluster, nodeName, hourMs, decoded, processes, facts, bookedToMs, jobs, firstSeenElsewhere };
+}
+
+/** A node-hour as the store has it now, on one snapshot. */
+export function readHourOf(
+  store: Store,
+  hour: HourOfNode & NodeHourKey,
+  bodies: readonly BatchBody[],
+): Promise<LoadedHour & { readonly facts: HourFacts }> {
+  return store.ledger.read((reader) => {
+    const facts = reader.readFacts(hour);
+    return { ...loadHour(reader, hour, bodies, facts), facts };
+  });
 }

@@ -165,10 +165,10 @@ export function placeNodeHour(inputs: NodeHourInputs): PlacedHour {
   return { node, judge, firstSeen, holdings: bindNode(nodeName, inputs.jobs, seen, uuids, policy) };
 }
 
-/** Throws `ConservationError` when a cell's books do not balance. */
-export function computeNodeHour(inputs: NodeHourInputs): NodeHourResult {
+/** Throws `ConservationError` when a cell's books do not balance. `placed` is what `placeNodeHour` gives for them. */
+export function computeNodeHour(inputs: NodeHourInputs, placed = placeNodeHour(inputs)): NodeHourResult {
   const { hourMs, decoded, facts } = inputs;
-  const { node, judge, holdings, firstSeen } = placeNodeHour(inputs);
+  const { node, judge, holdings, firstSeen } = placed;
   const attributeCell = createAttributor(node, judge);
   const interval = { fromMs: hourMs, toMs: hourMs + HOUR_MS };
   const notEnrolled = beforeEnrolment(interval, facts.reportsFromMs);

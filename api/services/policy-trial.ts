@@ -6,7 +6,7 @@ import type { Job } from '../domain/job.ts';
 import type { Policy } from '../domain/policy.ts';
 import type { UnaccountedHour } from '../store/policies.ts';
 import type { Store } from '../store/store.ts';
-import { loadHour } from './load-hour.ts';
+import { readHourOf } from './load-hour.ts';
 import { computeNodeHour, watermarksOf } from './node-hour.ts';
 
 const TRIAL_MS = 7 * 24 * HOUR_MS;
@@ -52,8 +52,8 @@ async function coveredIn(
   nowMs: number,
 ): Promise<Covered[]> {
   const bodies = (await store.batches.readHour(hour)).map((batch): BatchBody => JSON.parse(batch.body));
-  const facts = await store.ledger.readFacts(hour);
-  const loaded = await loadHour(store, hour, bodies, facts);
+  const loaded = await readHourOf(store, hour, bodies);
+  const { facts } = loaded;
   const sources = watermarksOf(facts.sources, facts.policy, nowMs);
   const before = computeNodeHour({ ...loaded, sources });
   const own = new Set(jobs.map((job) => job.id));

@@ -11,7 +11,7 @@ import type { StoredBatch } from '../store/batches.ts';
 import { StoreError } from '../store/errors.ts';
 import type { Store } from '../store/store.ts';
 import { wholeOf } from './finding-state.ts';
-import { loadHour } from './load-hour.ts';
+import { readHourOf } from './load-hour.ts';
 import { boundariesOf, computeNodeHour, type HourOfNode, watermarksOf } from './node-hour.ts';
 import { POLICY_ACTION, policyDigest, policySubject } from './policies.ts';
 import { type ChainCheck, createChainCheck } from './verify-chain.ts';
@@ -22,8 +22,6 @@ const LISTED_DIFFERENCES = 1_000;
 const JOURNAL_PAGE = 1_000;
 /** What stands in place of a device where the index of processes is meant: no rules explain that. */
 const INDEX = 'processes';
-/** No node-hour is left out. */
-const NO_HOUR = { node: 0, hourMs: 0 };
 
 /**
  * Why something stored is not what the facts give. `tampered`: nothing explains it. `rules`: it was made by other rules or
@@ -245,8 +243,8 @@ async function compareStored(
   stored: StoredHour,
 ): Promise<HourDifference[]> {
   const [first] = stored.cells;
-  const facts = await store.ledger.readFacts(hour);
-  const loaded = await loadHour(store, hour, bodies, facts);
+  const loaded = await readHourOf(store, hour, bodies);
+  const { facts } = loaded;
   const sources = await store.audit.readSources(hour.node, first?.factsSeq ?? facts.seq);
   const policies = await store.audit.listPolicies();
   const differences: Difference[] = [];
@@ -279,7 +277,7 @@ async function compareStored(
 /** Findings whose whole is not what their parts give: a changed severity, one that was hidden. */
 async function verifyFindings(store: Store, found: Findings): Promise<void> {
   for (const id of await store.audit.listFindings()) {
-    const known = (await store.ledger.readFindings(NO_HOUR, [id])).get(id);
+    const known = (await store.ledger.read((reader) => reader.readFindings(0, [], [id]))).get(id);
     if (known === undefined) continue;
     const whole = wholeOf(known);
     const same = whole === null ? known.resolved : canonicalJson(whole) === canonicalJson(known.state);

@@ -1,5 +1,5 @@
 /** What the attribution needs of a store: what to do next, the facts of a node-hour, and one write of its results. */
-import type { ProcessPersonal } from '../contract/batch.ts';
+import type { IntegrityFact, ProcessPersonal } from '../contract/batch.ts';
 import type { Sums } from '../contract/ledger.ts';
 import type { FirstSeen } from '../domain/bind.ts';
 import type { Evidence } from '../domain/bucket.ts';
@@ -10,7 +10,7 @@ import type { Interval } from '../domain/interval.ts';
 import type { Job } from '../domain/job.ts';
 import type { Policy } from '../domain/policy.ts';
 import type { Signal } from '../domain/signals/signal.ts';
-import type { NodeHourKey } from './batches.ts';
+import type { NodeHourKey, StoredBatch } from './batches.ts';
 import type { SourceState } from './jobs.ts';
 
 export interface DirtyHour extends NodeHourKey {
@@ -30,6 +30,8 @@ export interface HourFacts {
   readonly reportsFromMs: number | null;
   readonly sources: readonly SourceState[];
   readonly policy: Policy;
+  /** Keys of the node that were first used in this hour and that nobody accepted. */
+  readonly keyChanges: readonly IntegrityFact[];
 }
 
 /** Everything by which a job could matter on a node in a time. */
@@ -90,16 +92,21 @@ export interface Sighting extends Interval {
   readonly evidence: Evidence | null;
 }
 
-export interface FindingWrite {
+/** What one node-hour gives to a finding. */
+export interface FindingGift {
   readonly id: string;
-  /** The finding as a whole after this write; null: nothing is left of it. */
-  readonly state: FindingState | null;
-  /** What this node-hour gives to it; empty where only the rest of it is left. */
   readonly parts: readonly FindingPartWrite[];
   /** What was seen beside the ledger has no GPU time, only when it was seen. */
   readonly seen: (Sighting & { readonly process: ProcessId | null }) | null;
   /** What this node-hour knows that ranks it. */
   readonly signals: readonly Signal[];
+}
+
+/** A finding as a whole, after what some node-hours gave to it was replaced. */
+export interface FindingWrite {
+  readonly id: string;
+  /** null: nothing is left of it. */
+  readonly state: FindingState | null;
   /** What to add to its history. */
   readonly history: readonly string[];
 }
@@ -110,24 +117,61 @@ export interface NodeHourWrite extends NodeHourKey {
   readonly rulesVersion: number;
   readonly policyVersion: number;
   readonly cells: readonly CellWrite[];
-  readonly processes: Iterable<ObservedProcess>;
+  /** What its agents reported beside the cells; null: it is stored already, as it is now. */
+  readonly reported: {
+    readonly processes: Iterable<ObservedProcess>;
+    readonly connections: readonly ObservedConnection[];
+    readonly dials: readonly ObservedDial[];
+  } | null;
   /** Boundaries of each process, its main one first. */
   boundariesOf(process: ObservedProcess): readonly string[];
-  readonly connections: readonly ObservedConnection[];
-  readonly dials: readonly ObservedDial[];
   readonly firstSeen: FirstSeen;
+}
+
+/** What some hours of one node give to findings, and these as a whole. */
+export interface FindingsWrite {
+  readonly node: number;
+  readonly factsSeq: number;
+  readonly nowMs: number;
+  readonly hours: readonly { readonly hourMs: number; readonly gifts: readonly FindingGift[] }[];
   readonly findings: readonly FindingWrite[];
 }
 
-/** A finding as the store has it, with the rows of all other node-hours. */
+/** A finding as the store has it, with the rows of all node-hours but those that are replaced. */
 export interface KnownFinding {
   readonly state: FindingState;
   readonly resolved: boolean;
   readonly otherRows: readonly FindingRow[];
-  /** Whose time the node-hour gave to it until now. */
+  /** Whose time the node-hours gave to it until now. */
   readonly processesHere: readonly ProcessId[];
   /** Of what is seen beside the ledger: when the other node-hours saw it; the first one's job, the gravest one's severity. */
   readonly otherSeen: Sighting | null;
+}
+
+/** Reads of one state of the store. */
+export interface LedgerReader {
+  readFacts(key: NodeHourKey): HourFacts;
+  /** Every batch of a node-hour, sealed or not, by `fromMs`, then `seq`. */
+  readHour(key: NodeHourKey): StoredBatch[];
+  /** Batches of a node-hour that came after `seq`, if none of them is sealed; null when the hour must be read anew. */
+  readHourSince(key: NodeHourKey, seq: number): StoredBatch[] | null;
+  readPersonal(digests: Iterable<string>): Map<string, ProcessPersonal>;
+  /** Known processes of the node by id, and all their known ancestors. */
+  readProcesses(node: number, ids: Iterable<ProcessId>): ObservedProcess[];
+  /** Examples of the peers of connections, by digest; without what retention has erased. */
+  readPeers(digests: Iterable<string>): Map<string, string[]>;
+  readJobs(wanted: JobsWanted): Job[];
+  /** Where counted ones of the jobs ran first, as all other hours of the node show. */
+  readFirstSeen(key: NodeHourKey, jobs: Iterable<string>): FirstSeen;
+  /** The findings named, and those that the node-hours gave to before. */
+  readFindings(node: number, hours: readonly number[], ids: Iterable<string>): Map<string, KnownFinding>;
+}
+
+/** Reads see what was written before them. */
+export interface LedgerWriter extends LedgerReader {
+  /** Replaces everything derived from a node-hour but what it gives to findings. */
+  writeHour(write: NodeHourWrite): void;
+  writeFindings(write: FindingsWrite): void;
 }
 
 export interface LedgerStore {
@@ -137,19 +181,10 @@ export interface LedgerStore {
   countDirty(nowMs: number): Promise<{ readonly due: number; readonly failed: number }>;
   /** Marks the cells that self-declared sources can no longer change, now that they are complete to `completeToMs`. */
   markSettled(completeToMs: number, waitMs: number, nowMs: number): Promise<number>;
-  readFacts(key: NodeHourKey): Promise<HourFacts>;
-  readPersonal(digests: Iterable<string>): Promise<Map<string, ProcessPersonal>>;
-  /** Known processes of the node by id, and all their known ancestors. */
-  readProcesses(node: number, ids: Iterable<ProcessId>): Promise<ObservedProcess[]>;
-  /** Examples of the peers of connections, by digest; without what retention has erased. */
-  readPeers(digests: Iterable<string>): Promise<Map<string, string[]>>;
-  readJobs(wanted: JobsWanted): Promise<Job[]>;
-  /** Where counted ones of the jobs ran first, as all other hours of the node show. */
-  readFirstSeen(key: NodeHourKey, jobs: Iterable<string>): Promise<FirstSeen>;
-  /** The findings named, and those that the node-hour gave to before. */
-  readFindings(key: NodeHourKey, ids: Iterable<string>): Promise<Map<string, KnownFinding>>;
-  /** Replaces everything derived from a node-hour, in one transaction. */
-  apply(write: NodeHourWrite): Promise<void>;
+  /** Reads on one snapshot. */
+  read<T>(work: (reader: LedgerReader) => T): Promise<T>;
+  /** Reads and writes in one durable transaction: all or nothing. */
+  write<T>(work: (writer: LedgerWriter) => T): Promise<T>;
   /** Puts a node-hour off after a failure. */
   postpone(key: NodeHourKey, failure: string, retryAtMs: number): Promise<void>;
   /** The earliest end of what is booked and computed, over all nodes with capacity; null before the first. */

@@ -278,7 +278,7 @@ describe('declarations re-attribute exactly what they touch', () => {
     ]);
     expect(service.rows('SELECT text FROM finding_history ORDER BY ordinal')[0]).toEqual({
       text:
-        'Until now 4 h 00 min were unaccounted. Later records cover 1 h 00 min of it: ' +
+        'Until now 4 h 00 min were unaccounted. Later records cover 2 h 00 min of it: ' +
         'slurm 7 (version 1, recorded at 2026-10-05 13:00:00 UTC by scheduler).',
     });
     expect(service.rows('SELECT action FROM journal')).toEqual([

@@ -9,7 +9,7 @@ import type { IntegrityFinding, ObservedHolder } from '../../domain/integrity.ts
 import type { Holding } from '../../domain/job.ts';
 import type { NodeFacts } from '../../domain/verdict.ts';
 import type { Store } from '../../store/store.ts';
-import { loadHour } from '../load-hour.ts';
+import { readHourOf } from '../load-hour.ts';
 import { type HourOfNode, integrityOf, placeNodeHour, watermarksOf } from '../node-hour.ts';
 
 /** What a page shows of a node-hour. */
@@ -40,9 +40,9 @@ export function createHourReader(store: Store, clock: Clock): HourReader {
       const bodies = (await store.batches.readHour(hour)).map((batch): BatchBody => JSON.parse(batch.body));
       const newest = bodies.at(-1);
       if (newest === undefined) return null;
-      const facts = await store.ledger.readFacts(hour);
+      const loaded = await readHourOf(store, hour, bodies);
+      const { facts } = loaded;
       const sources = watermarksOf(facts.sources, facts.policy, clock.nowMs());
-      const loaded = await loadHour(store, hour, bodies, facts);
       const { node, judge, holdings } = placeNodeHour({ ...loaded, sources });
       const { decoded } = loaded;
       const uuids = facts.devices.map((device) => device.device);

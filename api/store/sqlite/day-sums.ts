@@ -12,8 +12,9 @@ export const SUM_COLUMNS = [
 ];
 
 export interface DaySums {
-  /** The day of an hour on one node. */
-  ofHour(node: number, hourMs: number): void;
+  /** The start of the day of an hour. */
+  dayOf(hourMs: number): number;
+  ofDay(node: number, dayMs: number): void;
   /** Every day of every node that ever had the device. */
   ofDevice(device: number): void;
 }
@@ -44,7 +45,8 @@ export function createDaySums(sqlite: Sqlite): DaySums {
     insert.run({ dayMs, node });
   };
   return {
-    ofHour: (node, hourMs) => sum(node, hourMs - (hourMs % DAY_MS)),
+    dayOf: (hourMs) => hourMs - (hourMs % DAY_MS),
+    ofDay: sum,
     ofDevice: (device) => {
       for (const { node, dayMs } of daysOfDevice.all({ device })) sum(node, dayMs);
     },

@@ -3,8 +3,7 @@ import { z } from 'zod';
 import { SEVERITIES } from '../../contract/findings.ts';
 import { EVIDENCE, REASONS } from '../../domain/bucket.ts';
 import { type FindingRow, graver } from '../../domain/finding.ts';
-import type { NodeHourKey } from '../batches.ts';
-import type { FindingState, FindingWrite, KnownFinding, Sighting } from '../ledger.ts';
+import type { FindingGift, FindingState, FindingsWrite, KnownFinding, Sighting } from '../ledger.ts';
 import { required, type Sqlite } from './connection.ts';
 import type { Ids, NodeRow } from './ids.ts';
 import type { ProcessIndex } from './process-index.ts';
@@ -51,15 +50,9 @@ interface FindingTableRow {
 }
 
 export interface Findings {
-  read(key: NodeHourKey, ids: Iterable<string>): Map<string, KnownFinding>;
-  /** Replaces what a node-hour gives. Call within a transaction. */
-  replace(
-    key: NodeHourKey,
-    node: NodeRow,
-    findings: readonly FindingWrite[],
-    seq: number,
-    nowMs: number,
-  ): void;
+  read(node: number, hours: readonly number[], ids: Iterable<string>): Map<string, KnownFinding>;
+  /** Replaces what node-hours give. Call within a transaction. */
+  replace(write: FindingsWrite): void;
 }
 
 export function createFindings(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): Findings {
@@ -72,17 +65,18 @@ export function createFindings(sqlite: Sqlite, ids: Ids, processes: ProcessIndex
     .pluck();
   const selectFinding = database.prepare<[string], FindingTableRow>('SELECT * FROM findings WHERE id = ?');
   // Added up here rather than in the service: a finding may have lasted for months.
-  const selectOthers = database.prepare<[number, number, number], PartRow>(
+  const selectOthers = database.prepare<[number, number, string], PartRow>(
     `SELECT device, process, job, reason, evidence, severity, sum(active_ms) AS active_ms, sum(resident_ms) AS resident_ms,
        sum(provisional_ms) AS provisional_ms, sum(provisional_active_ms) AS provisional_active_ms,
        min(first_ms) AS first_ms, max(last_ms) AS last_ms
-     FROM finding_parts WHERE finding = ? AND NOT (hour_ms = ? AND node = ?)
+     FROM finding_parts WHERE finding = ? AND NOT (node = ? AND hour_ms IN (SELECT value FROM json_each(?)))
      GROUP BY device, process, job, reason, evidence, severity`,
   );
   const selectProcesses = database
-    .prepare<[number, number, number], number>(
+    .prepare<[number, number, string], number>(
       `SELECT DISTINCT process FROM finding_parts
-       WHERE finding = ? AND hour_ms = ? AND node = ? AND device <> 0 AND process IS NOT NULL`,
+       WHERE finding = ? AND node = ? AND hour_ms IN (SELECT value FROM json_each(?)) AND device <> 0
+         AND process IS NOT NULL`,
     )
     .pluck();
   const toState = (row: FindingTableRow): FindingState => ({
@@ -115,17 +109,19 @@ export function createFindings(sqlite: Sqlite, ids: Ids, processes: ProcessIndex
   const replace = createWriter(sqlite, ids, processes);
 
   return {
-    read({ node, hourMs }, wanted) {
+    read(node, hours, wanted) {
       const found = new Map<string, KnownFinding>();
-      for (const id of new Set([...wanted, ...selectHere.all(hourMs, node)])) {
+      const here = hours.flatMap((hourMs) => selectHere.all(hourMs, node));
+      const list = JSON.stringify(hours);
+      for (const id of new Set([...wanted, ...here])) {
         const row = selectFinding.get(id);
         if (row === undefined) continue;
-        const others = selectOthers.all(row.finding, hourMs, node);
+        const others = selectOthers.all(row.finding, node, list);
         const seen = others.filter((other) => other.device === 0);
         found.set(id, {
           state: toState(row),
           resolved: row.resolved_at_ms !== null,
-          processesHere: selectProcesses.all(row.finding, hourMs, node).map((one) => processes.id(one)),
+          processesHere: selectProcesses.all(row.finding, node, list).map((one) => processes.id(one)),
           otherRows: others.filter((other) => other.device !== 0).map(toRow),
           otherSeen: toSighting(seen),
         });
@@ -203,50 +199,76 @@ function createWriter(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): Findin
   );
   const jobOf = (id: string | null): number | null => (id === null ? null : ids.job(id));
 
-  return ({ node, hourMs }, nodeRow, findings, seq, nowMs) => {
-    removeParts.run(hourMs, node);
-    removeSignals.run(hourMs, node);
-    let ordinal = 0;
-    for (const { id, state, parts, seen, signals, history } of findings) {
+  const selectNode = database.prepare<[number], NodeRow>('SELECT node, cluster FROM nodes WHERE node = ?');
+
+  function put(
+    { node, factsSeq: seq, nowMs, hours, findings }: FindingsWrite,
+    cluster: number,
+  ): Map<string, number> {
+    const numbers = new Map<string, number>();
+    // What names a process that nobody described dates it by the first hour that gives to the finding.
+    const hourOf = new Map<string, number>();
+    for (const { hourMs, gifts } of hours)
+      for (const { id } of gifts) hourOf.set(id, Math.min(hourOf.get(id) ?? hourMs, hourMs));
+    for (const { id, state, history } of findings) {
       let finding: number | undefined;
       if (state === null) finding = resolve.get(nowMs, id);
       else {
         const { root, device, job, ...rest } = state;
+        const hourMs = hourOf.get(id) ?? hours[0]?.hourMs ?? 0;
         const process = root === null ? null : processes.number(node, root, hourMs);
-        const deviceRow = device === null ? null : ids.findDevice(nodeRow.cluster, device);
+        const deviceRow = device === null ? null : ids.findDevice(cluster, device);
         finding = upsert.get({ ...rest, id, node, process, device: deviceRow, job: jobOf(job), nowMs });
       }
       if (finding === undefined) continue;
-      for (const signal of signals) insertSignal.run({ ...signal, hourMs, node, finding });
+      numbers.set(id, finding);
       for (const text of history) insertHistory.run({ finding, nowMs, seq, text });
+    }
+    return numbers;
+  }
+
+  function give(
+    node: number,
+    cluster: number,
+    hourMs: number,
+    gifts: readonly FindingGift[],
+    numbers: ReadonlyMap<string, number>,
+  ): void {
+    let ordinal = 0;
+    for (const { id, parts, seen, signals } of gifts) {
+      const finding = numbers.get(id);
+      if (finding === undefined) continue;
+      for (const signal of signals) insertSignal.run({ ...signal, hourMs, node, finding });
       for (const part of parts) {
         const { device, provisionalResidentMs, ...row } = part;
         insertPart.run({
           ...row,
           ...{ hourMs, node, ordinal: ordinal++, finding, holder: jobOf(part.holder), job: jobOf(part.job) },
-          device: required(ids.findDevice(nodeRow.cluster, device) ?? undefined),
+          device: required(ids.findDevice(cluster, device) ?? undefined),
           process: part.process === null ? null : processes.number(node, part.process, hourMs),
           provisionalMs: part.provisionalActiveMs + provisionalResidentMs,
           severity: null,
         });
       }
-      if (seen !== null && state !== null)
+      if (seen !== null)
         insertPart.run({
-          ...{
-            hourMs,
-            node,
-            device: 0,
-            ordinal: ordinal++,
-            finding,
-            reason: seen.reason,
-            severity: seen.severity,
-            evidence: seen.evidence,
-            holder: null,
-          },
+          ...{ hourMs, node, device: 0, ordinal: ordinal++, finding, reason: seen.reason },
+          ...{ severity: seen.severity, evidence: seen.evidence, holder: null },
           ...{ activeMs: 0, residentMs: 0, provisionalMs: 0, provisionalActiveMs: 0 },
           ...{ fromMs: seen.fromMs, toMs: seen.toMs, job: jobOf(seen.job) },
           process: seen.process === null ? null : processes.number(node, seen.process, hourMs),
         });
     }
+  }
+
+  return (write) => {
+    const { node, hours } = write;
+    const { cluster } = required(selectNode.get(node));
+    for (const { hourMs } of hours) {
+      removeParts.run(hourMs, node);
+      removeSignals.run(hourMs, node);
+    }
+    const numbers = put(write, cluster);
+    for (const { hourMs, gifts } of hours) give(node, cluster, hourMs, gifts, numbers);
   };
 }

@@ -28,9 +28,10 @@ interface PolicyRow {
   readonly rest: string;
 }
 
-export function createFleetReader(
-  sqlite: Sqlite,
-): (key: NodeHourKey) => Pick<HourFacts, 'devices' | 'reportsFromMs' | 'sources' | 'policy'> {
+type FleetFacts = Pick<HourFacts, 'devices' | 'reportsFromMs' | 'sources' | 'policy'>;
+
+/** The function that begins to read one state. */
+export function createFleetReader(sqlite: Sqlite): () => (key: NodeHourKey) => FleetFacts {
   const { database } = sqlite;
   const capacity = database.prepare<
     [number, number, number],
@@ -49,26 +50,40 @@ export function createFleetReader(
   );
   const policy = createPolicyReader(sqlite);
 
-  return ({ node, hourMs }) => {
-    const endMs = hourMs + HOUR_MS;
-    const devices = new Map<string, { fromMs: number; toMs: number }[]>();
-    for (const row of capacity.all(node, endMs, hourMs)) {
-      const parts = devices.get(row.uuid) ?? [];
-      devices.set(row.uuid, parts);
-      parts.push({ fromMs: Math.max(row.from_ms, hourMs), toMs: Math.min(row.to_ms ?? endMs, endMs) });
-    }
-    return {
-      devices: [...devices].map(([device, parts]) => ({ device, capacity: parts })),
-      reportsFromMs: reportsFrom.get(node) ?? null,
-      sources: sources.all(node).map((row) => ({
-        cluster: row.cluster,
-        source: row.source,
-        sourceInstance: row.instance,
-        selfDeclared: row.self_declared === 1,
-        completeToMs: row.complete_to_ms,
-        lastHeardMs: row.last_heard_ms,
-      })),
-      policy: policy.at(hourMs),
+  const toState = (row: SourceRow): HourFacts['sources'][number] => ({
+    cluster: row.cluster,
+    source: row.source,
+    sourceInstance: row.instance,
+    selfDeclared: row.self_declared === 1,
+    completeToMs: row.complete_to_ms,
+    lastHeardMs: row.last_heard_ms,
+  });
+
+  return () => {
+    const known = new Map<number, Pick<FleetFacts, 'reportsFromMs' | 'sources'>>();
+    const ofNode = (node: number): Pick<FleetFacts, 'reportsFromMs' | 'sources'> => {
+      const before = known.get(node);
+      if (before !== undefined) return before;
+      const found = {
+        reportsFromMs: reportsFrom.get(node) ?? null,
+        sources: sources.all(node).map(toState),
+      };
+      known.set(node, found);
+      return found;
+    };
+    return ({ node, hourMs }) => {
+      const endMs = hourMs + HOUR_MS;
+      const devices = new Map<string, { fromMs: number; toMs: number }[]>();
+      for (const row of capacity.all(node, endMs, hourMs)) {
+        const parts = devices.get(row.uuid) ?? [];
+        devices.set(row.uuid, parts);
+        parts.push({ fromMs: Math.max(row.from_ms, hourMs), toMs: Math.min(row.to_ms ?? endMs, endMs) });
+      }
+      return {
+        devices: [...devices].map(([device, parts]) => ({ device, capacity: parts })),
+        ...ofNode(node),
+        policy: policy.at(hourMs),
+      };
     };
   };
 }

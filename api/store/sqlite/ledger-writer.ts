@@ -6,18 +6,62 @@ import { createDaySums, SUM_COLUMNS } from './day-sums.ts';
 import type { NodeRow } from './ids.ts';
 import type { LedgerParts } from './ledger.ts';
 
-/** The function that writes a result; call it within a transaction. */
-export function createLedgerWriter(sqlite: Sqlite, parts: LedgerParts): (write: NodeHourWrite) => void {
+export interface HourWriter {
+  /** Replaces what is derived from a node-hour, but what it gives to findings. */
+  add(write: NodeHourWrite): void;
+  /** Sums the days that were touched. */
+  finish(): void;
+}
+
+/** The function that begins to write; both within a transaction. */
+export function createHourWriter(sqlite: Sqlite, parts: LedgerParts): () => HourWriter {
   const { database } = sqlite;
-  const { dirty, processes, findings } = parts;
+  const { dirty } = parts;
   const selectNode = database.prepare<[number], NodeRow>('SELECT node, cluster FROM nodes WHERE node = ?');
-  const remove = ['cells', 'entries', 'ledger_hours', 'connections', 'dials'].map((table) =>
+  const remove = ['cells', 'entries', 'ledger_hours'].map((table) =>
     database.prepare(`DELETE FROM ${table} WHERE hour_ms = ? AND node = ?`),
   );
   const newestWatermark = database
     .prepare<[], number | null>('SELECT max(seq) FROM source_watermarks')
     .pluck();
   const clearDirty = database.prepare('DELETE FROM dirty_hours WHERE node = ? AND hour_ms = ? AND seq <= ?');
+  const writeReported = createReportedWriter(sqlite, parts);
+  const writeCell = createCellWriter(sqlite, parts);
+  const days = createDaySums(sqlite);
+  const replaceBindings = createBindingWriter(sqlite, parts);
+
+  return () => {
+    const touched = new Map<number, Set<number>>();
+    return {
+      add(write) {
+        const { node, hourMs, nowMs } = write;
+        const nodeRow = required(selectNode.get(node));
+        // What came while this was computed keeps the hour dirty: its mark, or a watermark, has a later number.
+        if ((newestWatermark.get() ?? 0) <= write.factsSeq) clearDirty.run(node, hourMs, write.factsSeq);
+        for (const statement of remove) statement.run(hourMs, node);
+        if (write.reported !== null)
+          for (const other of writeReported(write, write.reported))
+            if (other !== hourMs) dirty.mark(node, other, false, sqlite.lastSeq(), nowMs);
+        for (const cell of write.cells) writeCell(write, nodeRow, cell);
+        replaceBindings(write, nodeRow);
+        touched.set(node, (touched.get(node) ?? new Set()).add(days.dayOf(hourMs)));
+      },
+      finish() {
+        for (const [node, dayMs] of touched) for (const day of dayMs) days.ofDay(node, day);
+      },
+    };
+  };
+}
+
+/** The function that writes what agents reported beside the cells; gives the hours that read of it what has changed. */
+function createReportedWriter(
+  sqlite: Sqlite,
+  { processes }: LedgerParts,
+): (write: NodeHourWrite, reported: NonNullable<NodeHourWrite['reported']>) => Set<number> {
+  const { database } = sqlite;
+  const remove = ['connections', 'dials'].map((table) =>
+    database.prepare(`DELETE FROM ${table} WHERE hour_ms = ? AND node = ?`),
+  );
   const insertConnection = database.prepare(
     `INSERT INTO connections (hour_ms, node, ordinal, process, kind, peer_class, local_port, first_ms, last_ms, peers,
        personal)
@@ -27,43 +71,24 @@ export function createLedgerWriter(sqlite: Sqlite, parts: LedgerParts): (write: 
     `INSERT INTO dials (hour_ms, node, ordinal, process, net_namespace, attempts, failed, from_ms, to_ms)
      VALUES (:hourMs, :node, :ordinal, :process, :netNamespace, :attempts, :failed, :fromMs, :toMs)`,
   );
-  const writeCell = createCellWriter(sqlite, parts);
-  const sumDay = createDaySums(sqlite).ofHour;
-  const replaceBindings = createBindingWriter(sqlite, parts);
 
-  return (write) => {
-    const { node, hourMs, nowMs } = write;
-    const nodeRow = required(selectNode.get(node));
+  return (write, reported) => {
+    const { node, hourMs } = write;
     for (const statement of remove) statement.run(hourMs, node);
     const readAnew = new Set<number>();
-    for (const one of write.processes) {
+    for (const one of reported.processes) {
       const { process, changed } = processes.write(node, one, write.boundariesOf(one), hourMs);
       if (changed) for (const hour of processes.hoursThatRead(process)) readAnew.add(hour);
     }
-    for (const cell of write.cells) writeCell(write, nodeRow, cell);
-    sumDay(node, hourMs);
-    for (const [ordinal, one] of write.connections.entries())
-      insertConnection.run({
-        ...one,
-        hourMs,
-        node,
-        ordinal,
-        process: processes.number(node, one.process, hourMs),
-      });
-    for (const [ordinal, one] of write.dials.entries())
-      insertDial.run({
-        ...one,
-        hourMs,
-        node,
-        ordinal,
-        process: processes.number(node, one.process, hourMs),
-      });
-    findings.replace(write, nodeRow, write.findings, write.factsSeq, nowMs);
-    // What came while this was computed keeps the hour dirty: its mark, or a watermark, has a later number.
-    if ((newestWatermark.get() ?? 0) <= write.factsSeq) clearDirty.run(node, hourMs, write.factsSeq);
-    for (const other of readAnew)
-      if (other !== hourMs) dirty.mark(node, other, false, sqlite.lastSeq(), nowMs);
-    replaceBindings(write, nodeRow);
+    for (const [ordinal, one] of reported.connections.entries()) {
+      const process = processes.number(node, one.process, hourMs);
+      insertConnection.run({ ...one, hourMs, node, ordinal, process });
+    }
+    for (const [ordinal, one] of reported.dials.entries()) {
+      const process = processes.number(node, one.process, hourMs);
+      insertDial.run({ ...one, hourMs, node, ordinal, process });
+    }
+    return readAnew;
   };
 }
 
@@ -91,7 +116,7 @@ function createCellWriter(
   return (write, node, cell) => {
     const { hourMs, nowMs } = write;
     const device = required(ids.findDevice(node.cluster, cell.device) ?? undefined);
-    insertCell.run(
+    insertCell.run([
       ...[
         hourMs,
         node.node,
@@ -102,40 +127,23 @@ function createCellWriter(
         cell.capacityMs,
       ],
       ...[write.rulesVersion, write.policyVersion, write.factsSeq, cell.settlesAtMs, nowMs],
-    );
+    ]);
     for (const [ordinal, one] of cell.entries.entries()) {
       const process = one.process === null ? null : processes.number(node.node, one.process, hourMs);
-      insertEntry.run(
-        ...[
-          hourMs,
-          node.node,
-          device,
-          ordinal,
-          one.fromMs,
-          one.toMs,
-          one.bucket,
-          one.reason,
-          one.cause,
-          one.activity,
-        ],
-        ...[jobOf(one.holder), jobOf(one.job), process, one.evidence, Number(one.provisional)],
+      insertEntry.run([
+        ...[hourMs, node.node, device, ordinal, one.fromMs, one.toMs, one.bucket, one.reason, one.cause],
+        ...[one.activity, jobOf(one.holder), jobOf(one.job), process, one.evidence, Number(one.provisional)],
         ...[Number(one.suspicious), one.ms],
-      );
+      ]);
     }
     for (const { job, assumed, sums, activeMs } of cell.holders) {
-      insertSums.run(
-        ...[
-          hourMs,
-          node.node,
-          device,
-          job === null ? 0 : ids.job(job.id),
-          job?.account ?? '',
-          job?.user ?? '',
-        ],
-        ...[Number(assumed), sums.capacityMs, sums.usedMs, sums.heldMs, sums.unaccountedMs, sums.idleMs],
+      const holder = job === null ? 0 : ids.job(job.id);
+      insertSums.run([
+        ...[hourMs, node.node, device, holder, job?.account ?? '', job?.user ?? '', Number(assumed)],
+        ...[sums.capacityMs, sums.usedMs, sums.heldMs, sums.unaccountedMs, sums.idleMs],
         ...[sums.unobservedMs, sums.allocatedMs, sums.unaccountedActiveMs, sums.unaccountedProvisionalMs],
         ...[sums.unaccountedInsideMs, sums.unobservedInsideMs, activeMs],
-      );
+      ]);
     }
   };
 }

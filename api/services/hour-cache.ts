@@ -1,0 +1,95 @@
+/** What agents reported of the node-hours used last, decoded, so that judging an hour again costs no reading of it. */
+import type { BatchBody, ProcessPersonal } from '../contract/batch.ts';
+import { canonicalJson } from '../contract/canonical.ts';
+import type { DecodedHour } from '../domain/decode.ts';
+import type { NodeHourKey } from '../store/batches.ts';
+import type { LedgerReader } from '../store/ledger.ts';
+import { personalDigests } from './load-hour.ts';
+import { decodeHour, type HourOfNode } from './node-hour.ts';
+
+/** Text of batches whose decoded form is kept in memory. */
+const KEPT_CHARS = 64 * 1024 * 1024;
+
+export interface ReportedHour {
+  readonly decoded: DecodedHour;
+  /** How much there is to look at: its spans and processes. */
+  readonly weight: number;
+  /** What is stored of it beside the cells, as an opaque mark; null: nothing that is known of. */
+  stored: string | null;
+}
+
+interface Kept {
+  seq: number;
+  chars: number;
+  readonly bodies: BatchBody[];
+  readonly digests: Set<string>;
+  /** As of `personal`; null: batches came since. */
+  hour: ReportedHour | null;
+  personal: string;
+}
+
+export interface HourCache {
+  /** The hour as its batches are now. */
+  read(reader: LedgerReader, hour: HourOfNode & NodeHourKey): ReportedHour;
+}
+
+export function createHourCache(): HourCache {
+  const kept = new Map<string, Kept>();
+  let chars = 0;
+
+  const forget = (name: string): void => {
+    chars -= kept.get(name)?.chars ?? 0;
+    kept.delete(name);
+  };
+
+  /** Its batches, those that came since the last time added. */
+  const upToDate = (reader: LedgerReader, key: NodeHourKey, known: Kept | undefined): Kept => {
+    const more = known === undefined ? null : reader.readHourSince(key, known.seq);
+    const empty = { seq: 0, chars: 0, bodies: [], digests: new Set<string>(), hour: null, personal: '' };
+    const entry = more === null || known === undefined ? empty : known;
+    const batches = more ?? reader.readHour(key);
+    if (batches.length === 0) return entry;
+    const bodies = batches.map((batch): BatchBody => JSON.parse(batch.body));
+    entry.bodies.push(...bodies);
+    for (const digest of personalDigests(bodies)) entry.digests.add(digest);
+    for (const { seq, body } of batches) {
+      entry.seq = Math.max(entry.seq, seq);
+      entry.chars += body.length;
+    }
+    entry.hour = null;
+    return entry;
+  };
+
+  return {
+    read(reader, hour) {
+      const name = `${hour.node} ${hour.hourMs}`;
+      const known = kept.get(name);
+      forget(name);
+      const entry = upToDate(reader, hour, known);
+      kept.set(name, entry);
+      chars += entry.chars;
+      const personal = reader.readPersonal(entry.digests);
+      const text = textOf(personal);
+      if (entry.hour === null || entry.personal !== text) {
+        const decoded = decodeHour(hour, entry.bodies, personal);
+        entry.hour = { decoded, weight: weightOf(decoded), stored: null };
+        entry.personal = text;
+      }
+      for (const oldest of kept.keys()) {
+        if (chars <= KEPT_CHARS || oldest === name) break;
+        forget(oldest);
+      }
+      return entry.hour;
+    },
+  };
+}
+
+/** Retention may erase what was known of people. */
+const textOf = (personal: ReadonlyMap<string, ProcessPersonal>): string =>
+  personal.size === 0 ? '' : canonicalJson([...personal]);
+
+function weightOf({ spansByDevice, processes }: DecodedHour): number {
+  let weight = processes.size;
+  for (const spans of spansByDevice.values()) weight += spans.length;
+  return weight;
+}
