@@ -21,6 +21,7 @@ import type { Reading } from './reading.ts';
 import { Report } from './report.ts';
 import { rest } from './rest.ts';
 import { createShipper, type Shipper } from './shipper.ts';
+import { openSigner } from './signer.ts';
 import { BACKWARD_SEGMENT_MS, createSpanBuilder, type EndedTenants, type SpanBuilder } from './spans.ts';
 import { openSpool, type Spool } from './spool.ts';
 import { messageOf } from './spool-files.ts';
@@ -71,7 +72,6 @@ const MAX_STATE_BYTES = 64 * 1024 * 1024;
 const CONNECTIONS_MS = 10_000;
 const CONNECTIONS_PER_SHIP = 3;
 const POLL_JITTER = 0.1;
-
 const MAX_REMEMBERED_STARTS = 16_384;
 const MAX_CUTS = 1000;
 
@@ -111,7 +111,8 @@ class PollingAgent implements Agent {
       newStream: newStreamId,
       sender: config,
     });
-    this.#shipper = createShipper(this.#spool, ports, this.#random);
+    const signer = openSigner(ports.files, config.spoolFolder);
+    this.#shipper = createShipper(this.#spool, ports, this.#random, signer);
     this.#table = createProcessTable(ports, config, () => ports.clock.repairedMs);
     this.#restoreProcesses();
     this.#accounting = new AccountingBook(this.#table);
@@ -140,6 +141,7 @@ class PollingAgent implements Agent {
       tools: () => this.#observer.tools(),
       host: () => this.#host.fact(),
     });
+    if (signer.problem !== null) this.#report.addProblem(ports.clock.wallMs(), 'key', signer.problem);
     this.#host = new HostWatch(ports, {
       processes: () => (config.procRoot === '/proc' ? this.#table.countAll() : null),
       problem: (message) => this.#report.addProblem(ports.clock.wallMs(), 'host', message),

@@ -1,6 +1,7 @@
 /** Sends what the spool holds to the service, oldest first, and forgets only what the service says is safe. */
 import { BATCH_LIMITS, type Batch, type BatchResponse } from '../api/contract/batch.ts';
 import { type AgentClock, type Network, ShipError } from './ports.ts';
+import type { Signer } from './signer.ts';
 import type { Spool } from './spool.ts';
 
 /** Well under what the service takes in one request. */
@@ -23,6 +24,7 @@ export function createShipper(
   spool: Spool,
   ports: { readonly network: Network; readonly clock: AgentClock },
   random: () => number,
+  signer: Pick<Signer, 'sign'>,
 ): Shipper {
   let running: Promise<void> | null = null;
   let failures = 0;
@@ -44,7 +46,7 @@ export function createShipper(
     const batches = spool.oldest(BATCH_LIMITS.batchesPerRequest, REQUEST_BYTES);
     if (batches.length === 0) return false;
     try {
-      const answer = await ports.network.send({ batches });
+      const answer = await ports.network.send({ batches: batches.map(signer.sign) });
       const wrong = settle(spool, batches, answer);
       if (wrong !== null) {
         failed(wrong, true);

@@ -43,6 +43,7 @@ const REASON_WORDS: Readonly<Record<string, string>> = {
   tool_exposed: 'Others can write what GPUs are read with',
   preload_set: 'A library is loaded into every program',
   version_mismatch: 'Driver, library and tool of several versions',
+  key_changed: 'A node signs with another key',
 };
 
 export const REASONS: readonly string[] = Object.keys(REASON_WORDS);

@@ -22,6 +22,7 @@ export const CONNECTION_KINDS = ['established', 'attempt', 'listening'] as const
 export const BATCH_PATTERNS = {
   hash: /^[0-9a-f]{64}$/,
   salt: /^[0-9a-f]{32}$/,
+  signature: /^[0-9a-f]{128}$/,
   bootId: /^[0-9A-Za-z-]{1,64}$/,
   processKey: /^\d{1,10}\/(\d{1,20}|\?\d{1,16})$/,
   /** No half of a surrogate pair either: a database would keep something else. */
@@ -323,6 +324,10 @@ export const BatchRequestSchema = z
           body: Body,
           hash: Hash,
           personal: z.array(Personal).max(BATCH_LIMITS.processes + BATCH_LIMITS.connections),
+          signature: z
+            .strictObject({ key: Hash, value: z.string().regex(BATCH_PATTERNS.signature) })
+            .optional()
+            .meta({ description: 'Ed25519, by the key of the node; required once a node has signed' }),
         }),
       )
       .max(BATCH_LIMITS.batchesPerRequest),

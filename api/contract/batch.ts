@@ -10,6 +10,7 @@
  * UTC hour, and the first batch that an agent makes in an hour repeats the inventory and every live process, so that
  * each node-hour can be understood alone.
  */
+import type { BatchSignature } from './signature.ts';
 
 /** Version of this schema, in every batch. */
 export const BATCH_SCHEMA = 1;
@@ -251,7 +252,8 @@ export interface DialFact {
  * names a pid that /proc does not show; `process_covered` something is mounted over its folder in /proc;
  * `member_hidden` a control group lists a pid that /proc does not show; `tool_changed` a file of `ToolFact` is
  * another than before, the driver being the same; `tool_exposed` others than root can write it; `preload_set` something
- * is loaded into every program; `version_mismatch` driver, library and tool do not belong together.
+ * is loaded into every program; `version_mismatch` driver, library and tool do not belong together; `key_changed` the
+ * node signs by another key, which the service itself finds.
  */
 export const INTEGRITY_KINDS = [
   'process_hidden',
@@ -261,6 +263,7 @@ export const INTEGRITY_KINDS = [
   'tool_exposed',
   'preload_set',
   'version_mismatch',
+  'key_changed',
 ] as const;
 export type IntegrityKind = (typeof INTEGRITY_KINDS)[number];
 
@@ -373,6 +376,8 @@ export interface Batch {
   body: BatchBody;
   hash: string;
   personal: PersonalRecord[];
+  /** Put there when it is sent. Agents before this member did not sign. */
+  signature?: BatchSignature;
 }
 
 /** Body of `POST /v1/batches`: batches of one stream in ascending order; with none, only the service's time is asked for. */

@@ -13,15 +13,15 @@ export type Strength = (typeof STRENGTHS)[number];
 /**
  * A finding is still running while its node's newest report, or one at most this much older, shows it. Agents repeat a
  * lasting connection once a minute and send it up to half a minute later; what lasts of how a node is read they repeat
- * once an hour. That a file has changed is a moment.
+ * once an hour. That a file or a key has changed is a moment.
  */
 export const RUNNING_SLACK_MS = { usual: 60_000, network: 150_000, integrity: 3_900_000 } as const;
-/** The one integrity reason that does not last. */
-export const MOMENTARY: IntegrityKind = 'tool_changed';
+/** The integrity reasons that do not last. */
+export const MOMENTARY: readonly string[] = ['tool_changed', 'key_changed'] satisfies IntegrityKind[];
 
 export function runningSlackMs({ kind, reason }: { kind: FindingKind; reason: string }): number {
   if (kind === 'network') return RUNNING_SLACK_MS.network;
-  return kind === 'integrity' && reason !== MOMENTARY ? RUNNING_SLACK_MS.integrity : RUNNING_SLACK_MS.usual;
+  return kind === 'integrity' && !MOMENTARY.includes(reason) ? RUNNING_SLACK_MS.integrity : RUNNING_SLACK_MS.usual;
 }
 
 /** Time of one process (null: none shows) on one device for one reason. Rows of one finding add up over hours. */

@@ -123,7 +123,7 @@ function observed(facts: StoryFacts): string[] {
   if (isIntegrity(summary.reason) && facts.devices.length > 0) lines.push(`It is about ${place}.`);
   lines.push(SENTENCES[summary.reason], ...unseenLines(facts.unseen));
   lines.push(...detailLines(facts.details), ...holderLines(facts.holders));
-  if (facts.running && summary.reason !== MOMENTARY) lines.push('It was still there at the last reading.');
+  if (facts.running && !MOMENTARY.includes(summary.reason)) lines.push('It was still there at the last reading.');
   return lines;
 }
 

@@ -35,6 +35,7 @@ export const SENTENCES: Readonly<Record<FindingReason, string>> = {
   tool_exposed: 'Accounts other than root can write a file through which the GPUs are read.',
   preload_set: 'A library is set to be loaded into every program of the node.',
   version_mismatch: 'The driver, its library and nvidia-smi are not of one version.',
+  key_changed: 'What came in the name of this node was signed by a key that it had not used before.',
 };
 
 /** What may explain it without anything being wrong. */
@@ -110,6 +111,10 @@ export const CAUSES: Readonly<Record<FindingReason, readonly string[]>> = {
     'The driver was upgraded, and the node has not been restarted since.',
     'A container brings a library of its own.',
   ],
+  key_changed: [
+    'The node was installed anew, or its agent was given another spool folder: the key lies there.',
+    'Two agents send with the token of one node.',
+  ],
 };
 
 const BESIDE = 'Nothing in the ledger: this is an observation beside it and carries no GPU time.';
@@ -155,4 +160,5 @@ export const CHANGES: Readonly<Record<FindingReason, readonly string[]>> = {
   tool_exposed: [BESIDE, 'Rights on the file and its folder that let nobody but root write.'],
   preload_set: [BESIDE, 'A node on which nothing is loaded into every program.'],
   version_mismatch: [BESIDE, 'A driver, a library and a tool of one version, usually after a restart.'],
+  key_changed: [BESIDE, 'An administrator who knows why and accepts the key: gpuledger fleet accept-key.'],
 };

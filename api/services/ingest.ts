@@ -11,6 +11,7 @@ import {
   HOUR_MS,
 } from '../contract/batch.ts';
 import { canonicalJson, sha256Hex } from '../contract/canonical.ts';
+import { isSignedBy } from '../contract/signature.ts';
 import type { Caller } from '../domain/caller.ts';
 import { type PostWrite, type Standing, StoreConflict, type StreamKey } from '../store/batches.ts';
 import type { Store } from '../store/store.ts';
@@ -50,6 +51,8 @@ interface CheckedBatch {
 
 interface WaitingPost {
   readonly key: StreamKey;
+  /** The name of the token that it came with. */
+  readonly by: string;
   readonly batches: readonly CheckedBatch[];
   resolve(response: BatchResponse): void;
   reject(error: unknown): void;
@@ -101,11 +104,12 @@ export function createIngest(store: Store, clock: Clock, live: Live, cluster: st
       const ahead = request.batches.findIndex((batch) => liesAhead(batch, nowMs));
       const timely = ahead > 0 ? request.batches.slice(0, ahead) : request.batches;
       const batches = timely.map((batch, index) => checkBatch(batch, index, nowMs));
+      await checkSigned(store, { cluster, node: first.node }, timely);
       if (waiting.length >= MAX_WAITING_POSTS)
         throw new ServiceError('unavailable', 'too many posts wait to be stored; try again');
       const key = { cluster, node: first.node, stream: first.stream };
       return new Promise<BatchResponse>((resolve, reject) => {
-        waiting.push({ key, batches, resolve, reject });
+        waiting.push({ key, by: caller.name, batches, resolve, reject });
         if (waiting.length === 1) setTimeout(() => void flush(), GROUP_COMMIT_MS);
       });
     },
@@ -144,11 +148,27 @@ function checkBatch(batch: Batch, index: number, nowMs: number): CheckedBatch {
     );
   const body = canonicalJson(batch.body);
   if (sha256Hex(body) !== batch.hash) throw invalid(`${at}.hash`, 'is not the SHA-256 of the canonical body');
+  if (batch.signature !== undefined && !isSignedBy(batch.signature, batch.hash))
+    throw invalid(`${at}.signature`, 'is not of this batch by the key that it names');
   for (const [position, { digest, salt, value }] of batch.personal.entries()) {
     if (sha256Hex(canonicalJson({ salt, value })) !== digest)
       throw invalid(`${at}.personal.${position}.digest`, 'is not the SHA-256 of its salt and value');
   }
   return { batch, body };
+}
+
+/** Once a node has signed, what comes without a signature is not taken from it: its agent keeps it. */
+async function checkSigned(
+  store: Store,
+  { cluster, node }: { readonly cluster: string; readonly node: string },
+  batches: readonly Batch[],
+): Promise<void> {
+  const index = batches.findIndex((batch) => batch.signature === undefined);
+  if (index === -1 || (await store.keys.list(cluster, node)).length === 0) return;
+  throw invalid(
+    `batches.${index}.signature`,
+    'is missing, though this node signs what it sends; let its agent be no older than before',
+  );
 }
 
 /** What to say of a batch whose times cannot be meant; null: nothing. */
@@ -236,7 +256,7 @@ async function decide(
       else refuse(one, 'this number was stored with another content');
     }
   }
-  const write = writeFor(post.key, stored, quarantined, standing, nowMs);
+  const write = writeFor(post, stored, quarantined, standing, nowMs);
   return {
     write,
     standing: {
@@ -251,7 +271,7 @@ async function decide(
 }
 
 function writeFor(
-  key: StreamKey,
+  { key, by }: WaitingPost,
   stored: readonly CheckedBatch[],
   quarantined: PostWrite['quarantined'],
   standing: Standing,
@@ -279,6 +299,7 @@ function writeFor(
   return {
     ...key,
     recordedAtMs: nowMs,
+    recordedBy: by,
     expectedHead: standing.headNumber,
     batches: stored.map(({ batch, body }) => ({
       number: batch.body.seq,
@@ -293,6 +314,7 @@ function writeFor(
       tools: batch.body.tools,
       host: batch.body.host,
       personal: batch.personal,
+      signature: batch.signature ?? null,
       // A time to come would stand above all that follows.
       problems: batch.body.problems.map((one) => ({ ...one, atMs: Math.min(one.atMs, nowMs) })),
     })),

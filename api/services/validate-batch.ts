@@ -52,10 +52,18 @@ export function checkBatchRequest(value: unknown): asserts value is BatchRequest
 }
 
 function checkBatch(value: unknown): void {
-  const batch = members(value, 3, '');
+  const signed = isMembers(value) && Object.hasOwn(value, 'signature');
+  const batch = members(value, signed ? 4 : 3, '');
   inside('body', () => checkBody(batch['body']));
   pattern(batch, 'hash', BATCH_PATTERNS.hash);
   list(batch, 'personal', BATCH_LIMITS.processes + BATCH_LIMITS.connections, checkPersonal);
+  if (batch['signature'] !== undefined) inside('signature', () => checkSignature(batch['signature']));
+}
+
+function checkSignature(value: unknown): void {
+  const signature = members(value, 2, '');
+  pattern(signature, 'key', BATCH_PATTERNS.hash);
+  pattern(signature, 'value', BATCH_PATTERNS.signature);
 }
 
 function checkBody(value: unknown): void {

@@ -1,5 +1,13 @@
 /** What the services need of a store to take batches in, read them back by node-hour, and seal finished hours. */
-import type { AgentProblem, DeviceFact, HostFact, PersonalRecord, ToolFact } from '../contract/batch.ts';
+import type {
+  AgentProblem,
+  BatchBody,
+  DeviceFact,
+  HostFact,
+  PersonalRecord,
+  ToolFact,
+} from '../contract/batch.ts';
+import type { BatchSignature } from '../contract/signature.ts';
 
 export interface StreamKey {
   readonly cluster: string;
@@ -30,12 +38,15 @@ export interface BatchWrite {
   readonly tools: readonly ToolFact[] | null;
   readonly host: HostFact | null;
   readonly personal: readonly PersonalRecord[];
+  readonly signature: BatchSignature | null;
   readonly problems: readonly AgentProblem[];
 }
 
 /** Everything that one post changes. `expectedHead` is the head that it was decided on. */
 export interface PostWrite extends StreamKey {
   readonly recordedAtMs: number;
+  /** The name of the token that it came with. */
+  readonly recordedBy: string;
   readonly expectedHead: number;
   readonly batches: readonly BatchWrite[];
   readonly quarantined: readonly { number: number; hash: string; why: string; body: string }[];
@@ -64,12 +75,22 @@ export interface StoredBatch {
   readonly toMs: number;
   readonly hash: string;
   readonly body: string;
+  /** The body as it is sealed, but for `previousHash`, and only to be read; null: it is kept as text. */
+  readonly decoded: BatchBody | null;
+  /** Null: it came unsigned, or it is sealed and a later one of its stream in the same hour speaks for it. */
+  readonly signature: BatchSignature | null;
 }
 
 export interface NodeHourKey {
   /** Internal number of the node. */
   readonly node: number;
   readonly hourMs: number;
+}
+
+/** The batches of a node-hour that somebody has: how many, and the newest. */
+export interface KnownBatches {
+  readonly seq: number;
+  readonly count: number;
 }
 
 export interface BatchStore {
@@ -84,8 +105,6 @@ export interface BatchStore {
   apply(posts: readonly PostWrite[]): Promise<void>;
   /** Every batch of a node-hour, sealed or not, by `fromMs`, then `seq`. */
   readHour(key: NodeHourKey): Promise<StoredBatch[]>;
-  /** Batches of a node-hour that came after `seq`, if none of them is sealed; null when the hour must be read anew. */
-  readHourSince(key: NodeHourKey, seq: number): Promise<StoredBatch[] | null>;
   /** Hours before `beforeMs` with unsealed batches, whose node has reported beyond them; oldest first. */
   listSealable(beforeMs: number, limit: number): Promise<NodeHourKey[]>;
   /** Moves an hour's batches into one record. Returns how many batches it holds. */

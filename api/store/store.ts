@@ -6,6 +6,7 @@ import type { AuditStore } from './audit.ts';
 import type { BatchStore } from './batches.ts';
 import type { FleetStore } from './fleet.ts';
 import type { JobStore } from './jobs.ts';
+import type { KeyStore } from './keys.ts';
 import type { LedgerStore } from './ledger.ts';
 import type { PolicyStore } from './policies.ts';
 
@@ -13,6 +14,7 @@ export interface Store {
   readonly batches: BatchStore;
   readonly jobs: JobStore;
   readonly fleet: FleetStore;
+  readonly keys: KeyStore;
   readonly policies: PolicyStore;
   readonly ledger: LedgerStore;
   /** For `verify`, on a store that is opened for reading only. */

@@ -25,8 +25,7 @@ ALTER TABLE batches ADD COLUMN signature BLOB CHECK (length(signature) = 64);
 CREATE TABLE sealed_texts (
   node INTEGER NOT NULL REFERENCES nodes,
   day_ms INTEGER NOT NULL CHECK (day_ms % 86400000 = 0),
-  -- 1, 2, 3, …: each hour that is sealed adds what it has and those before it do not.
-  part INTEGER NOT NULL CHECK (part > 0),
+  -- Each hour that is sealed adds what it has and those before it do not.
   body BLOB NOT NULL,
-  PRIMARY KEY (node, day_ms, part)
+  PRIMARY KEY (node, day_ms)
 ) STRICT;

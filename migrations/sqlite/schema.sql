@@ -696,10 +696,9 @@ CREATE INDEX sealed_runs_by_hour ON sealed_runs (node, hour_ms);
 CREATE TABLE sealed_texts (
   node INTEGER NOT NULL REFERENCES nodes,
   day_ms INTEGER NOT NULL CHECK (day_ms % 86400000 = 0),
-  -- 1, 2, 3, …: each hour that is sealed adds what it has and those before it do not.
-  part INTEGER NOT NULL CHECK (part > 0),
+  -- Each hour that is sealed adds what it has and those before it do not.
   body BLOB NOT NULL,
-  PRIMARY KEY (node, day_ms, part)
+  PRIMARY KEY (node, day_ms)
 ) STRICT;
 
 CREATE TABLE sequence (

@@ -8,8 +8,9 @@ import { batchAt, faultyFiles, numbersOf, open, StandInService, temporaryFolder 
 let folder: ReturnType<typeof temporaryFolder>;
 let service: StandInService;
 let nowMs = 0;
+const UNSIGNED = { sign: <T>(batch: T): T => batch };
 const clock = { wallMs: () => nowMs, monotonicMs: () => nowMs, sleep: async () => undefined };
-const shipperOf = (spool: Spool) => createShipper(spool, { network: service, clock }, seededRandom('test'));
+const shipperOf = (spool: Spool) => createShipper(spool, { network: service, clock }, seededRandom('test'), UNSIGNED);
 
 beforeEach(() => {
   folder = temporaryFolder();

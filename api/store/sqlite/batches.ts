@@ -14,6 +14,7 @@ import type { DirtyMarks } from './dirty.ts';
 import { createHours } from './hours.ts';
 import type { Ids, NodeRow } from './ids.ts';
 import { createNodeFiles } from './node-files.ts';
+import type { NodeKeys } from './node-keys.ts';
 
 const PROBLEMS_PER_NODE = 100;
 const QUARANTINED_PER_STREAM = 100;
@@ -26,9 +27,16 @@ interface StandingRow {
   readonly tenants_digest: string | null;
 }
 
-export function createBatches(sqlite: Sqlite, ids: Ids, dirty: DirtyMarks, devices: Devices): BatchStore {
-  const hours = createHours(sqlite);
-  const writer = createWriter(sqlite, ids, dirty, devices);
+interface BatchParts {
+  readonly ids: Ids;
+  readonly dirty: DirtyMarks;
+  readonly devices: Devices;
+  readonly keys: NodeKeys;
+}
+
+export function createBatches(sqlite: Sqlite, parts: BatchParts): BatchStore {
+  const hours = createHours(sqlite, parts.keys);
+  const writer = createWriter(sqlite, parts);
   const selectStanding = sqlite.database.prepare<[string, string, string], StandingRow>(
     `SELECT s.head_number, s.head_hash, t.complete_to_ms, t.silent_to_ms, t.tenants_digest
      FROM nodes n JOIN clusters c ON c.cluster = n.cluster
@@ -42,7 +50,6 @@ export function createBatches(sqlite: Sqlite, ids: Ids, dirty: DirtyMarks, devic
     readHash: async (key, number) => hours.findHash(key, number),
     apply: async (posts) => sqlite.write(() => posts.forEach(writer)),
     readHour: async (key) => sqlite.read(() => hours.read(key)),
-    readHourSince: async (key, seq) => sqlite.read(() => hours.readSince(key, seq)),
     listSealable: async (beforeMs, limit) => hours.listSealable(beforeMs, limit),
     seal: async (key, atMs) => sqlite.write(() => hours.seal(key, atMs)),
   };
@@ -57,12 +64,7 @@ const standing = (row: StandingRow | undefined): Standing => ({
 });
 
 /** The function that writes one post, within a transaction. */
-function createWriter(
-  sqlite: Sqlite,
-  ids: Ids,
-  dirty: DirtyMarks,
-  devices: Devices,
-): (post: PostWrite) => void {
+function createWriter(sqlite: Sqlite, { ids, dirty, devices, keys }: BatchParts): (post: PostWrite) => void {
   const { database } = sqlite;
   const insertStream = database.prepare(
     `INSERT INTO streams (node, name, head_hash, opened_at_ms) VALUES (?, ?, '${CHAIN_START}', ?) ON CONFLICT DO NOTHING`,
@@ -71,8 +73,9 @@ function createWriter(
     'SELECT stream, head_number FROM streams WHERE node = ? AND name = ?',
   );
   const insertBatch = database.prepare(
-    `INSERT INTO batches (stream, number, node, hour_ms, from_ms, to_ms, seq, recorded_at_ms, hash, body)
-     VALUES (:stream, :number, :node, :hourMs, :fromMs, :toMs, :seq, :nowMs, :hash, :body)`,
+    `INSERT INTO batches (stream, number, node, hour_ms, from_ms, to_ms, seq, recorded_at_ms, hash, body,
+       key, signature)
+     VALUES (:stream, :number, :node, :hourMs, :fromMs, :toMs, :seq, :nowMs, :hash, :body, :key, :signature)`,
   );
   const moveHead = database.prepare('UPDATE streams SET head_number = ?, head_hash = ? WHERE stream = ?');
   const enrol = database.prepare(
@@ -116,10 +119,24 @@ function createWriter(
     trimProblems.run({ node });
   }
 
-  function writeBatch(node: NodeRow, stream: number, batch: BatchWrite, nowMs: number): void {
+  function signatureOf(
+    node: NodeRow & { readonly name: string },
+    { signature }: BatchWrite,
+    use: { fromMs: number; seq: number; nowMs: number; by: string },
+  ): { key: number | null; signature: Buffer | null } {
+    if (signature === null) return { key: null, signature: null };
+    const key = keys.take(node, { publicKey: signature.key, ...use });
+    return { key, signature: Buffer.from(signature.value, 'hex') };
+  }
+
+  function writeBatch(node: NodeRow, stream: number, batch: BatchWrite, post: PostWrite): void {
     const { number, hourMs, fromMs, toMs, hash, body, inventory, bootId } = batch;
+    const nowMs = post.recordedAtMs;
     const seq = sqlite.nextSeq();
-    insertBatch.run({ stream, number, node: node.node, hourMs, fromMs, toMs, seq, nowMs, hash, body });
+    insertBatch.run({
+      ...{ stream, number, node: node.node, hourMs, fromMs, toMs, seq, nowMs, hash, body },
+      ...signatureOf({ ...node, name: post.node }, batch, { fromMs, seq, nowMs, by: post.recordedBy }),
+    });
     if (inventory !== null) devices.takeInventory(node, { bootId, inventory, atMs: fromMs }, seq, nowMs);
     for (const record of batch.personal) addPersonal(record, hourMs);
     writeProblems(node.node, batch.problems);
@@ -131,7 +148,7 @@ function createWriter(
     insertStream.run(node.node, post.stream, nowMs);
     const { stream, head_number } = required(selectStream.get(node.node, post.stream));
     if (head_number !== post.expectedHead) throw new StoreConflict(`stream ${post.stream} has moved on`);
-    for (const batch of post.batches) writeBatch(node, stream, batch, nowMs);
+    for (const batch of post.batches) writeBatch(node, stream, batch, post);
     for (const { number, hash, why, body } of post.quarantined)
       quarantine.run({ stream, number, hash, why, body, seq: sqlite.nextSeq(), nowMs });
     writeProblems(node.node, post.problems);

@@ -1,12 +1,15 @@
 /** The batches of a node-hour, sealed or not. */
-import type { NodeHourKey, StoredBatch, StreamKey } from '../batches.ts';
+import type { BatchBody } from '../../contract/batch.ts';
+import type { KnownBatches, NodeHourKey, StoredBatch, StreamKey } from '../batches.ts';
 import type { Sqlite } from './connection.ts';
-import { packHour, sealHash, unpackHour } from './sealed.ts';
+import { createTextsOfDays, type TextsOfDays } from './day-texts.ts';
+import type { NodeKeys } from './node-keys.ts';
+import { type OpenedRecord, openHour, packHour, type RecordBatch, sealHash, textsNeeded } from './sealed.ts';
 
 export interface Hours {
   findHash(key: StreamKey, number: number): string | null;
   read(key: NodeHourKey): StoredBatch[];
-  readSince(key: NodeHourKey, seq: number): StoredBatch[] | null;
+  readSince(key: NodeHourKey, known: KnownBatches): StoredBatch[] | null;
   listSealable(beforeMs: number, limit: number): NodeHourKey[];
   seal(key: NodeHourKey, atMs: number): number;
 }
@@ -20,9 +23,17 @@ interface BatchRow {
   readonly to_ms: number;
   readonly hash: string;
   readonly body: string;
+  readonly key: number | null;
+  readonly signature: Buffer | null;
 }
 
-const stored = (row: BatchRow): StoredBatch => ({
+type Signature = RecordBatch['signature'];
+type Named = (signature: Signature) => StoredBatch['signature'];
+
+const signatureOf = ({ key, signature }: BatchRow): Signature =>
+  key === null || signature === null ? null : { key, value: signature };
+
+const stored = (row: BatchRow, named: Named): StoredBatch => ({
   stream: row.stream,
   number: row.number,
   seq: row.seq,
@@ -31,20 +42,46 @@ const stored = (row: BatchRow): StoredBatch => ({
   toMs: row.to_ms,
   hash: row.hash,
   body: row.body,
+  decoded: null,
+  signature: named(signatureOf(row)),
 });
+
+/** Text and hash of a sealed batch are computed when somebody asks for them: the attribution does not. */
+function opened(record: OpenedRecord, named: Named): StoredBatch[] {
+  return record.batches.map(({ stream, seq, recordedAtMs, body, signature }, at) => ({
+    ...{ stream, number: body.seq, seq, recordedAtMs, fromMs: body.fromMs, toMs: body.toMs },
+    ...{ decoded: body, signature: named(signature) },
+    get hash() {
+      return record.whole()[at]?.hash ?? '';
+    },
+    get body() {
+      return record.whole()[at]?.text ?? '';
+    },
+  }));
+}
 
 const byTime = (a: StoredBatch, b: StoredBatch): number => a.fromMs - b.fromMs || a.seq - b.seq;
 
-export function createHours(sqlite: Sqlite): Hours {
+export function createHours(sqlite: Sqlite, keys: Pick<NodeKeys, 'name'>): Hours {
   const { database } = sqlite;
+  const texts = createTextsOfDays(sqlite);
+  const named: Named = (signature) =>
+    signature === null
+      ? null
+      : { key: keys.name(signature.key), value: Buffer.from(signature.value).toString('hex') };
   const selectLoose = database.prepare<[number, number, number], BatchRow>(
-    `SELECT stream, number, seq, recorded_at_ms, from_ms, to_ms, hash, body FROM batches
+    `SELECT stream, number, seq, recorded_at_ms, from_ms, to_ms, hash, body, key, signature FROM batches
      WHERE node = ? AND hour_ms = ? AND seq > ?`,
   );
   const selectSealed = database.prepare<[number, number], { body: Buffer; sealed_at_ms: number }>(
     'SELECT body, sealed_at_ms FROM sealed_hours WHERE node = ? AND hour_ms = ?',
   );
-  const isSealed = database.prepare('SELECT 1 FROM sealed_hours WHERE node = ? AND hour_ms = ?');
+  const countKnown = database
+    .prepare<[{ node: number; hourMs: number; seq: number }], number>(
+      `SELECT coalesce((SELECT batch_count FROM sealed_hours WHERE node = :node AND hour_ms = :hourMs), 0)
+         + (SELECT count(*) FROM batches WHERE node = :node AND hour_ms = :hourMs AND seq <= :seq)`,
+    )
+    .pluck();
   const selectStream = database
     .prepare<[string, string, string], number>(
       `SELECT s.stream FROM streams s JOIN nodes n ON n.node = s.node JOIN clusters c ON c.cluster = n.cluster
@@ -64,14 +101,18 @@ export function createHours(sqlite: Sqlite): Hours {
        AND NOT EXISTS (SELECT 1 FROM dirty_hours d WHERE d.node = b.node AND d.hour_ms = b.hour_ms)
      ORDER BY b.hour_ms LIMIT ?`,
   );
-  const writeSeal = createSealWriter(sqlite);
+  const writeSeal = createSealWriter(sqlite, texts);
 
-  const unseal = (key: NodeHourKey): StoredBatch[] => {
+  const open = (key: NodeHourKey): OpenedRecord | null => {
     const row = selectSealed.get(key.node, key.hourMs);
-    return row === undefined ? [] : unpackHour(row.body);
+    return row === undefined ? null : openHour(row.body, texts.read(key, textsNeeded(row.body)));
+  };
+  const unseal = (key: NodeHourKey): StoredBatch[] => {
+    const record = open(key);
+    return record === null ? [] : opened(record, named);
   };
   const loose = (key: NodeHourKey, seq: number): StoredBatch[] =>
-    selectLoose.all(key.node, key.hourMs, seq).map(stored);
+    selectLoose.all(key.node, key.hourMs, seq).map((row) => stored(row, named));
 
   return {
     findHash(key, number) {
@@ -87,21 +128,30 @@ export function createHours(sqlite: Sqlite): Hours {
       return found?.hash ?? null;
     },
     read: (key) => [...unseal(key), ...loose(key, 0)].sort(byTime),
-    readSince: (key, seq) =>
-      isSealed.get(key.node, key.hourMs) === undefined ? loose(key, seq).sort(byTime) : null,
+    // A late batch that was sealed meanwhile is one more than were known.
+    readSince: (key, { seq, count }) =>
+      countKnown.get({ ...key, seq }) === count ? loose(key, seq).sort(byTime) : null,
     listSealable: (beforeMs, limit) =>
       selectSealable.all(beforeMs, limit).map((row) => ({ node: row.node, hourMs: row.hour_ms })),
     seal(key, atMs) {
-      const batches = [...unseal(key), ...loose(key, 0)].sort((a, b) => a.seq - b.seq);
+      const rows = selectLoose.all(key.node, key.hourMs, 0).map(toRecord);
+      const batches = [...(open(key)?.whole() ?? []), ...rows].sort((a, b) => a.seq - b.seq);
       if (batches.length > 0) writeSeal(key, batches, atMs);
       return batches.length;
     },
   };
 }
 
+function toRecord(row: BatchRow): RecordBatch {
+  const { stream, seq, recorded_at_ms: recordedAtMs, hash, body: text } = row;
+  const body: BatchBody = JSON.parse(text);
+  return { stream, seq, recordedAtMs, hash, text, body, signature: signatureOf(row) };
+}
+
 function createSealWriter(
   sqlite: Sqlite,
-): (key: NodeHourKey, batches: readonly StoredBatch[], atMs: number) => void {
+  texts: TextsOfDays,
+): (key: NodeHourKey, batches: readonly RecordBatch[], atMs: number) => void {
   const { database } = sqlite;
   const insertSealed = database.prepare(
     `INSERT INTO sealed_hours (node, hour_ms, batch_count, head_hash, body_bytes, sealed_at_ms, body)
@@ -115,8 +165,13 @@ function createSealWriter(
   );
   const removeLoose = database.prepare('DELETE FROM batches WHERE node = ? AND hour_ms = ?');
 
-  return ({ node, hourMs }, batches, atMs) => {
-    const bytes = batches.reduce((sum, one) => sum + Buffer.byteLength(one.body), 0);
+  return (key, batches, atMs) => {
+    const { node, hourMs } = key;
+    const bytes = batches.reduce((sum, one) => sum + Buffer.byteLength(one.text), 0);
+    const ofDay = texts.open(key);
+    const before = ofDay.count;
+    const { record, columns } = packHour(batches, ofDay);
+    if (columns && ofDay.count > before) texts.write(key, ofDay);
     insertSealed.run({
       node,
       hourMs,
@@ -124,7 +179,7 @@ function createSealWriter(
       headHash: sealHash(batches),
       bytes,
       atMs,
-      body: packHour(batches),
+      body: record,
     });
     removeRuns.run(node, hourMs);
     for (const run of runsOf(batches)) insertRun.run(run.stream, run.first, run.last, node, hourMs);
@@ -133,13 +188,13 @@ function createSealWriter(
 }
 
 /** Runs of consecutive numbers of each stream. */
-function runsOf(batches: readonly StoredBatch[]): { stream: number; first: number; last: number }[] {
+function runsOf(batches: readonly RecordBatch[]): { stream: number; first: number; last: number }[] {
   const runs: { stream: number; first: number; last: number }[] = [];
-  for (const one of [...batches].sort((a, b) => a.stream - b.stream || a.number - b.number)) {
+  for (const one of [...batches].sort((a, b) => a.stream - b.stream || a.body.seq - b.body.seq)) {
     const open = runs.at(-1);
-    if (open !== undefined && open.stream === one.stream && open.last + 1 === one.number)
-      open.last = one.number;
-    else runs.push({ stream: one.stream, first: one.number, last: one.number });
+    if (open !== undefined && open.stream === one.stream && open.last + 1 === one.body.seq)
+      open.last = one.body.seq;
+    else runs.push({ stream: one.stream, first: one.body.seq, last: one.body.seq });
   }
   return runs;
 }

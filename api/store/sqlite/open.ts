@@ -15,6 +15,7 @@ import { createJobs } from './jobs.ts';
 import { createJournal } from './journal.ts';
 import { createLedger } from './ledger.ts';
 import { createMinors } from './minors.ts';
+import { createNodeKeys } from './node-keys.ts';
 import { createPlacement } from './placement.ts';
 import { createPolicies } from './policies.ts';
 import { createProcessIndex } from './process-index.ts';
@@ -36,15 +37,17 @@ export function openSqlite({ file, readOnly = false, nowMs = 0 }: SqliteStoreOpt
   const devices = createDevices(sqlite, capacity, minors);
   const jobs = createJobRows(sqlite);
   const journal = createJournal(sqlite);
+  const keys = createNodeKeys(sqlite, { ids, journal, dirty });
   const processes = createProcessIndex(sqlite);
   const findings = createFindings(sqlite, ids, processes);
   const placement = createPlacement(sqlite, { ids, jobs, minors, policyAt: createPolicyReader(sqlite).at });
   return {
-    batches: createBatches(sqlite, ids, dirty, devices),
+    batches: createBatches(sqlite, { ids, dirty, devices, keys }),
+    keys,
     jobs: createJobs(sqlite, { ids, dirty, rows: jobs, journal, minors, placement }),
     fleet: createFleet(sqlite, { ids, dirty, journal, capacity }),
     policies: createPolicies(sqlite, { ids, dirty, rows: jobs, journal }),
-    ledger: createLedger(sqlite, { ids, dirty, jobs, minors, processes, findings, placement }),
+    ledger: createLedger(sqlite, { ids, dirty, jobs, keys, minors, processes, findings, placement }),
     audit: createAudit(sqlite, { ids, dirty, processes, capacity }),
     onDirty: sqlite.onDirty,
     close: async () => {

@@ -18,7 +18,7 @@ export const rateOn = (card: string, model: string): string =>
 export const RUNNING = `(f.resolved_at_ms IS NULL
   AND f.last_seen_ms >= coalesce(s.complete_to_ms, 0)
     - CASE WHEN f.kind = 'network' THEN ${RUNNING_SLACK_MS.network}
-      WHEN f.kind = 'integrity' AND f.reason <> '${MOMENTARY}' THEN ${RUNNING_SLACK_MS.integrity}
+      WHEN f.kind = 'integrity' AND f.reason NOT IN (${MOMENTARY.map((reason) => `'${reason}'`).join(', ')}) THEN ${RUNNING_SLACK_MS.integrity}
       ELSE ${RUNNING_SLACK_MS.usual} END
   AND coalesce(s.silent_to_ms, 0) <= coalesce(s.complete_to_ms, 0))`;
 
