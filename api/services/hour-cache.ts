@@ -44,7 +44,7 @@ export function createHourCache(): HourCache {
 
   /** Its batches, those that came since the last time added. */
   const upToDate = (reader: LedgerReader, key: NodeHourKey, known: Kept | undefined): Kept => {
-    const more = known === undefined ? null : reader.readHourSince(key, known.seq);
+    const more = known === undefined ? null : reader.readHourSince(key, { seq: known.seq, count: known.bodies.length });
     const empty = { seq: 0, chars: 0, bodies: [], digests: new Set<string>(), hour: null, personal: '' };
     const entry = more === null || known === undefined ? empty : known;
     const batches = more ?? reader.readHour(key);

@@ -10,7 +10,7 @@ import type { Interval } from '../domain/interval.ts';
 import type { Job } from '../domain/job.ts';
 import type { Policy } from '../domain/policy.ts';
 import type { Signal } from '../domain/signals/signal.ts';
-import type { NodeHourKey, StoredBatch } from './batches.ts';
+import type { KnownBatches, NodeHourKey, StoredBatch } from './batches.ts';
 import type { SourceState } from './jobs.ts';
 
 export interface DirtyHour extends NodeHourKey {
@@ -153,8 +153,8 @@ export interface LedgerReader {
   readFacts(key: NodeHourKey): HourFacts;
   /** Every batch of a node-hour, sealed or not, by `fromMs`, then `seq`. */
   readHour(key: NodeHourKey): StoredBatch[];
-  /** Batches of a node-hour that came after `seq`, if none of them is sealed; null when the hour must be read anew. */
-  readHourSince(key: NodeHourKey, seq: number): StoredBatch[] | null;
+  /** Batches of a node-hour beside those that are known; null when the hour must be read anew. */
+  readHourSince(key: NodeHourKey, known: KnownBatches): StoredBatch[] | null;
   readPersonal(digests: Iterable<string>): Map<string, ProcessPersonal>;
   /** Known processes of the node by id, and all their known ancestors. */
   readProcesses(node: number, ids: Iterable<ProcessId>): ObservedProcess[];

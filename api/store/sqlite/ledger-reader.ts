@@ -25,7 +25,7 @@ export function createLedgerReaders(sqlite: Sqlite, parts: LedgerParts): () => L
         ...{ ...fleet(key), keyChanges: keys.changesIn(key) },
       }),
       readHour: (key) => hours.read(key),
-      readHourSince: (key, seq) => hours.readSince(key, seq),
+      readHourSince: (key, known) => hours.readSince(key, known),
       readPersonal: (digests) => {
         const found = new Map<string, ProcessPersonal>();
         for (const digest of digests) {
