@@ -134,8 +134,8 @@ export class AccountingBook {
 
   /**
    * How long it had the device open after the last reading that saw it, in the interval in which it left: what is left of
-   * its open time when all of the time is taken off in which it can have been there before; where nothing is, half of the
-   * interval, and no more than is left when it came as it was seen first. null: the driver's figure tells nothing of it.
+   * its open time when all of the time is taken off in which it can have been there before; where nothing is, what is left
+   * when it came as it was seen first. null: the driver's figure tells nothing of it, or no more than half of the interval.
    */
   #openAfter(
     { afterMs, sinceMs, atMs }: Sight,
@@ -146,7 +146,7 @@ export class AccountingBook {
     const leastMs = afterMs === null ? 0 : openMs - (atMs - afterMs);
     if (leastMs > 0) return Math.round(leastMs);
     const mostMs = openMs - (atMs - sinceMs);
-    return mostMs < 0 ? null : Math.round(Math.min(mostMs, (nowMs - atMs) / 2));
+    return mostMs < 0 || mostMs >= (nowMs - atMs) / 2 ? null : Math.round(mostMs);
   }
 
   #ownerOfUnseen(row: EndedProcess, known: Map<number, Owner>, afterMs: number, seenMs: number): Owner {

@@ -103,7 +103,9 @@ function changesWithin(
     const endMs = endOf(process);
     const known = endMs !== null && endMs > fromMs && endMs < toMs;
     const goneMs = trailing === null ? (known ? Math.round(endMs) : halfMs) : fromMs;
-    changes.set(process, row === undefined ? goneMs : Math.min(toMs, fromMs + row.openMs));
+    // Nothing is open for longer than its process lives.
+    const latestMs = known && trailing === null ? goneMs : toMs;
+    changes.set(process, row === undefined ? goneMs : Math.min(latestMs, fromMs + row.openMs));
   }
   return changes.size === 0 ? null : changes;
 }

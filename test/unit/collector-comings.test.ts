@@ -121,6 +121,21 @@ describe('who comes and goes', () => {
     ]);
   });
 
+  test('has no more than up to its noticed end, whatever accounting says', () => {
+    const left: EndedTenant = {
+      ...{ process: '2/1', type: 'C', stayed: true, openMs: 4900, busyPercent: 10, memoryBytes: null },
+    };
+    expect(
+      shown([
+        { percent: 100, pids: [at(1, 20), at(2, 80)] },
+        { percent: 90, pids: [at(1, 90)], ended: [left], endedMs: 3000 },
+      ]),
+    ).toEqual([
+      [0, 3000, { '1/1': 600, '2/1': 2400 }],
+      [3000, 2000, { '1/1': 1800 }],
+    ]);
+  });
+
   test('leaves work without a process alone: before a process came it counts where two readings showed it', () => {
     const ghost: Poll = { percent: 50 };
     const came: Poll = { percent: 100, pids: [1] };
