@@ -2,12 +2,13 @@
 
 import type { Statement } from '../api/contract/finance.ts';
 import type { FindingDetail, FindingList } from '../api/contract/findings.ts';
-import type { DeviceList, NodeList, SourceList } from '../api/contract/fleet.ts';
+import type { DeviceList, NodeList } from '../api/contract/fleet.ts';
 import type { FleetIntegrity, NodeDetail } from '../api/contract/integrity.ts';
 import type { JobDetail, JobList } from '../api/contract/jobs.ts';
 import type { Overview, Session } from '../api/contract/overview.ts';
 import type { Policies } from '../api/contract/policy.ts';
 import type { Problem } from '../api/contract/primitives.ts';
+import type { SourceList } from '../api/contract/sources.ts';
 
 const TIMEOUT_MS = 20_000;
 

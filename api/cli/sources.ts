@@ -1,6 +1,6 @@
 /** `gpuledger sources`: who declares jobs, and how far each is complete. */
 import { Command } from 'commander';
-import { SourceList } from '../contract/fleet.ts';
+import { SourceList } from '../contract/sources.ts';
 import { createClient, withClient, withJson } from './client.ts';
 import { EXIT_HELP } from './exit.ts';
 import { printJson, printTable, tableTime } from './output.ts';

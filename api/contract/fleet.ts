@@ -98,22 +98,3 @@ export const FleetResult = z
   })
   .meta({ id: 'FleetResult' });
 export type FleetResult = z.infer<typeof FleetResult>;
-
-export const SourceOut = z
-  .object({
-    source: z.string(),
-    sourceInstance: z.string(),
-    selfDeclared: z.boolean(),
-    completeTo: Time.nullable(),
-    lagMs: z.int().nullable(),
-    lagging: z.boolean(),
-    jobs: z.int(),
-    lastHeard: Time.nullable(),
-  })
-  .meta({ id: 'Source' });
-export type SourceOut = z.infer<typeof SourceOut>;
-export const SourceList = z.object({ items: z.array(SourceOut) }).meta({ id: 'SourceList' });
-export type SourceList = z.infer<typeof SourceList>;
-
-/** PUT /v1/sources/{source}/{sourceInstance}: "this source has answered completely up to then". */
-export const SourceIn = z.strictObject({ completeTo: Time }).meta({ id: 'SourceInput' });

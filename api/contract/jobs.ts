@@ -140,7 +140,7 @@ export const JobIn = z
     incarnation: z.int().min(0).default(0),
     ...declaration,
   })
-  .refine((job) => job.end === null || Date.parse(job.end) >= Date.parse(job.start), {
+  .refine((job) => job.end === null || !(Date.parse(job.end) < Date.parse(job.start)), {
     path: ['end'],
     message: 'must not lie before start',
   })

@@ -1,4 +1,6 @@
 /** What the services need of a store for declarations: jobs with every version, sources, prices, and the journal. */
+import type { SOURCE_STATES } from '../contract/sources.ts';
+import type { NodeCondition } from '../domain/condition.ts';
 import type { Job } from '../domain/job.ts';
 import type { MeantDevices } from '../domain/minors.ts';
 
@@ -37,7 +39,30 @@ export interface JobWrite {
   readonly journal: JournalWrite;
 }
 
-interface SourceKey {
+/** How a source fares, as its runner says it. */
+export interface SourceHealth {
+  readonly state: (typeof SOURCE_STATES)[number];
+  readonly lastSuccessMs: number | null;
+  readonly problems: readonly SourceProblem[];
+  readonly problemCount: number;
+}
+
+export interface SourceProblem {
+  readonly atMs: number;
+  readonly subject: string | null;
+  readonly message: string;
+}
+
+export interface ConditionWrite {
+  readonly node: string;
+  readonly condition: NodeCondition;
+  readonly fromMs: number;
+  /** Null: still so. */
+  readonly toMs: number | null;
+  readonly reason: string;
+}
+
+export interface SourceKey {
   readonly cluster: string;
   readonly source: string;
   readonly sourceInstance: string;
@@ -52,13 +77,15 @@ export interface SourceState extends SourceKey {
 export interface JobStore {
   /** The newest version. */
   find(id: string): Promise<JobRecord | null>;
+  /** The newest versions of those that are known, by id. */
+  findAll(ids: readonly string[]): Promise<Map<string, JobRecord>>;
   /** Of each allocation by minor numbers, the devices that they mean; null: not by numbers, or of a node not known. */
   devicesOf(job: Job): Promise<(MeantDevices | null)[]>;
   /**
-   * Adds a version and marks what it touches for attribution: the node-hours of its old and new allocations, and those
+   * Adds versions, all or none, and marks what each touches for attribution: the node-hours of its old and new allocations, and those
    * in which processes of its boundaries, its root or its name ran. Throws `StoreConflict` on another newest version.
    */
-  apply(write: JobWrite): Promise<void>;
+  apply(writes: readonly JobWrite[]): Promise<void>;
   /** Sets how far a source is complete, and marks cells that this settles. Returns the state before; null: new. */
   moveWatermark(
     key: SourceKey,
@@ -67,4 +94,13 @@ export interface JobStore {
     nowMs: number,
     journal: JournalWrite,
   ): Promise<SourceState | null>;
+  /** How a source fares. One that was not known becomes known. */
+  putHealth(key: SourceKey, health: SourceHealth, nowMs: number, journal: JournalWrite): Promise<void>;
+  /** Keeps what is new or corrected, and marks the hours that it touches. Returns how many of them are. */
+  putConditions(
+    key: SourceKey,
+    conditions: readonly ConditionWrite[],
+    nowMs: number,
+    journal: JournalWrite,
+  ): Promise<number>;
 }

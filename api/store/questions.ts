@@ -17,6 +17,7 @@ import type {
   SeriesQuestion,
   TraitsRow,
 } from './finding-questions.ts';
+import type { SourceHealth } from './jobs.ts';
 
 export type LedgerGroup = 'account' | 'user' | 'job' | 'node' | 'model' | 'device' | 'hour' | 'day';
 
@@ -47,6 +48,8 @@ export interface SourceRow {
   readonly completeToMs: number | null;
   readonly lastHeardMs: number;
   readonly jobs: number;
+  /** `sinceMs`, `reportedAtMs`: by the service's clock. */
+  readonly health: (SourceHealth & { readonly sinceMs: number; readonly reportedAtMs: number }) | null;
 }
 
 /** What completeness is made of. */

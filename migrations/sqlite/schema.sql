@@ -435,6 +435,22 @@ CREATE TABLE ledger_hours (
 
 CREATE INDEX ledger_hours_by_holder ON ledger_hours (holder, hour_ms) WHERE holder <> 0;
 
+CREATE TABLE node_conditions (
+  source INTEGER NOT NULL REFERENCES sources,
+  node TEXT NOT NULL,
+  condition TEXT NOT NULL CHECK (condition IN ('drained', 'down', 'reserved', 'maintenance')),
+  from_ms INTEGER NOT NULL,
+  seq INTEGER NOT NULL,
+  -- Null: still so.
+  to_ms INTEGER CHECK (to_ms >= from_ms),
+  reason TEXT NOT NULL,
+  recorded_at_ms INTEGER NOT NULL,
+  recorded_by TEXT NOT NULL,
+  PRIMARY KEY (source, node, condition, from_ms, seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX node_conditions_by_node ON node_conditions (node, from_ms);
+
 CREATE TABLE node_groups (
   node_group INTEGER PRIMARY KEY,
   cluster INTEGER NOT NULL REFERENCES clusters,
@@ -735,6 +751,19 @@ CREATE TABLE silences (
   recorded_at_ms INTEGER NOT NULL,
   PRIMARY KEY (node, from_ms)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE source_health (
+  source INTEGER PRIMARY KEY REFERENCES sources,
+  state TEXT NOT NULL CHECK (state IN ('starting', 'following', 'failing', 'stopped')),
+  -- Since when it is in this state, by the service's clock.
+  since_ms INTEGER NOT NULL,
+  -- When the scheduler last answered completely.
+  last_success_ms INTEGER,
+  reported_at_ms INTEGER NOT NULL,
+  -- The newest problems first, as a JSON list of {atMs, subject, message}, and how many there are.
+  problems TEXT NOT NULL,
+  problem_count INTEGER NOT NULL CHECK (problem_count >= 0)
+) STRICT;
 
 CREATE TABLE source_watermarks (
   source INTEGER NOT NULL REFERENCES sources,

@@ -58,12 +58,17 @@ const declare = async (externalId: string, from: number, to: number | null, indi
 describe('devices declared by minor number', () => {
   test('are pending until an inventory of the node comes, and then hold from the start', async () => {
     const before = await declare('7', 0, null, [0, 9]);
-    expect(before.allocations).toMatchObject([{ devices: [], indices: [0, 9], pending: [0, 9], count: null }]);
+    expect(before.allocations).toMatchObject([
+      { devices: [], indices: [0, 9], pending: [0, 9], count: null },
+    ]);
     await service.send(hourOf(new Stream('n1'), 0, crossed));
     await service.attribution.whenIdle();
     expect(held()).toEqual([`0 7 ${ONE} 1`]);
     const again = await declare('7', 0, null, [9, 0]);
-    expect(again).toMatchObject({ version: 1, allocations: [{ devices: [ONE], indices: [0, 9], pending: [9] }] });
+    expect(again).toMatchObject({
+      version: 1,
+      allocations: [{ devices: [ONE], indices: [0, 9], pending: [9] }],
+    });
   });
 
   test('a later inventory changes what was attributed without it', async () => {

@@ -2,7 +2,8 @@
 import { Anchor } from '@mantine/core';
 import { useEffect } from 'react';
 import { Link, useLocation } from 'react-router';
-import type { NodeOut, SourceOut } from '../../api/contract/fleet.ts';
+import type { NodeOut } from '../../api/contract/fleet.ts';
+import type { SourceOut } from '../../api/contract/sources.ts';
 import { AgentHealth } from '../components/agent-health.tsx';
 import { Badge, ModeBadge } from '../components/badges.tsx';
 import { type Column, DataTable, LoadMore } from '../components/data-table.tsx';

@@ -1,8 +1,9 @@
 /** Canned nodes, devices, sources, jobs and a statement. */
 
 import type { Statement } from '../../api/contract/finance.ts';
-import type { DeviceOut, NodeOut, SourceOut } from '../../api/contract/fleet.ts';
+import type { DeviceOut, NodeOut } from '../../api/contract/fleet.ts';
 import type { JobDetail, JobRow } from '../../api/contract/jobs.ts';
+import type { SourceOut } from '../../api/contract/sources.ts';
 import { at, BOOT, complete, HOUR_MS, JOB, NOW_MS, sums } from './facts.ts';
 
 const NAMES = Array.from({ length: 12 }, (_, i) => `gpu-${i < 8 ? 'a' : 'b'}-0${(i % 8) + 1}`);
@@ -95,6 +96,18 @@ export const SOURCES: readonly SourceOut[] = [
     lagging: true,
     jobs: 812,
     lastHeard: at(11 * 60_000),
+    health: {
+      ...{ state: 'failing', since: at(11 * 60_000), lastSuccess: at(11 * 60_000), reportedAt: at(15_000) },
+      silent: false,
+      problems: [
+        {
+          at: at(15_000),
+          subject: 'squeue',
+          message: 'squeue failed (exit code 1): slurm_load_jobs error: Unable to contact slurm controller',
+        },
+      ],
+      problemCount: 1,
+    },
   },
   {
     source: 'kubernetes',
@@ -105,6 +118,10 @@ export const SOURCES: readonly SourceOut[] = [
     lagging: false,
     jobs: 97,
     lastHeard: at(20_000),
+    health: {
+      ...{ state: 'following', since: at(90 * 60_000), lastSuccess: at(20_000), reportedAt: at(10_000) },
+      ...{ silent: false, problems: [], problemCount: 0 },
+    },
   },
   {
     source: 'api',
@@ -115,6 +132,7 @@ export const SOURCES: readonly SourceOut[] = [
     lagging: false,
     jobs: 4,
     lastHeard: null,
+    health: null,
   },
 ];
 

@@ -1,6 +1,7 @@
 /** Declarations of jobs. */
 import { z } from 'zod';
 import { JobDetail, JobIn, JobList, JobOut, JobPatch, JobsQuery } from '../../contract/jobs.ts';
+import { JobsBulkDocumented, JobsBulkIn, JobsBulkOut, SOURCE_LIMITS } from '../../contract/sources.ts';
 import { NO_BODY, NO_PARAMS, NO_QUERY, type Route, route } from '../route.ts';
 import type { Services } from '../services.ts';
 
@@ -30,6 +31,26 @@ says the same, 200 and a new version when it differs. Every version is kept.`,
         const { job, created } = await declarations.declareJob(caller, body);
         return { json: job, status: created ? 201 : 200 };
       },
+    }),
+    route({
+      id: 'declareJobs',
+      method: 'post',
+      path: '/v1/jobs/bulk',
+      tag: 'Jobs',
+      summary: 'Declare many jobs',
+      description: `Each is taken as POST /v1/jobs takes it, and answered by itself, in the order of the request: one that is refused
+keeps none of the others back. Their order counts where a job comes twice.`,
+      access: 'jobs:write',
+      bodyLimitBytes: SOURCE_LIMITS.requestBytes,
+      params: NO_PARAMS,
+      query: NO_QUERY,
+      body: JobsBulkIn,
+      documentedBody: JobsBulkDocumented,
+      answer: JobsBulkOut,
+      answers: { 200: 'What became of each' },
+      handle: async ({ caller, body }) => ({
+        json: { results: await declarations.declareJobs(caller, body.jobs) },
+      }),
     }),
     route({
       id: 'changeJob',

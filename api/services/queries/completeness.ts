@@ -1,6 +1,7 @@
 /** How complete an answer is, in the words of the contract. */
-import type { SourceOut } from '../../contract/fleet.ts';
+
 import type { Completeness } from '../../contract/primitives.ts';
+import type { SourceOut } from '../../contract/sources.ts';
 import { DEFAULT_POLICY } from '../../domain/policy.ts';
 import type { NodeProgress, ProgressFacts, SourceRow } from '../../store/questions.ts';
 
@@ -9,6 +10,8 @@ const LAGGING_NODES_MAX = 100;
 const NODE_LAG_MS = 15 * 60_000;
 /** A scheduler's record that is further behind than this lags. */
 const SOURCE_LAG_MS = 15 * 60_000;
+/** A runner says how its source fares every half minute; one that has not for so long is gone. */
+const RUNNER_SILENT_MS = 3 * 60_000;
 
 export const toTime = (ms: number): string => new Date(ms).toISOString();
 export const toTimeOrNull = (ms: number | null): string | null => (ms === null ? null : toTime(ms));
@@ -61,6 +64,19 @@ export function completeness(facts: ProgressFacts, nowMs: number): Completeness 
   };
 }
 
+function healthOf({ health }: SourceRow, nowMs: number): SourceOut['health'] {
+  if (health === null) return null;
+  return {
+    state: health.state,
+    since: toTime(health.sinceMs),
+    lastSuccess: toTimeOrNull(health.lastSuccessMs),
+    reportedAt: toTime(health.reportedAtMs),
+    silent: health.state !== 'stopped' && nowMs - health.reportedAtMs > RUNNER_SILENT_MS,
+    problems: health.problems.map(({ atMs, subject, message }) => ({ at: toTime(atMs), subject, message })),
+    problemCount: health.problemCount,
+  };
+}
+
 export function toSource(source: SourceRow, nowMs: number): SourceOut {
   const complete = sourceCompleteToMs(source, nowMs);
   return {
@@ -72,5 +88,6 @@ export function toSource(source: SourceRow, nowMs: number): SourceOut {
     lagging: isLagging(source, nowMs),
     jobs: source.jobs,
     lastHeard: toTime(source.lastHeardMs),
+    health: healthOf(source, nowMs),
   };
 }

@@ -14,6 +14,7 @@ import { createJobTouch } from './job-touch.ts';
 import type { Journal } from './journal.ts';
 import type { Minors } from './minors.ts';
 import type { Placement } from './placement.ts';
+import { createSourceWords } from './source-words.ts';
 
 interface NodeHourRow {
   readonly node: number;
@@ -83,7 +84,16 @@ export function createJobs(
           return one.indices === undefined || node === null ? null : minors.meant(node.node, one);
         }),
       ),
-    apply: async (job) => sqlite.write(() => write(job)),
+    findAll: async (wanted) =>
+      sqlite.read(() => {
+        const found = wanted.flatMap((id) => rows.find(id) ?? []);
+        return new Map(found.map(({ job, recordedBy }) => [job.id, { job, recordedBy }]));
+      }),
+    apply: async (writes) =>
+      sqlite.write(() => {
+        for (const one of writes) write(one);
+      }),
+    ...createSourceWords(sqlite, { ids, dirty, journal, sourceRow }),
     moveWatermark: async (key, selfDeclared, completeToMs, nowMs, entry) =>
       sqlite.write(() => {
         const cluster = ids.cluster(key.cluster);
@@ -118,7 +128,7 @@ const stateOf = (
 const SELECT_SOURCE = `SELECT source, self_declared, complete_to_ms, last_heard_ms FROM sources
   WHERE cluster = ? AND name = ? AND instance = ?`;
 
-type SourceRows = (
+export type SourceRows = (
   cluster: number,
   name: string,
   instance: string,

@@ -1,4 +1,5 @@
 /** How complete the books are. */
+import { z } from 'zod';
 import type { NodeProgress, ProgressFacts, SourceRow } from '../../questions.ts';
 import type { Reader } from './reader.ts';
 
@@ -25,8 +26,9 @@ const NODES = `
 const SOURCES = `
   SELECT s.name AS source, s.instance AS sourceInstance, s.self_declared AS selfDeclared,
     s.complete_to_ms AS completeToMs, s.last_heard_ms AS lastHeardMs,
-    (SELECT count(*) FROM jobs j WHERE j.source = s.source) AS jobs
-  FROM sources s ORDER BY s.name, s.instance`;
+    (SELECT count(*) FROM jobs j WHERE j.source = s.source) AS jobs, h.state, h.since_ms AS sinceMs,
+    h.last_success_ms AS lastSuccessMs, h.reported_at_ms AS reportedAtMs, h.problems, h.problem_count AS problemCount
+  FROM sources s LEFT JOIN source_health h ON h.source = s.source ORDER BY s.name, s.instance`;
 
 const PENDING = `
   SELECT coalesce(sum((SELECT count(*) FROM devices v WHERE v.node = d.node)), 0) AS cells FROM dirty_hours d`;
@@ -36,6 +38,13 @@ const PROVISIONAL = `
   FROM cells c JOIN entries e ON e.hour_ms = c.hour_ms AND e.node = c.node AND e.device = c.device
   WHERE c.settles_at_ms IS NOT NULL AND e.provisional = 1`;
 
+type Health = Omit<NonNullable<SourceRow['health']>, 'problems'> & { readonly problems: string };
+type SourceColumns = Omit<SourceRow, 'selfDeclared' | 'health'> & { readonly selfDeclared: number } & (
+    | Health
+    | { readonly [member in keyof Health]: null }
+  );
+const Problems = z.array(z.object({ atMs: z.int(), subject: z.string().nullable(), message: z.string() }));
+
 export interface ProgressQuestions {
   progress(): ProgressFacts;
   sources(): SourceRow[];
@@ -43,11 +52,23 @@ export interface ProgressQuestions {
 
 export function progressQuestions(reader: Reader): ProgressQuestions {
   const nodes = reader.question<Omit<NodeProgress, 'enrolled'> & { enrolled: number }>(NODES);
-  const sourceRows = reader.question<Omit<SourceRow, 'selfDeclared'> & { selfDeclared: number }>(SOURCES);
+  const sourceRows = reader.question<SourceColumns>(SOURCES);
   const pending = reader.question<{ cells: number }>(PENDING);
   const provisional = reader.question<{ fromMs: number | null }>(PROVISIONAL);
   const sources = (): SourceRow[] =>
-    sourceRows.all({}).map((row) => ({ ...row, selfDeclared: row.selfDeclared === 1 }));
+    sourceRows
+      .all({})
+      .map(({ state, sinceMs, lastSuccessMs, reportedAtMs, problems, problemCount, ...row }) => ({
+        ...row,
+        selfDeclared: row.selfDeclared === 1,
+        health:
+          state === null
+            ? null
+            : {
+                ...{ state, sinceMs, lastSuccessMs, reportedAtMs, problemCount },
+                problems: Problems.parse(JSON.parse(problems)),
+              },
+      }));
   return {
     sources,
     progress: () => ({
