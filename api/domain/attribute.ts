@@ -7,10 +7,11 @@
  */
 import { createBooking } from './booking.ts';
 import type { CellFacts, CellResult, ObservedGap, ObservedSpan, ProcessId } from './cell.ts';
+import { assertConserved } from './conservation.ts';
 import { creditSpan } from './credit.ts';
 import { createSpanCutter } from './cutter.ts';
 import { exemptionEdges } from './exempt.ts';
-import { type Interval, lengthMs } from './interval.ts';
+import type { Interval } from './interval.ts';
 import type { Job } from './job.ts';
 import { namedInside } from './nested.ts';
 import { createRows } from './rows.ts';
@@ -24,14 +25,6 @@ export type DeviceFacts = Pick<
   CellFacts,
   'device' | 'interval' | 'capacity' | 'bookedToMs' | 'spans' | 'gaps' | 'holdings'
 >;
-
-/** The books of a cell do not balance. Never caught to be ignored: the cell is wrong, or its facts are. */
-export class ConservationError extends Error {
-  constructor(device: string, interval: Interval, axis: string, expectedMs: number, actualMs: number) {
-    super(`cell ${device} from ${interval.fromMs}: ${axis} is ${actualMs} ms and should be ${expectedMs} ms`);
-    this.name = 'ConservationError';
-  }
-}
 
 /** Attributes one cell. Pure; throws `ConservationError` when either axis does not sum to the booked capacity. */
 export function attribute(facts: CellFacts): CellResult {
@@ -83,7 +76,7 @@ function attributeCell(node: NodeFacts, judge: Judge, cell: DeviceFacts): CellRe
     }
   }
   const result = { entries: rows.entries(), settlesAtMs: rows.settlesAtMs() };
-  assertConserved(cell, capacity, columns, result);
+  assertConserved(cell, capacity, columns, result.entries);
   return result;
 }
 
@@ -121,38 +114,6 @@ function createReader(
     while ((spans[spanAt]?.toMs ?? Infinity) <= atMs) spanAt += 1;
     return { run, span: spans[spanAt], gap: gaps[gapAt] };
   };
-}
-
-function assertConserved(
-  cell: DeviceFacts,
-  capacity: readonly Interval[],
-  columns: ReadonlyMap<string | null, number>,
-  result: CellResult,
-): void {
-  const bookedMs = capacity.reduce((sum, interval) => sum + lengthMs(interval), 0);
-  const byHolder = new Map<string | null, number>();
-  let totalMs = 0;
-  for (const entry of result.entries) {
-    totalMs += entry.ms;
-    byHolder.set(entry.holder, (byHolder.get(entry.holder) ?? 0) + entry.ms);
-  }
-  if (totalMs !== bookedMs)
-    throw new ConservationError(cell.device, cell.interval, 'the sum of buckets', bookedMs, totalMs);
-  let allottedMs = 0;
-  for (const [holder, ms] of columns) {
-    allottedMs += ms;
-    const actualMs = byHolder.get(holder) ?? 0;
-    if (actualMs !== ms)
-      throw new ConservationError(
-        cell.device,
-        cell.interval,
-        `the share of ${holder ?? 'nobody'}`,
-        ms,
-        actualMs,
-      );
-  }
-  if (allottedMs !== bookedMs)
-    throw new ConservationError(cell.device, cell.interval, 'the sum of holders', bookedMs, allottedMs);
 }
 
 /** Moments at which the verdict on a process of this cell can change by the times of its jobs, or of an exemption. */

@@ -4,13 +4,13 @@ import { apportion } from './apportion.ts';
 import { at } from './at.ts';
 import type { ObservedGap, ObservedTenant, ProcessId } from './cell.ts';
 import { executedMs, type PieceActivity } from './cutter.ts';
-import { isInside } from './inside.ts';
+import { outermostOf } from './inside.ts';
 import { type Interval, lengthMs } from './interval.ts';
 import type { Job } from './job.ts';
 import type { Awaiting, Rows, Template } from './rows.ts';
 import type { SpanRun } from './runs.ts';
 import type { Slot } from './slots.ts';
-import type { Judge, Verdict } from './verdict.ts';
+import type { Judge, Used, Verdict } from './verdict.ts';
 
 /** Books the pieces of one slot, in which neither holders nor verdicts change. */
 export interface Booking {
@@ -152,12 +152,9 @@ function markCrowds(here: readonly Tenant[]): readonly Tenant[] {
   );
 }
 
-/** The holder that a job's use belongs to: itself, or the job that it runs inside of. */
-function holderFor(job: Job | null, slot: Slot): string | null {
-  if (job === null || slot.holders.includes(job.id)) return job?.id ?? null;
-  const outer = slot.jobs.find((other) => slot.holders.includes(other.id) && isInside(job, other));
-  return (outer ?? job).id;
-}
+/** The holder that a job's use belongs to: itself, or the outermost one that it runs inside of; null: no one. */
+const holderFor = (job: Job, slot: Slot): string | null =>
+  slot.holders.includes(job.id) ? job.id : (outermostOf(job, slot.jobs)?.id ?? null);
 
 const anywhere = (template: Template, awaiting?: Awaiting): Place => {
   const kind = { template, awaiting };
@@ -169,30 +166,9 @@ const nobody = (rows: Rows, reason: 'no_process' | 'telemetry_conflict'): Place 
   anywhere(rows.template({ bucket: 'unaccounted', reason, activity: 'active' }));
 
 function toTenant(rows: Rows, process: ProcessId, verdict: Verdict, slot: Slot): Tenant {
-  const { reason, evidence, provisionalFromMs, suspicious, finalAtMs } = verdict;
-  const job = verdict.job?.id ?? null;
-  const who = { job, process, evidence } as const;
-  if (reason === null) {
-    const used = rows.template({ bucket: 'used', activity: 'active', suspicious, ...who });
-    const held = rows.template({ bucket: 'held', activity: 'unknown', suspicious, ...who });
-    const idle = rows.template({ bucket: 'idle', activity: 'unknown', suspicious, ...who });
-    const unknown = {
-      held: { template: held, awaiting: undefined },
-      unheld: { template: idle, awaiting: undefined },
-    };
-    const use = { active: anywhere(used), unknown, resident: null };
-    return evidence === 'policy'
-      ? {
-          ...{ declared: false, own: null, exemption: job, crowd: null, ...use },
-          conflict: nobody(rows, 'telemetry_conflict'),
-        }
-      : {
-          ...{ declared: true, own: holderFor(verdict.job, slot), exemption: null },
-          ...{ ...use, conflict: unknown },
-          crowd: crowdOf(rows, process, verdict, slot),
-        };
-  }
-  const against = { bucket: 'unaccounted', ...who } as const;
+  if (verdict.reason === null) return userOf(rows, process, verdict, slot);
+  const { reason, job, evidence, provisionalFromMs, finalAtMs } = verdict;
+  const against = { bucket: 'unaccounted', job: job?.id ?? null, process, evidence } as const;
   const awaiting = { fromMs: provisionalFromMs, finalAtMs };
   const resident = rows.template({ ...against, reason, activity: 'resident' });
   return {
@@ -206,12 +182,29 @@ function toTenant(rows: Rows, process: ProcessId, verdict: Verdict, slot: Slot):
   };
 }
 
-function crowdOf(rows: Rows, process: ProcessId, verdict: Verdict, slot: Slot): Tenant['crowd'] {
-  const { job, suspicious } = verdict;
-  const limit = job?.declares.processesPerDevice;
-  if (job === null || limit === undefined) return null;
-  const marked = suspicious ? null : toTenant(rows, process, { ...verdict, suspicious: true }, slot);
-  return { job: job.id, limit, marked };
+function userOf(rows: Rows, process: ProcessId, verdict: Used, slot: Slot): Tenant {
+  const { job, evidence, suspicious } = verdict;
+  const who = { job: job.id, process, evidence, suspicious } as const;
+  const used = rows.template({ bucket: 'used', activity: 'active', ...who });
+  const unknown = {
+    held: { template: rows.template({ bucket: 'held', activity: 'unknown', ...who }), awaiting: undefined },
+    unheld: { template: rows.template({ bucket: 'idle', activity: 'unknown', ...who }), awaiting: undefined },
+  };
+  const use = { active: anywhere(used), unknown, resident: null };
+  if (evidence === 'policy')
+    return {
+      ...{ declared: false, own: null, exemption: job.id, crowd: null, ...use },
+      conflict: nobody(rows, 'telemetry_conflict'),
+    };
+  const limit = job.declares.processesPerDevice;
+  const marked = suspicious ? null : { ...verdict, suspicious: true };
+  return {
+    ...{ declared: true, own: holderFor(job, slot), exemption: null, ...use, conflict: unknown },
+    crowd:
+      limit === undefined
+        ? null
+        : { job: job.id, limit, marked: marked && userOf(rows, process, marked, slot) },
+  };
 }
 
 /**

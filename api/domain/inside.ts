@@ -39,4 +39,19 @@ export function isInside(inner: Placed, outer: Placed): boolean {
   );
 }
 
+/**
+ * The outermost of `jobs` that `job` runs inside of, through any number of them; null where there is none, or where all
+ * of those run inside of each other in a circle: nobody is outermost there.
+ */
+export function outermostOf<J extends Placed>(job: Placed, jobs: readonly J[]): J | null {
+  const around = (inner: Placed): J[] => jobs.filter((other) => isInside(inner, other));
+  const reached = new Set(around(job));
+  for (const outer of reached) {
+    const further = around(outer);
+    if (further.length === 0) return outer;
+    for (const other of further) reached.add(other);
+  }
+  return null;
+}
+
 const isNamed = (a: Placed, b: Placed): boolean => a.user !== null && a.user === b.user;

@@ -1,6 +1,6 @@
 // A cell's time, cut into slots in which holders, verdicts and booking do not change.
 import type { CellFacts } from './cell.ts';
-import { isInside } from './inside.ts';
+import { outermostOf } from './inside.ts';
 import { type Interval, intersect } from './interval.ts';
 import type { Holding, Job } from './job.ts';
 
@@ -84,8 +84,7 @@ function sharesAt(
       shares.set(holding.job, Math.max(shares.get(holding.job) ?? 0, holding.shareMilli));
   const known = [...shares.keys()].sort().flatMap((id) => jobs.get(id) ?? []);
   // What a job inside of another holder was given is a part of that one's, and counts once.
-  const inner = known.length > 1 ? known.filter((job) => known.some((other) => isInside(job, other))) : [];
-  if (inner.length < shares.size) for (const job of inner) shares.delete(job.id);
+  if (known.length > 1) for (const job of known) if (outermostOf(job, known) !== null) shares.delete(job.id);
   const inOrder = [...shares].sort(([a], [b]) => (a < b ? -1 : 1));
   const holders = inOrder.map(([id]) => id);
   const declared = inOrder.map(([, share]) => share);

@@ -34,11 +34,7 @@ export interface NodeFacts {
   readonly policy: Policy;
 }
 
-export interface Verdict {
-  /** null: used by `job`. */
-  readonly reason: Reason | null;
-  /** The job that used it, or that the process sits inside. A claim alone puts nothing inside a job. */
-  readonly job: Job | null;
+interface Judged {
   readonly evidence: Evidence | null;
   readonly suspicious: boolean;
   /** A record could still change it: the sources that could cover this time have not answered up to here. */
@@ -48,6 +44,20 @@ export interface Verdict {
   /** A provisional verdict is final no earlier than this; 0 where the time itself is the limit. */
   readonly finalAtMs: number;
 }
+
+/** It is the use of `job`. */
+export interface Used extends Judged {
+  readonly reason: null;
+  readonly job: Job;
+}
+
+interface Unaccounted extends Judged {
+  readonly reason: Reason;
+  /** The job that the process sits inside. A claim alone puts nothing inside a job. */
+  readonly job: Job | null;
+}
+
+export type Verdict = Used | Unaccounted;
 
 /** Sources of these names speak for kernel boundaries of their own kind only. */
 const BOUNDARY_SOURCES: readonly string[] = ['slurm', 'kubernetes', 'docker', 'podman', 'pbs', 'lsf', 'oar'];
@@ -115,18 +125,17 @@ export function createJudge(facts: NodeFacts): Judge {
     }
     const refined = refine(process, known, tied, atMs, holders);
     const { reason, job, evidence } = refined;
-    const graceEndMs = reason === 'after_end' ? (endAt(job, atMs, policy) ?? 0) + policy.endGraceMs : 0;
+    if (reason === null)
+      return { ...refined, reason, finalAtMs: 0, ...openFrom(Number.POSITIVE_INFINITY, atMs) };
+    const endMs = reason === 'after_end' ? endAt(job, atMs, policy) : null;
+    const graceEndMs = endMs === null ? 0 : endMs + policy.endGraceMs;
     const completeToMs = reason === 'unverified_claim' ? watermarks.anyJob(known.owner) : watermarks.of(job);
     // Within the grace nothing is final before the grace itself is over.
     const fromMs = atMs < graceEndMs && graceEndMs > completeToMs ? Number.NEGATIVE_INFINITY : completeToMs;
-    const canChange = reason !== null && reason !== 'foreign_in_job';
     return {
-      reason,
-      job: evidence === 'claim' && reason !== null ? null : job,
-      evidence,
-      suspicious: reason === null && refined.suspicious,
+      ...{ reason, job: evidence === 'claim' ? null : job, evidence, suspicious: false },
       finalAtMs: graceEndMs,
-      ...openFrom(canChange ? fromMs : Number.POSITIVE_INFINITY, atMs),
+      ...openFrom(reason === 'foreign_in_job' ? Number.POSITIVE_INFINITY : fromMs, atMs),
     };
   };
 
@@ -193,10 +202,10 @@ function strongest(
   policy: Policy,
 ): Tied | null {
   const kernelHeld = known.ties.find((tie) => tie.evidence !== 'claim');
-  const tied = (evidence: Evidence, jobs: readonly Job[]): Tied | null => {
-    const job = runAt(jobs, process.startedMs, atMs, policy);
-    return job === null ? null : { job, evidence };
-  };
+  const tied = (evidence: Evidence, jobs: readonly Job[]): Tied => ({
+    job: runAt(jobs, process.startedMs, atMs, policy),
+    evidence,
+  });
   if (kernelHeld !== undefined) return tied(kernelHeld.evidence, kernelHeld.jobs);
   const bound = boundJob(process, known, holders);
   if (bound !== null) return { job: bound, evidence: 'binding' };

@@ -1,8 +1,9 @@
 // Devices that several share, and verdicts that await a record.
 import { describe, expect, test } from 'vitest';
-import { attribute, ConservationError } from '../../api/domain/attribute.ts';
+import { attribute } from '../../api/domain/attribute.ts';
 import { bindNode } from '../../api/domain/bind.ts';
 import type { CellFacts, Entry } from '../../api/domain/cell.ts';
+import { assertConserved, ConservationError } from '../../api/domain/conservation.ts';
 import { DEFAULT_POLICY } from '../../api/domain/policy.ts';
 import { sumEntries } from '../../api/domain/sums.ts';
 import {
@@ -242,6 +243,104 @@ describe('whose word, and when', () => {
 describe('broken facts', () => {
   test('more active time than there is time is refused', () => {
     expect(() => attribute(cell({ spans: [span(0, 1000, { 100: 1001 })] }))).toThrow(/active time/);
+  });
+
+  test('a device that tells its activity, and not what a process on it executed, is refused', () => {
+    const told = span(0, HOUR_MS, { 100: 1000, 101: 0 });
+    const tenants = told.tenants.map((tenant, at) => (at === 0 ? tenant : { ...tenant, activeMs: null }));
+    expect(() => attribute(cell({ spans: [{ ...told, tenants }] }))).toThrow(
+      /not what b1\/101\/1010 executed/,
+    );
+  });
+
+  const books =
+    (columns: [string | null, number][], entries: [string | null, number][], bookedMs = 10) =>
+    () =>
+      assertConserved(
+        { device: 'GPU-1', interval: { fromMs: 0, toMs: 100 } },
+        [{ fromMs: 0, toMs: bookedMs }],
+        new Map(columns),
+        entries.map(([holder, ms]) => ({ holder, ms })),
+      );
+
+  test('books balance where capacity, entries and what each holder was allotted agree', () => {
+    const holders: [string | null, number][] = [
+      ['a', 6],
+      ['a', 1],
+      [null, 3],
+    ];
+    expect(
+      books(
+        [
+          ['a', 7],
+          [null, 3],
+        ],
+        holders,
+      ),
+    ).not.toThrow();
+    expect(
+      books(
+        [
+          ['a', 7],
+          ['b', 0],
+          [null, 3],
+        ],
+        holders,
+      ),
+    ).not.toThrow();
+  });
+
+  test.each<[string, () => void]>([
+    ['the sum of buckets is 9 ms and should be 10 ms', books([['a', 10]], [['a', 9]])],
+    [
+      'the share of a is 6 ms and should be 7 ms',
+      books(
+        [
+          ['a', 7],
+          [null, 3],
+        ],
+        [
+          ['a', 6],
+          [null, 4],
+        ],
+      ),
+    ],
+    [
+      'the share of nobody is 3 ms and should be 4 ms',
+      books(
+        [
+          [null, 4],
+          ['a', 7],
+        ],
+        [
+          ['a', 7],
+          [null, 3],
+        ],
+      ),
+    ],
+    [
+      'the share of b is 0 ms and should be 1 ms',
+      books(
+        [
+          ['a', 10],
+          ['b', 1],
+        ],
+        [['a', 10]],
+      ),
+    ],
+    [
+      'the sum of holders is 7 ms and should be 10 ms',
+      books(
+        [['a', 7]],
+        [
+          ['a', 7],
+          ['b', 3],
+        ],
+      ),
+    ],
+  ])('books are refused where %s', (words, check) => {
+    expect(check).toThrow(ConservationError);
+    expect(check).toThrow(`cell GPU-1 from 0: ${words}`);
   });
 
   test('books that do not balance are refused with the numbers: here a part of a millisecond', () => {

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { attribute } from '../../api/domain/attribute.ts';
 import type { Entry } from '../../api/domain/cell.ts';
-import { isInside } from '../../api/domain/inside.ts';
+import { isInside, outermostOf } from '../../api/domain/inside.ts';
 import type { Job } from '../../api/domain/job.ts';
 import {
   BOOT,
@@ -14,6 +14,7 @@ import {
   MINUTE_MS,
   NODE,
   processFact,
+  slurmCgroup,
   span,
 } from './domain-facts.ts';
 
@@ -94,6 +95,8 @@ describe('a process that names an inner job', () => {
     const claims = [...CLAIM, { name: 'RAY_SUBMISSION_ID', value: 'second' }];
     const parts = facts(ray(), claims);
     expect(booked({ ...parts, jobs: [outer, ray(), next] })).toEqual({ 'used j_second j_8180': 60 });
+    const last = { ...parts, processes: [processFact(1, { ...inOuter, claims: claims.toReversed() })] };
+    expect(booked({ ...last, jobs: [outer, ray(), next] })).toEqual({ 'used j_second j_8180': 60 });
   });
 });
 
@@ -152,5 +155,54 @@ describe('being inside', () => {
       'held null j_a': 30,
       'held null j_b': 30,
     });
+  });
+});
+
+describe('jobs inside of jobs inside of jobs', () => {
+  const HALF = { shareMilli: 500 };
+  const within = (source: string, externalId: string) => ({ within: { source, externalId } });
+  const pod = job('pod', { source: 'kubernetes', boundaries: [], ...within('slurm', '8180') });
+  const step = ray({ endMs: null, ...within('kubernetes', 'pod') });
+  const other = job('other');
+  const parts: CellParts = {
+    ...{ processes: [processFact(1, { ...inOuter, claims: CLAIM })], sources },
+    spans: [span(0, HOUR_MS, { 1: HOUR_MS / 2 })],
+  };
+
+  const open = { ...outer, boundaries: ['slurm:1'] };
+  const inside = { boundaries: ['slurm:8180'] };
+
+  test('use what the outermost holds first, and leave what others hold to them', () => {
+    const jobs = [open, pod, { ...step, ...inside }, other];
+    expect(booked({ ...parts, jobs, holdings: jobs.map((one) => holds(one, HALF)) })).toEqual({
+      'used j_raysubmit_A j_8180': 30,
+      'held null j_other': 30,
+    });
+    expect([outermostOf(step, jobs)?.id, outermostOf(open, jobs)]).toEqual(['j_8180', null]);
+  });
+
+  test('use what all hold, where the one between was given nothing', () => {
+    const jobs = [open, { ...pod, ...inside }, step, other];
+    expect(booked({ ...parts, jobs, holdings: [holds(open, HALF), holds(other, HALF)] })).toEqual({
+      ...{ 'used j_raysubmit_A j_8180': 15, 'used j_raysubmit_A j_other': 15 },
+      ...{ 'held null j_8180': 15, 'held null j_other': 15 },
+    });
+  });
+
+  test('in a circle keep their own shares: nobody else is charged for what they use', () => {
+    const a = job('71', within('slurm', '72'));
+    const b = job('72', within('slurm', '71'));
+    const inA = processFact(1, { cgroup: slurmCgroup('71') });
+    const holdings = [holds(a, { shareMilli: 250 }), holds(b, { shareMilli: 250 }), holds(other, HALF)];
+    expect(
+      booked({
+        ...parts,
+        processes: [inA],
+        spans: [span(0, HOUR_MS, { 1: HOUR_MS / 4 })],
+        jobs: [a, b, other],
+        holdings,
+      }),
+    ).toEqual({ 'used j_71 j_71': 15, 'held null j_72': 15, 'held null j_other': 30 });
+    expect(outermostOf(a, [a, b, other])).toBeNull();
   });
 });
