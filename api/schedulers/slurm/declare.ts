@@ -23,6 +23,8 @@ export interface Terms {
   readonly noAccount: string;
   /** Whether Slurm's indices are the devices' minor numbers on this site. */
   readonly indicesAreMinors: boolean;
+  /** node1 is declared where Slurm says node1.example.org. */
+  readonly shortNodeNames: boolean;
   readonly nodes: ReadonlyMap<string, NodeResources>;
 }
 
@@ -54,7 +56,9 @@ export function declarationOf(job: SlurmJob, terms: Terms, shown: SlurmJob['gres
     ...{ user: nameOf(job.user), uid: uidOf(job.uid), name: cleaned(job.name ?? '').slice(0, MAX_NAME) },
     start: timeText(job.startMs),
     end: job.endMs === null ? null : timeText(job.endMs),
-    allocations: wanted.slice(0, MAX_ALLOCATIONS),
+    allocations: wanted
+      .slice(0, MAX_ALLOCATIONS)
+      .map((one) => (terms.shortNodeNames ? { ...one, node: shortName(one.node) } : one)),
     boundaries,
     attributes: attributesOf([
       ...([
@@ -73,6 +77,9 @@ export function declarationOf(job: SlurmJob, terms: Terms, shown: SlurmJob['gres
   };
   return { declaration, problems };
 }
+
+/** Up to the first dot. */
+export const shortName = (name: string): string => name.split('.', 1)[0] ?? name;
 
 const timeText = (ms: number): string => new Date(ms).toISOString();
 

@@ -17,6 +17,8 @@ export interface SlurmJob {
    */
   readonly submitMs: number;
   readonly phase: 'holding' | 'ended';
+  /** Its processes are being ended. */
+  readonly completing: boolean;
   readonly startMs: number;
   /** Of an ended run. */
   readonly endMs: number | null;
@@ -84,7 +86,8 @@ function fromController(row: Row, jobId: number, reading: Reading, complain: Com
   const time = (field: string): number | null => timeOf(row, field, complain, reading.zoneless);
   const startMs = time('start_time');
   const endMs = time('end_time');
-  const phase = settled(wordsOf(row, 'job_state', complain), { startMs, endMs }, reading.nowMs);
+  const states = wordsOf(row, 'job_state', complain);
+  const phase = settled(states, { startMs, endMs }, reading.nowMs);
   if (phase === null) return null;
   const nodes = nodesOf(row, complain);
   if (nodes === null) return null;
@@ -100,7 +103,7 @@ function fromController(row: Row, jobId: number, reading: Reading, complain: Com
   const detail = row['gres_detail'];
   const stepId = rowOf(row, 'step_id', complain);
   return {
-    ...{ jobId, submitMs, phase, ...span, nodes },
+    ...{ jobId, submitMs, phase, ...span, nodes, completing: states.includes('COMPLETING') },
     ...{
       cluster: text('cluster'),
       user: text('user_name'),
@@ -146,7 +149,7 @@ function fromAccounting(row: Row, jobId: number, reading: Reading, complain: Com
     ? tresListCounts(allocated)
     : tresCounts(text('tres_alloc_str') ?? '');
   return {
-    ...{ jobId, submitMs, phase, ...span, nodes },
+    ...{ jobId, submitMs, phase, ...span, nodes, completing: false },
     ...{ cluster: text('cluster'), uid: numberOf(row, 'user_id', complain), account: text('account') },
     ...{ name: text('name'), partition: text('partition'), qos: text('qos') },
     user: text('user') ?? textOf(...within('association', 'user')),

@@ -1,0 +1,85 @@
+/** What following a Slurm cluster needs throughout: what was seen while it lasted, runs of an answer, and batches. */
+import type { Declaration, SourceSink } from '../source.ts';
+import { assertCluster, type RowsOf, type Slurm } from './answers.ts';
+import type { NodeResources, Terms } from './declare.ts';
+import { readJob, type SlurmJob } from './job.ts';
+import type { SlurmSettings } from './settings.ts';
+
+/** Declared together. */
+const BATCH = 500;
+
+/** A run that holds devices, as it was last seen. */
+export interface Live {
+  readonly job: SlurmJob;
+  /** Its declaration as text: what is the same is not said again. */
+  readonly said: string;
+  readonly seenMs: number;
+  readonly missingSinceMs: number | null;
+}
+
+/** What outlives a failure of the source: what was seen while it lasted. */
+export interface Memory {
+  readonly live: Map<string, Live>;
+  /** Ended runs of the controller's last answer, which have been declared. */
+  done: Set<string>;
+  readonly nodes: Map<string, NodeResources>;
+}
+
+export const createMemory = (): Memory => ({ live: new Map(), done: new Set(), nodes: new Map() });
+
+export interface Following {
+  readonly slurm: Slurm;
+  readonly settings: SlurmSettings;
+  readonly memory: Memory;
+  readonly sink: SourceSink;
+  readonly signal: AbortSignal;
+  readonly nowMs: () => number;
+}
+
+export const termsOf = ({ settings, memory }: Pick<Following, 'settings' | 'memory'>): Terms => ({
+  cluster: settings.cluster,
+  noAccount: settings.account,
+  indicesAreMinors: settings.indices === 'minor',
+  shortNodeNames: settings.shortNodeNames,
+  nodes: memory.nodes,
+});
+
+/** Each run of an answer. An answer of another cluster ends it: `OtherCluster`. */
+export async function* runsIn(
+  { settings, nowMs }: Following,
+  { rows, zoneless }: RowsOf,
+  origin: 'controller' | 'accounting',
+  note: (problem: { subject: string; message: string }) => void,
+): AsyncGenerator<SlurmJob> {
+  for await (const row of rows) {
+    if (row === undefined) {
+      note({ subject: 'a row', message: 'cannot be read, or is too large: it is skipped' });
+      continue;
+    }
+    const { job, problems } = readJob(row, { origin, zoneless, nowMs: nowMs() });
+    for (const problem of problems) note(problem);
+    if (job === null) continue;
+    assertCluster(settings.cluster, job.cluster);
+    yield job;
+  }
+}
+
+/** Declares in parts of a fixed size. */
+export function createBatch(sink: SourceSink) {
+  let jobs: Declaration[] = [];
+  const flush = async (): Promise<void> => {
+    if (jobs.length === 0) return;
+    const declared = jobs;
+    jobs = [];
+    await sink.declare(declared);
+  };
+  return {
+    flush,
+    async add(job: Declaration): Promise<void> {
+      jobs.push(job);
+      if (jobs.length >= BATCH) await flush();
+    },
+  };
+}
+
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
