@@ -93,8 +93,7 @@ export function declarationsOf(
     const open = spec.endKnown > 0 || (spec.end ?? null) === null || bornMs + spec.known < (spec.end ?? 0);
     let known: Revision = open && spec.end !== undefined ? { ...spec, end: null } : spec;
     say(bornMs + spec.known, known);
-    const own =
-      open && typeof spec.end === 'number' ? [{ at: spec.end + spec.endKnown, end: spec.end }] : [];
+    const own = open && typeof spec.end === 'number' ? [{ at: spec.end + spec.endKnown, end: spec.end }] : [];
     // What was said of its end before is not taken back by it.
     const ended = own.filter(
       (one) => !spec.revisions.some(({ at, end }) => at < one.at && end !== undefined),

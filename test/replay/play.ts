@@ -190,11 +190,7 @@ function restartsDue(service: Service, { scenario, startMs }: Built, open: () =>
   );
 }
 
-function policiesDue(
-  service: Service,
-  { scenario, startMs }: Built,
-  hear: (told: Told) => void,
-): Due[] {
+function policiesDue(service: Service, { scenario, startMs }: Built, hear: (told: Told) => void): Due[] {
   const time = (offset: number): string => new Date(startMs + offset).toISOString();
   return [scenario.policy].flat().map(({ at, exemptions, ...rules }) => ({
     atMs: startMs + at,

@@ -84,18 +84,33 @@ function faultsOf(site: Site): Fault[] {
     () => [{ kind: 'agent_frozen', ...span }],
     () => [{ kind: 'clock_step', node, at: from, by: random.pick([-3600, -40, -2, 3, 45, 3600]) }],
     () => [{ kind: 'tool', ...span, how: random.pick(['hang', 'fail', 'empty']) }],
-    () => [{ kind: 'tool', ...span, how: 'half_line', call: random.pick(['--query-gpu', 'pmon', '--query-compute-apps']) }],
+    () => [
+      {
+        kind: 'tool',
+        ...span,
+        how: 'half_line',
+        call: random.pick(['--query-gpu', 'pmon', '--query-compute-apps']),
+      },
+    ],
     () => [{ kind: 'device', ...span, gpus, how: random.pick(['requires_reset', 'lost', 'gone', 'says']) }],
     () => [{ kind: 'service_away', from, to }],
     () => [{ kind: 'service_restarted', at: from, for: random.pick([5, 30, 120]) }],
     () => [{ kind: 'answers_lost', from, to }],
     () => [{ kind: 'reboot', node, at: from, for: random.pick([60, 180]) }],
-    () => [{ kind: 'service_away', from, to: to + 60 }, { kind: 'spool_edited', node, at: to + 30 }],
+    () => [
+      { kind: 'service_away', from, to: to + 60 },
+      { kind: 'spool_edited', node, at: to + 30 },
+    ],
   ])();
 }
 
 /** Without loads that nothing uses: a file is for reading. */
 function used(document: Document): Document {
-  const names = new Set(Object.values(document.processes ?? {}).flatMap(({ uses = [] }) => uses.map(({ load }) => load)));
-  return { ...document, loads: Object.fromEntries(Object.entries(document.loads ?? {}).filter(([name]) => names.has(name))) };
+  const names = new Set(
+    Object.values(document.processes ?? {}).flatMap(({ uses = [] }) => uses.map(({ load }) => load)),
+  );
+  return {
+    ...document,
+    loads: Object.fromEntries(Object.entries(document.loads ?? {}).filter(([name]) => names.has(name))),
+  };
 }

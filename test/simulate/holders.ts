@@ -33,7 +33,11 @@ export function holdersOf(built: Built): ReadonlyMap<string, readonly Holding[]>
     const countsMs = SELF_DECLARED.has(job.source) ? first.atMs - DECLARATION_LEAD * 1000 : -Infinity;
     for (const part of job.allocations) {
       const uuids = built.nodes.get(part.node)?.devices.map(({ uuid }) => uuid) ?? [];
-      const fromMs = Math.max(countsMs, Date.parse(job.start), part.start == null ? -Infinity : Date.parse(part.start));
+      const fromMs = Math.max(
+        countsMs,
+        Date.parse(job.start),
+        part.start == null ? -Infinity : Date.parse(part.start),
+      );
       const toMs = Math.min(
         job.end === null || job.end === undefined ? Infinity : Date.parse(job.end),
         part.end == null ? Infinity : Date.parse(part.end),
@@ -62,7 +66,10 @@ export function sharesOf(holdings: readonly Holding[], zone: Zone): ReadonlyMap<
       if (overlapMs([one], piece) > 0) here.set(one.job, Math.max(here.get(one.job) ?? 0, one.share));
     const sum = [...here.values()].reduce((total, share) => total + share, 0);
     for (const [job, share] of here)
-      shares.set(job, (shares.get(job) ?? 0) + (piece.toMs - piece.fromMs) * (sum > 1 ? 1 / here.size : share));
+      shares.set(
+        job,
+        (shares.get(job) ?? 0) + (piece.toMs - piece.fromMs) * (sum > 1 ? 1 / here.size : share),
+      );
   }
   return shares;
 }

@@ -8,7 +8,7 @@ import { openSqlite } from '../../api/store/sqlite/open.ts';
 import type { Built } from '../replay/build.ts';
 import type { Played } from '../replay/play.ts';
 import { holdersOf, sharesOf } from './holders.ts';
-import { type Bounds, type Expected, expectationsOf, NO_JOB, useKey } from './oracle.ts';
+import { type Bounds, type Expected, expectationsOf, NO_JOB, tripleOf } from './oracle.ts';
 import { type CellRow, type EntryRow, type Rows, readRows } from './rows.ts';
 
 /** What was not as it must be: which rule, and what in words. */
@@ -77,16 +77,23 @@ function judgeCells(built: Built, cells: readonly CellRow[], name: Naming): Fail
   const booked = new Map<string, number>();
   for (const cell of cells) {
     if (cell.entriesMs !== cell.capacityMs)
-      failures.push({ rule: 'balance', text: `${name(cell.device)}: ${cell.entriesMs} of ${cell.capacityMs} ms` });
+      failures.push({
+        rule: 'balance',
+        text: `${name(cell.device)}: ${cell.entriesMs} of ${cell.capacityMs} ms`,
+      });
     booked.set(cell.device, (booked.get(cell.device) ?? 0) + cell.capacityMs);
     bookedTo.set(cell.device, Math.max(bookedTo.get(cell.device) ?? 0, cell.bookedToMs));
   }
   for (const node of built.nodes.values())
     for (const { uuid } of node.devices) {
       const toMs = bookedTo.get(uuid) ?? 0;
-      if (toMs < built.endMs) failures.push({ rule: 'balance', text: `${name(uuid)}: not booked to the end` });
+      if (toMs < built.endMs)
+        failures.push({ rule: 'balance', text: `${name(uuid)}: not booked to the end` });
       if (booked.get(uuid) !== toMs - built.startMs)
-        failures.push({ rule: 'balance', text: `${name(uuid)}: capacity ${booked.get(uuid)}, not ${toMs - built.startMs} ms` });
+        failures.push({
+          rule: 'balance',
+          text: `${name(uuid)}: capacity ${booked.get(uuid)}, not ${toMs - built.startMs} ms`,
+        });
     }
   return failures;
 }
@@ -101,18 +108,26 @@ function judgeHolders(built: Built, { cells, entries }: Rows, name: Naming): Fai
   for (const [device, holdings] of holdersOf(built)) {
     const wanted = new Map<string, number>();
     for (const cell of cells.filter((one) => one.device === device))
-      for (const [job, ms] of sharesOf(holdings, { fromMs: cell.fromMs, toMs: cell.bookedToMs }))
+      for (const [job, ms] of sharesOf(holdings, {
+        fromMs: Math.max(built.startMs, cell.fromMs),
+        toMs: cell.bookedToMs,
+      }))
         wanted.set(job, (wanted.get(job) ?? 0) + ms);
-    const isShared = new Set(holdings.map(({ job }) => job)).size > 1 || holdings.some(({ share }) => share < 1);
+    const isShared =
+      new Set(holdings.map(({ job }) => job)).size > 1 || holdings.some(({ share }) => share < 1);
     for (const [key, ms] of held) {
       const [uuid, job = ''] = key.split('|');
-      if (uuid === device && job !== 'null' && !job.startsWith('policy ') && !wanted.has(job)) wanted.set(job, 0);
+      if (uuid === device && job !== 'null' && !job.startsWith('policy ') && !wanted.has(job))
+        wanted.set(job, 0);
       if (ms < 0) failures.push({ rule: 'holders', text: `${name(device)}: ${job} less than nothing` });
     }
     for (const [job, ms] of wanted) {
       const actual = held.get(`${device}|${job}`) ?? 0;
       if (Math.abs(actual - ms) > (isShared ? SHARED_MS : 0))
-        failures.push({ rule: 'holders', text: `${name(device)}: ${job} was allotted ${actual}, not ${Math.round(ms)} ms` });
+        failures.push({
+          rule: 'holders',
+          text: `${name(device)}: ${job} was allotted ${actual}, not ${Math.round(ms)} ms`,
+        });
     }
   }
   return failures;
@@ -128,12 +143,12 @@ function judgeUses(entries: readonly EntryRow[], expected: Expected, name: Namin
   const sum = (sums: Map<string, number>, key: string, ms: number): void =>
     void sums.set(key, (sums.get(key) ?? 0) + ms);
   for (const { device, bucket, activity, process, job, ms } of entries) {
-    if (bucket === 'used') sum(executed, useKey(device, process ?? '', job ?? ''), ms);
+    if (bucket === 'used') sum(executed, tripleOf(device, process ?? '', job ?? ''), ms);
     if (bucket !== 'unaccounted') continue;
     if (process === null) sum(nameless, device, ms);
     else {
-      sum(there, useKey(device, process, NO_JOB), ms);
-      if (activity === 'active') sum(executed, useKey(device, process, NO_JOB), ms);
+      sum(there, tripleOf(device, process, NO_JOB), ms);
+      if (activity === 'active') sum(executed, tripleOf(device, process, NO_JOB), ms);
     }
   }
   const said = (key: string): string => {
@@ -144,15 +159,18 @@ function judgeUses(entries: readonly EntryRow[], expected: Expected, name: Namin
   for (const key of new Set([...executed.keys(), ...expected.uses.keys()])) {
     const bounds = expected.uses.get(key) ?? NOTHING;
     const ms = executed.get(key) ?? 0;
-    if (ms < bounds.fromMs || ms > bounds.toMs) failures.push({ rule: rule(key), text: saying(said(key), ms, bounds) });
+    if (ms < bounds.fromMs || ms > bounds.toMs)
+      failures.push({ rule: rule(key), text: saying(said(key), ms, bounds) });
   }
   for (const [key, ms] of there) {
     const bounds = expected.present.get(key) ?? NOTHING;
-    if (ms > bounds.toMs) failures.push({ rule: 'unaccounted', text: saying(`${said(key)}, there`, ms, bounds) });
+    if (ms > bounds.toMs)
+      failures.push({ rule: 'unaccounted', text: saying(`${said(key)}, there`, ms, bounds) });
   }
   for (const [device, ms] of nameless) {
     const bounds = { fromMs: 0, toMs: expected.nameless.get(device) ?? 0 };
-    if (ms > bounds.toMs) failures.push({ rule: 'unaccounted', text: saying(`${name(device)}: no process to name`, ms, bounds) });
+    if (ms > bounds.toMs)
+      failures.push({ rule: 'unaccounted', text: saying(`${name(device)}: no process to name`, ms, bounds) });
   }
   return failures;
 }
@@ -164,7 +182,9 @@ function judgeUnobserved(entries: readonly EntryRow[], expected: Expected, name:
       0,
     );
     const isWithin = ms >= bounds.fromMs && ms <= bounds.toMs;
-    return isWithin ? [] : [{ rule: 'unobserved', text: saying(`${name(device)}: not measured`, ms, bounds) }];
+    return isWithin
+      ? []
+      : [{ rule: 'unobserved', text: saying(`${name(device)}: not measured`, ms, bounds) }];
   });
 }
 
@@ -175,7 +195,14 @@ function judgeReasons(built: Built, entries: readonly EntryRow[], name: Naming):
   const may = new Set([...built.scenario.expect.reasons]);
   return entries.flatMap(({ device, process, reason, ms }): Failure[] => {
     const isRight = reason === null || may.has(reason) || (process === null && NAMELESS.includes(reason));
-    return isRight || ms === 0 ? [] : [{ rule: 'reason', text: `${name(device)}: ${reason} of ${process === null ? 'nobody' : name(process)}` }];
+    return isRight || ms === 0
+      ? []
+      : [
+          {
+            rule: 'reason',
+            text: `${name(device)}: ${reason} of ${process === null ? 'nobody' : name(process)}`,
+          },
+        ];
   });
 }
 

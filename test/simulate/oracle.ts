@@ -17,9 +17,9 @@ export interface Bounds {
 export interface Expected {
   /** By device UUID. */
   readonly unobserved: ReadonlyMap<string, Bounds>;
-  /** By `useKey`: what executed for a job, or for none. */
+  /** By `tripleOf`: what executed for a job, or for none. */
   readonly uses: ReadonlyMap<string, Bounds>;
-  /** By `useKey` of what no job covers: how long it may be said to have been there, executing or not. */
+  /** By `tripleOf` of what no job covers: how long it may be said to have been there, executing or not. */
   readonly present: ReadonlyMap<string, Bounds>;
   /** By device UUID: how much may be unaccounted without a process to name. */
   readonly nameless: ReadonlyMap<string, number>;
@@ -28,8 +28,10 @@ export interface Expected {
 /** For no job at all. */
 export const NO_JOB = '-';
 export const processKey = (bootId: string, pid: number, ticks: number): string => `${bootId}/${pid}/${ticks}`;
-export const jobKey = (source: string, id: string, incarnation: number): string => `${source} ${id} ${incarnation}`;
-export const useKey = (device: string, process: string, job: string): string => `${device}|${process}|${job}`;
+export const jobKey = (source: string, id: string, incarnation: number): string =>
+  `${source} ${id} ${incarnation}`;
+export const tripleOf = (device: string, process: string, job: string): string =>
+  `${device}|${process}|${job}`;
 
 /** What readings in whole percents, and the noise of some loads, leave open. */
 const RELATIVE = 0.03;
@@ -62,11 +64,17 @@ export function expectationsOf(built: Built): Expected {
           return is === 'overhead' && policed !== undefined ? jobKey('policy', policed.id, 0) : NO_JOB;
         });
         for (const { process, job, executing, there } of sums) {
-          const key = useKey(uuid, processKey(boot.node.bootId, process.pid, startTicks(boot.node, process)), job);
+          const key = tripleOf(
+            uuid,
+            processKey(boot.node.bootId, process.pid, startTicks(boot.node, process)),
+            job,
+          );
           add(uses, key, executing);
           if (job === NO_JOB) add(present, key, there);
         }
-        const anybody = sums.filter(({ job }) => job === NO_JOB).reduce((sum, { unsureMs }) => sum + unsureMs, 0);
+        const anybody = sums
+          .filter(({ job }) => job === NO_JOB)
+          .reduce((sum, { unsureMs }) => sum + unsureMs, 0);
         nameless.set(uuid, (nameless.get(uuid) ?? 0) + anybody);
       }
     }
@@ -74,7 +82,8 @@ export function expectationsOf(built: Built): Expected {
   return { uses: widened(uses), present: widened(present), unobserved, nameless };
 }
 
-const totalMs = (zones: readonly Zone[]): number => zones.reduce((sum, { fromMs, toMs }) => sum + toMs - fromMs, 0);
+const totalMs = (zones: readonly Zone[]): number =>
+  zones.reduce((sum, { fromMs, toMs }) => sum + toMs - fromMs, 0);
 
 function edgeZones(built: Built, node: SimNode, device: number): Zone[] {
   const slack = slackMs(built);
@@ -101,24 +110,35 @@ function sumUses(
   zones: readonly Zone[],
   whose: (is: string, job: string | null) => string,
 ): Summed[] {
-  const found = new Map<string, { process: SimProcess; job: string; executing: Sum; there: Sum; near: Set<Zone> }>();
+  const found = new Map<
+    string,
+    { process: SimProcess; job: string; executing: Sum; there: Sum; near: Set<Zone> }
+  >();
   for (const piece of pieces) {
     for (const { process, smPercent, divided } of piece.uses) {
       const { is, job } = truthAt(built.truths.get(process), (piece.fromMs + piece.toMs) / 2);
       const key = whose(is, job);
       const id = `${process.pid} ${process.startMs} ${key}`;
-      const one = found.get(id) ?? { process, job: key, executing: none(), there: none(), near: new Set<Zone>() };
+      const one = found.get(id) ?? {
+        process,
+        job: key,
+        executing: none(),
+        there: none(),
+        near: new Set<Zone>(),
+      };
       found.set(id, one);
       const sureMs = piece.toMs - piece.fromMs - overlapMs(zones, piece);
       const executedMs = divided ? 0 : (sureMs * smPercent) / 100;
       one.executing.lowMs += executedMs;
       one.executing.highMs += executedMs;
       one.there.highMs += sureMs;
-      for (const zone of zones)
-        if (zone.fromMs < piece.toMs && piece.fromMs < zone.toMs) one.near.add(zone);
+      for (const zone of zones) if (zone.fromMs < piece.toMs && piece.fromMs < zone.toMs) one.near.add(zone);
     }
   }
-  const life = { fromMs: Math.max(built.startMs, boot.fromMs), toMs: Math.min(built.endMs, boot.toMs) + 4 * slackMs(built) };
+  const life = {
+    fromMs: Math.max(built.startMs, boot.fromMs),
+    toMs: Math.min(built.endMs, boot.toMs) + 4 * slackMs(built),
+  };
   return [...found.values()].map(({ process, job, executing, there, near }) => {
     const unsureMs = [...near].reduce((sum, zone) => sum + overlapMs([zone], life), 0);
     executing.highMs += unsureMs;

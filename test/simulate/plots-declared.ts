@@ -1,5 +1,5 @@
 /** Plots in which everybody computes for a job that is declared, sooner or later. */
-import { type LoadName, type Part, type Place, type Site, gpusOf } from './site.ts';
+import { gpusOf, type LoadName, type Part, type Place, type Site } from './site.ts';
 
 /** Adds a story to a site, if there is room for it. */
 export type Plot = (site: Site) => void;
@@ -218,7 +218,9 @@ const counted: Plot = (site) => {
   while (at < place.gpus.length) {
     const count = Math.min(place.gpus.length - at, site.random.integer(1, 2));
     const own = { node: place.node, gpus: place.gpus.slice(at, at + count) };
-    const run = slurmJob(site, { [place.node]: { any: count } }, place.node, { known: site.random.pick([0, 0, 90]) });
+    const run = slurmJob(site, { [place.node]: { any: count } }, place.node, {
+      known: site.random.pick([0, 0, 90]),
+    });
     worker(site, run, own);
     at += count;
   }
@@ -241,7 +243,13 @@ const declaredByHand: Plot = (site) => {
   const name = `run${number}`;
   const start = site.second(20, site.length * 0.4);
   const end = site.random.chance(0.5) ? site.second(start + 240, site.length - 20) : undefined;
-  site.process(`${name}-shell`, { node: place.node, user, exe: '/usr/bin/bash', argv: ['-bash'], start: start - 5 });
+  site.process(`${name}-shell`, {
+    node: place.node,
+    user,
+    exe: '/usr/bin/bash',
+    argv: ['-bash'],
+    start: start - 5,
+  });
   site.process(`${name}-root`, {
     ...{ node: place.node, user, parent: `${name}-shell`, exe: PYTHON, start: start + 1 },
     ...(end === undefined ? {} : { end: end - 1 }),
@@ -264,9 +272,19 @@ const contextServer: Plot = (site) => {
   if (place === null) return;
   const gpus = gpusOf(place.gpus);
   const run = slurmJob(site, { [place.node]: gpus }, place.node);
-  const own = { node: place.node, user: run.user, job: run.name, ...(run.end === undefined ? {} : { end: run.end - 1 }) };
+  const own = {
+    node: place.node,
+    user: run.user,
+    job: run.name,
+    ...(run.end === undefined ? {} : { end: run.end - 1 }),
+  };
   const number = site.next();
-  site.process(`control${number}`, { ...own, parent: run.script, exe: '/usr/bin/nvidia-cuda-mps-control', start: run.start + 4 });
+  site.process(`control${number}`, {
+    ...own,
+    parent: run.script,
+    exe: '/usr/bin/nvidia-cuda-mps-control',
+    start: run.start + 4,
+  });
   site.process(`server${number}`, {
     ...{ ...own, parent: `control${number}`, exe: '/usr/bin/nvidia-cuda-mps-server', start: run.start + 5 },
     uses: [{ gpus, load: 'still' }],

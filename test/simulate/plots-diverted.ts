@@ -16,10 +16,23 @@ function loose(site: Site, place: Place, more: Part<'processes'> = {}): string {
   const number = site.next();
   const user = more.user ?? site.user();
   const time = stretch(site);
-  site.process(`shell${number}`, { node: place.node, user, exe: '/usr/bin/bash', argv: ['-bash'], start: time.start - 10 });
+  site.process(`shell${number}`, {
+    node: place.node,
+    user,
+    exe: '/usr/bin/bash',
+    argv: ['-bash'],
+    start: time.start - 10,
+  });
   const name = `other${number}`;
   site.process(name, {
-    ...{ node: place.node, user, parent: `shell${number}`, exe: MINER, argv: ['./w', '-c', 'x.json'], ...time },
+    ...{
+      node: place.node,
+      user,
+      parent: `shell${number}`,
+      exe: MINER,
+      argv: ['./w', '-c', 'x.json'],
+      ...time,
+    },
     ...{ uses: [{ gpus: gpusOf(place.gpus), load: anyLoad(site) }], truth: 'diverted', ...more },
   });
   return name;
@@ -45,7 +58,10 @@ const family: Plot = (site) => {
       { at: born + 40, exe: '/home/other/python3.11', argv: ['python3.11', 'train.py'] },
       { at: born + 90, argv: ['[kworker/0:1]'], comm: 'kworker/0:1' },
     ],
-    ...{ uses: [{ gpus: place.gpus[0] ?? 0, load: 'full' }], copies: { count: 2, gpu: (place.gpus[1] ?? 0) - (place.gpus[0] ?? 0) } },
+    ...{
+      uses: [{ gpus: place.gpus[0] ?? 0, load: 'full' }],
+      copies: { count: 2, gpu: (place.gpus[1] ?? 0) - (place.gpus[0] ?? 0) },
+    },
     truth: 'diverted',
   });
 };
@@ -62,7 +78,10 @@ const foreign: Plot = (site) => {
   worker(site, run, { node: place.node, gpus: [own] });
   site.process(`inside${site.next()}`, {
     ...{ node: place.node, user: run.user, job: run.name, parent: run.script, exe: '/workspace/x', ...time },
-    ...{ uses: [{ gpus: site.random.pick([own, other]), load: site.random.pick(['half', 'third', 'full']) }], truth: 'diverted' },
+    ...{
+      uses: [{ gpus: site.random.pick([own, other]), load: site.random.pick(['half', 'third', 'full']) }],
+      truth: 'diverted',
+    },
   });
 };
 
@@ -89,14 +108,24 @@ const outside: Plot = (site) => {
   const [own = 0, other = 0] = place.gpus;
   const run = slurmJob(site, { [place.node]: { gpus: own } }, place.node, { start: -600 });
   worker(site, run, { node: place.node, gpus: [own] });
-  worker(site, run, { node: place.node, gpus: [other] }, {
-    ...{ start: site.second(20, 60), uses: [{ gpus: other, load: 'third' }], truth: 'diverted' },
-  });
+  worker(
+    site,
+    run,
+    { node: place.node, gpus: [other] },
+    {
+      ...{ start: site.second(20, 60), uses: [{ gpus: other, load: 'third' }], truth: 'diverted' },
+    },
+  );
   if (site.random.chance(0.5)) return;
   const neighbour = slurmJob(site, { [place.node]: { gpus: other } }, place.node);
-  worker(site, neighbour, { node: place.node, gpus: [other] }, {
-    uses: [{ gpus: other, load: 'half', from: neighbour.start + 45 }],
-  });
+  worker(
+    site,
+    neighbour,
+    { node: place.node, gpus: [other] },
+    {
+      uses: [{ gpus: other, load: 'half', from: neighbour.start + 45 }],
+    },
+  );
 };
 
 /** It says in its environment that it belongs to somebody's job. */
@@ -124,7 +153,10 @@ const wrongUser: Plot = (site) => {
   if (place === null) return;
   const [own = 0, other = 0] = place.gpus;
   const number = site.next();
-  const run = slurmJob(site, { [place.node]: gpusOf(place.gpus) }, place.node, { start: -600, end: site.length + 900 });
+  const run = slurmJob(site, { [place.node]: gpusOf(place.gpus) }, place.node, {
+    start: -600,
+    end: site.length + 900,
+  });
   const uid = site.document.users?.[run.user] ?? 0;
   site.job(run.name, { ...site.document.jobs?.[run.name], uid, user: run.user });
   worker(site, run, { node: place.node, gpus: [own] });
@@ -151,20 +183,30 @@ const takenBack: Plot = (site) => {
   const { length, random } = site;
   const [kept = 0, lost = 0] = place.gpus;
   const from = site.second(length * 0.3, length * 0.5);
-  const parts = { [place.node]: [{ gpus: gpusOf(place.gpus), to: from }, { gpus: kept, from }] };
+  const parts = {
+    [place.node]: [
+      { gpus: gpusOf(place.gpus), to: from },
+      { gpus: kept, from },
+    ],
+  };
   const late = random.chance(0.5);
   const run = slurmJob(site, late ? { [place.node]: gpusOf(place.gpus) } : parts, place.node, {
     ...{ start: -600, end: length + 900, endKnown: 0, known: 0 },
     revisions: late ? [{ at: site.second(from + 30, length), on: parts }] : [],
   });
   worker(site, run, { node: place.node, gpus: [kept] });
-  worker(site, run, { node: place.node, gpus: [lost] }, {
-    ...{ start: -500, uses: [{ gpus: lost, load: 'full' }] },
-    truth: [
-      { from: -500, is: 'declared' },
-      { from, is: 'diverted' },
-    ],
-  });
+  worker(
+    site,
+    run,
+    { node: place.node, gpus: [lost] },
+    {
+      ...{ start: -500, uses: [{ gpus: lost, load: 'full' }] },
+      truth: [
+        { from: -500, is: 'declared' },
+        { from, is: 'diverted' },
+      ],
+    },
+  );
 };
 
 /** Declared by hand, long after it had begun: what was before that stays without a declaration. */

@@ -24,7 +24,12 @@ const divided: Plot = (site) => {
   worker(site, run, place, { uses: [{ gpus: gpu, load: 'half', instance: { gpu: 1 } }] });
   if (random.chance(0.3)) return;
   site.process(`squatter${site.next()}`, {
-    ...{ node: place.node, user: site.user(), exe: '/home/other/w', start: site.second(20, site.length * 0.4) },
+    ...{
+      node: place.node,
+      user: site.user(),
+      exe: '/home/other/w',
+      start: site.second(20, site.length * 0.4),
+    },
     ...{ uses: [{ gpus: gpu, load: 'third', instance: { gpu: 5 } }], truth: 'diverted' },
   });
 };
@@ -40,7 +45,11 @@ const checks: Plot = (site) => {
     exemptions: [
       {
         id: 'checks',
-        match: { executables: ['/opt/site/bin/*'], boundaries: ['systemd:/system.slice/slurmd.service'], uids: [0] },
+        match: {
+          executables: ['/opt/site/bin/*'],
+          boundaries: ['systemd:/system.slice/slurmd.service'],
+          uids: [0],
+        },
       },
     ],
   };
@@ -75,11 +84,23 @@ export function addBystanders(site: Site): void {
   for (const node of Object.keys(site.document.nodes ?? {})) {
     const number = site.next();
     const user = site.user();
-    site.process(`login${number}`, { node, user, exe: '/usr/bin/bash', argv: ['-bash'], start: site.second(0, 200) });
-    site.process(`dead${number}`, { node, user, state: 'Z', start: -100, copies: { count: site.random.integer(1, 4) } });
+    site.process(`login${number}`, {
+      node,
+      user,
+      exe: '/usr/bin/bash',
+      argv: ['-bash'],
+      start: site.second(0, 200),
+    });
+    site.process(`dead${number}`, {
+      node,
+      user,
+      state: 'Z',
+      start: -100,
+      copies: { count: site.random.integer(1, 4) },
+    });
     site.process(`monitor${number}`, {
       ...{ node, exe: '/usr/bin/dcgm-exporter', cgroup: '0::/system.slice/dcgm-exporter.service\n' },
-      ...{ start: -9000, opens: '0' },
+      ...{ start: -3000, opens: '0' },
     });
   }
 }

@@ -66,7 +66,12 @@ export async function retell(
 function shuffled(told: readonly Told[], random: Random): Told[] {
   const lanes = new Map<string, Told[]>();
   for (const one of told) {
-    const lane = one.kind === 'batches' ? `node ${one.node}` : one.kind === 'job' ? `job ${one.job.source} ${one.job.externalId} ${one.job.incarnation}` : 'policy';
+    const lane =
+      one.kind === 'batches'
+        ? `node ${one.node}`
+        : one.kind === 'job'
+          ? `job ${one.job.source} ${one.job.externalId} ${one.job.incarnation}`
+          : 'policy';
     lanes.set(lane, [...(lanes.get(lane) ?? []), one]);
   }
   const mixed: Told[] = [];
@@ -92,8 +97,14 @@ function differences(first: string, second: string): Failure[] {
   return COMPARED.flatMap((name) => {
     const [a, b] = [new Set(was[name]), new Set(is[name])];
     const lines = [
-      ...was[name].filter((line) => !b.has(line)).slice(0, LINES).map((line) => `as it came ${line}`),
-      ...is[name].filter((line) => !a.has(line)).slice(0, LINES).map((line) => `told again ${line}`),
+      ...was[name]
+        .filter((line) => !b.has(line))
+        .slice(0, LINES)
+        .map((line) => `as it came ${line}`),
+      ...is[name]
+        .filter((line) => !a.has(line))
+        .slice(0, LINES)
+        .map((line) => `told again ${line}`),
     ];
     return lines.map((line): Failure => ({ rule: 'order', text: `${name}: ${line}` }));
   });

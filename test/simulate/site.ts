@@ -45,7 +45,13 @@ export const LOADS = {
   third: { sm: 27, memory: '4GiB' },
   still: { sm: 0, memory: '2GiB' },
   noisy: { sm: 80, jitter: 9, memory: '16GiB' },
-  waves: { phases: [{ for: 190, sm: 91 }, { for: 110, sm: 0 }], memory: '12GiB' },
+  waves: {
+    phases: [
+      { for: 190, sm: 91 },
+      { for: 110, sm: 0 },
+    ],
+    memory: '12GiB',
+  },
 } satisfies NonNullable<Document['loads']>;
 export type LoadName = keyof typeof LOADS;
 

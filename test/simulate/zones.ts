@@ -2,10 +2,11 @@
  * When an honest observer of a device can be sure, cannot be, and cannot see at all: from the scenario alone. Around every
  * change of what happens on a device it may be off by a poll; around every fault it may have seen nothing.
  */
-import { createNodeView } from '../simulator/snapshot.ts';
-import type { SimNode, SimProcess } from '../simulator/model.ts';
+
 import type { Boot, Built } from '../replay/build.ts';
 import type { ScenarioFault } from '../replay/format.ts';
+import type { SimNode, SimProcess } from '../simulator/model.ts';
+import { createNodeView } from '../simulator/snapshot.ts';
 
 /** [fromMs, toMs) */
 export interface Zone {
@@ -22,6 +23,9 @@ const AFTER_MS = 900_000;
 const FOREVER_MS = 10 * 86_400_000;
 /** How far apart a stepped clock may place what it measured around the step. */
 const STEP_SLACK_MS = 90_000;
+
+/** A tool that hung is asked again less and less often, at least every so many polls. */
+const LEFT_OUT_POLLS = 18;
 
 export interface Blindness {
   /** May be not measured. */
@@ -89,7 +93,7 @@ function blindBy(built: Built, fault: ScenarioFault, device: number, slack: numb
       return { maybe: [wider(zone, slack, 2 * slack)], surely: toMs - fromMs > 3.5 * slack ? [zone] : [] };
     case 'tool':
       return {
-        maybe: [wider(zone, slack, 2 * slack)],
+        maybe: [wider(zone, slack, (fault.how === 'hang' ? LEFT_OUT_POLLS : 2) * slack)],
         surely: fault.call === undefined && fault.how !== 'half_line' ? [wider(zone, -slack, -slack)] : [],
       };
     case 'device':
@@ -108,7 +112,10 @@ function blindBy(built: Built, fault: ScenarioFault, device: number, slack: numb
       const away = scenario.faults.flatMap((other) =>
         other.kind === 'service_away' && other.from <= fault.at && fault.at < other.to ? [other.from] : [],
       );
-      return { maybe: [{ fromMs: startMs + Math.min(fault.at, ...away) - lost - 2 * slack, toMs: fromMs + lost }], surely: [] };
+      return {
+        maybe: [{ fromMs: startMs + Math.min(fault.at, ...away) - lost - 2 * slack, toMs: fromMs + lost }],
+        surely: [],
+      };
     }
     case 'service_away':
     case 'service_restarted':
