@@ -12,6 +12,7 @@ import { type Attribution, createAttribution } from './services/attribution.ts';
 import { createDeclarations } from './services/declarations.ts';
 import { createIngest } from './services/ingest.ts';
 import { createLive } from './services/live.ts';
+import { createNodeKeyService } from './services/node-keys.ts';
 import { createPolicyService } from './services/policies.ts';
 import { createHourReader } from './services/queries/hours.ts';
 import { createQueries } from './services/queries/queries.ts';
@@ -115,6 +116,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     live,
     ingest: createIngest(store, clock, live, cluster),
     declarations: createDeclarations(store, clock, cluster),
+    keys: createNodeKeyService(store, clock, cluster),
     policies: createPolicyService(store, clock, cluster),
     queries: createQueries(questions, createHourReader(store, clock), clock, cluster),
     tokens: createTokens(people, clock),

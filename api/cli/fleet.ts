@@ -7,6 +7,7 @@ import { FleetResult, MODES } from '../contract/fleet.ts';
 import { createClient, withClient, withJson } from './client.ts';
 import { CliError, EXIT, EXIT_HELP } from './exit.ts';
 import { showIntegrity } from './fleet-integrity.ts';
+import { acceptKey, showKeys } from './fleet-keys.ts';
 import { parseTime } from './jobs.ts';
 import { print, printJson, printTable } from './output.ts';
 
@@ -127,5 +128,37 @@ Example:
 \nExit codes: 0 they agree, 1 failed or they do not agree, 2 wrong usage.`,
     )
     .action(showIntegrity);
+  withJson(withClient(command.command('keys').description('list the keys by which nodes sign')))
+    .option('--node <name>', 'of one node')
+    .option('--waiting', 'only those that nobody has accepted')
+    .addHelpText(
+      'after',
+      `
+A node's first key is taken on its word. Any other is a finding until an administrator accepts it.
+
+Example:
+  gpuledger fleet keys --waiting
+\nExit codes: 0 none waits to be accepted, 1 failed or one does, 2 wrong usage.`,
+    )
+    .action(showKeys);
+  withJson(
+    withClient(
+      command
+        .command('accept-key')
+        .description("say that a key is the node's own: it was installed anew, or its spool moved")
+        .argument('<node>')
+        .argument('<key>', '16 characters of it, or more'),
+    ),
+  )
+    .addHelpText(
+      'after',
+      `
+Compare it with what "gpuledger-agent doctor" says on the node itself.
+
+Example:
+  gpuledger fleet accept-key gpu-n1 3b6a27bcceb6a42d
+${EXIT_HELP}`,
+    )
+    .action(acceptKey);
   return command;
 }

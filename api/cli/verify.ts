@@ -18,6 +18,11 @@ function printReport(report: VerifyReport): void {
   print(
     `${report.batches} batches of ${report.nodes} nodes, ${report.cells} cells; ${report.checked} rebuilt and compared.`,
   );
+  print(
+    report.signatures === null
+      ? 'Signatures were left apart.'
+      : `${report.signatures} signatures were checked; each speaks for the batches before it in its stream.`,
+  );
   if (report.pending > 0) print(`${report.pending} node-hours wait to be attributed and were not compared.`);
   if (report.erased > 0)
     print(`${report.erased} texts were erased by retention; the chain holds without them.`);
@@ -33,7 +38,7 @@ function printReport(report: VerifyReport): void {
   print(report.ok ? 'The ledger is what its facts say.' : 'The ledger is NOT what its facts say.');
 }
 
-async function run(flags: { data: string; json?: boolean }): Promise<void> {
+async function run(flags: { data: string; json?: boolean; signatures: boolean }): Promise<void> {
   const store = openSqlite({ file: join(flags.data, DATABASE_NAME), readOnly: true });
   const bar =
     flags.json || !process.stderr.isTTY
@@ -41,10 +46,14 @@ async function run(flags: { data: string; json?: boolean }): Promise<void> {
       : new SingleBar({ format: 'verifying {bar} {value}/{total} node-hours', stream: process.stderr });
   try {
     bar?.start(0, 0);
-    const report = await verify(store, ({ doneHours, totalHours }) => {
-      bar?.setTotal(totalHours);
-      bar?.update(doneHours);
-    });
+    const report = await verify(
+      store,
+      ({ doneHours, totalHours }) => {
+        bar?.setTotal(totalHours);
+        bar?.update(doneHours);
+      },
+      { signatures: flags.signatures },
+    );
     bar?.stop();
     if (flags.json) printJson(report);
     else printReport(report);
@@ -63,6 +72,7 @@ export const verifyCommand = (): Command =>
         .env('GPULEDGER_DATA')
         .default(DEFAULT_DATA_FOLDER),
     )
+    .option('--no-signatures', 'leave the signatures apart: only hashes and chains are checked')
     .option('--json', 'print JSON for programs')
     .addHelpText(
       'after',

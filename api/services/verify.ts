@@ -16,6 +16,13 @@ import { boundariesOf, computeNodeHour, type HourOfNode, watermarksOf } from './
 import { POLICY_ACTION, policyDigest, policySubject } from './policies.ts';
 import { type ChainCheck, createChainCheck } from './verify-chain.ts';
 import { compareHour, type Difference, wrongSightings } from './verify-compare.ts';
+import {
+  checkKeys,
+  createSignatureCheck,
+  isOfKeys,
+  type JournalledKey,
+  type SignatureCheck,
+} from './verify-signatures.ts';
 
 /** Differences that are listed; more are only counted. */
 const LISTED_DIFFERENCES = 1_000;
@@ -48,6 +55,8 @@ export interface VerifyReport {
   readonly pending: number;
   /** Texts that retention has erased. */
   readonly erased: number;
+  /** Signatures that were checked; null: they were left apart. */
+  readonly signatures: number | null;
   readonly differences: readonly VerifyDifference[];
   readonly differenceCount: number;
   /** What is wrong with batches, seals, streams and the journal, in words. */
@@ -59,14 +68,21 @@ export interface VerifyProgress {
   readonly totalHours: number;
 }
 
+/** What to leave out. */
+export interface VerifyOptions {
+  /** False: nobody asks who signed. The hashes and chains are checked all the same. */
+  readonly signatures?: boolean;
+}
+
 /** `store` must be opened for reading only: one state of it is held until the end. */
 export async function verify(
   store: Store,
   onProgress: (progress: VerifyProgress) => void,
+  options: VerifyOptions = {},
 ): Promise<VerifyReport> {
   await store.audit.begin();
   try {
-    return await verifySnapshot(store, onProgress);
+    return await verifySnapshot(store, onProgress, options);
   } finally {
     await store.audit.end();
   }
@@ -78,6 +94,7 @@ interface Findings {
   checked: number;
   pending: number;
   erased: number;
+  signatures: number | null;
   differenceCount: number;
   readonly differences: VerifyDifference[];
   readonly chain: string[];
@@ -86,10 +103,11 @@ interface Findings {
 async function verifySnapshot(
   store: Store,
   onProgress: (progress: VerifyProgress) => void,
+  { signatures = true }: VerifyOptions,
 ): Promise<VerifyReport> {
   const found: Findings = {
     ...{ batches: 0, cells: 0, checked: 0, pending: 0, erased: 0, differenceCount: 0 },
-    ...{ differences: [], chain: [] },
+    ...{ signatures: signatures ? 0 : null, differences: [], chain: [] },
   };
   const nodes = await store.audit.listNodes();
   const hours = new Map<number, number[]>();
@@ -98,6 +116,9 @@ async function verifySnapshot(
   let doneHours = 0;
   for (const { node, cluster, nodeName } of nodes) {
     const trace: NodeTrace = {
+      signatures: signatures
+        ? createSignatureCheck(nodeName, await store.keys.list(cluster, nodeName))
+        : null,
       ...{ chain: createChainCheck(nodeName), told: new Set(), pending: new Set(), tools: null },
     };
     for (const hourMs of hours.get(node) ?? []) {
@@ -106,7 +127,9 @@ async function verifySnapshot(
       onProgress({ doneHours, totalHours });
       await nextTurn();
     }
-    found.chain.push(...trace.chain.finish(await store.audit.listStreams(node)));
+    const streams = await store.audit.listStreams(node);
+    found.chain.push(...trace.chain.finish(streams), ...(trace.signatures?.finish(streams) ?? []));
+    if (found.signatures !== null) found.signatures += trace.signatures?.count ?? 0;
     if (canonicalJson(trace.tools) !== canonicalJson(await store.audit.readTools(node)))
       add(found, {
         kind: 'tampered',
@@ -126,6 +149,9 @@ async function verifySnapshot(
   await verifyFindings(store, found);
   const journal = await verifyJournal(store);
   found.chain.push(...journal.problems, ...(await verifyPolicies(store, journal.policies)));
+  const clusters = [...new Set(nodes.map(({ cluster }) => cluster))];
+  const keys = await Promise.all(clusters.map((cluster) => store.keys.list(cluster, null)));
+  found.chain.push(...checkKeys(keys.flat(), journal.keys));
   const ok = found.chain.length === 0 && !found.differences.some((one) => one.kind === 'tampered');
   return { ok, nodes: nodes.length, ...found };
 }
@@ -142,6 +168,8 @@ type NodeHour = HourOfNode & { readonly node: number };
 /** What is gathered over all hours of a node. */
 interface NodeTrace {
   readonly chain: ChainCheck;
+  /** null: they are left apart. */
+  readonly signatures: SignatureCheck | null;
   /** `<process> <hour>`: an agent described it then. */
   readonly told: Set<string>;
   /** Hours whose processes were not looked at. */
@@ -165,6 +193,7 @@ async function verifyHour(store: Store, hour: NodeHour, trace: NodeTrace, found:
   const stored = await store.audit.readStored(hour);
   found.cells += stored.cells.length;
   found.chain.push(...trace.chain.add(batches, stored.seal, hour.hourMs));
+  found.chain.push(...(trace.signatures?.add(batches, hour.hourMs) ?? []));
   const bodies = parseBodies(batches);
   if (bodies === null || stored.pending) trace.pending.add(hour.hourMs);
   if (bodies === null) return;
@@ -290,11 +319,13 @@ interface JournalCheck {
   readonly problems: string[];
   /** What it says of each version of the policy, by its subject. */
   readonly policies: ReadonlyMap<string, string>;
+  readonly keys: readonly JournalledKey[];
 }
 
 async function verifyJournal(store: Store): Promise<JournalCheck> {
   const problems: string[] = [];
   const policies = new Map<string, string>();
+  const keys: JournalledKey[] = [];
   let number = 0;
   let hash = '0'.repeat(64);
   for (;;) {
@@ -306,9 +337,10 @@ async function verifyJournal(store: Store): Promise<JournalCheck> {
         problems.push(`journal: entry ${row.number} is not chained to the one before it`);
       if (row.hash !== row.expectedHash) problems.push(`journal: entry ${row.number} was changed`);
       if (row.action === POLICY_ACTION) policies.set(row.subject, row.detail);
+      if (isOfKeys(row)) keys.push(row);
       ({ number, hash } = row);
     }
-    if (rows.length < JOURNAL_PAGE) return { problems, policies };
+    if (rows.length < JOURNAL_PAGE) return { problems, policies, keys };
   }
 }
 

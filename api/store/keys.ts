@@ -9,6 +9,8 @@ export interface NodeKey {
   readonly first: boolean;
   /** The start of the first batch that it signed. */
   readonly firstMs: number;
+  /** Where that batch stands in the order of knowing. */
+  readonly seq: number;
   readonly recordedAtMs: number;
   /** The token that it came with. */
   readonly recordedBy: string;

@@ -9,14 +9,16 @@ import {
   NodesQuery,
 } from '../../contract/fleet.ts';
 import { FleetIntegrity, NodeDetail } from '../../contract/integrity.ts';
+import { NodeKeyIn, NodeKeyList, NodeKeyOut, NodeKeyPath, NodeKeysQuery } from '../../contract/keys.ts';
 import { Name } from '../../contract/primitives.ts';
 import { NO_BODY, NO_PARAMS, NO_QUERY, type Route, route } from '../route.ts';
 import type { Services } from '../services.ts';
 
 const NodeName = z.object({ name: Name });
 const BODY_LIMIT_BYTES = 16 * 1024 * 1024;
+const KEY_LIMIT_BYTES = 1024;
 
-export function fleetRoutes({ declarations, queries }: Services): Route[] {
+export function fleetRoutes({ declarations, keys, queries }: Services): Route[] {
   return [
     route({
       id: 'listNodes',
@@ -61,6 +63,37 @@ export function fleetRoutes({ declarations, queries }: Services): Route[] {
       answer: FleetIntegrity,
       answers: { 200: 'What each driver version is read with, and who differs' },
       handle: async () => ({ json: await queries.integrity() }),
+    }),
+    route({
+      id: 'listKeys',
+      method: 'get',
+      path: '/v1/keys',
+      tag: 'Fleet',
+      summary: 'The keys by which nodes sign',
+      description:
+        "A node's first key is taken on its word. Any other is an integrity finding until an administrator accepts it.",
+      access: 'fleet:read',
+      params: NO_PARAMS,
+      query: NodeKeysQuery,
+      body: NO_BODY,
+      answer: NodeKeyList,
+      answers: { 200: 'The keys, by node' },
+      handle: async ({ query }) => ({ json: await keys.list(query.node ?? null, query.waiting === 'true') }),
+    }),
+    route({
+      id: 'acceptKey',
+      method: 'put',
+      path: '/v1/nodes/{name}/keys/{key}',
+      tag: 'Fleet',
+      summary: 'Accept a key by which a node signs',
+      access: 'fleet:write',
+      bodyLimitBytes: KEY_LIMIT_BYTES,
+      params: NodeKeyPath,
+      query: NO_QUERY,
+      body: NodeKeyIn,
+      answer: NodeKeyOut,
+      answers: { 200: 'The key' },
+      handle: async ({ caller, params }) => ({ json: await keys.accept(caller, params.name, params.key) }),
     }),
     route({
       id: 'listDevices',

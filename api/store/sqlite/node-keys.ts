@@ -32,6 +32,7 @@ interface KeyRow {
   readonly public_key: string;
   readonly first: number;
   readonly first_ms: number;
+  readonly seq: number;
   readonly recorded_at_ms: number;
   readonly recorded_by: string;
   readonly accepted_by: string | null;
@@ -61,7 +62,7 @@ export function createNodeKeys(
     )
     .pluck();
   const selectAll = database.prepare<[{ cluster: string; node: string | null }], KeyRow>(
-    `SELECT n.name AS node, k.public_key, ${IS_FIRST} AS first, k.first_ms, k.recorded_at_ms, k.recorded_by,
+    `SELECT n.name AS node, k.public_key, ${IS_FIRST} AS first, k.first_ms, k.seq, k.recorded_at_ms, k.recorded_by,
        k.accepted_by, k.accepted_at_ms
      FROM node_keys k JOIN nodes n ON n.node = k.node JOIN clusters c ON c.cluster = n.cluster
      WHERE c.name = :cluster AND (:node IS NULL OR n.name = :node) ORDER BY n.name, k.key`,
@@ -124,6 +125,7 @@ const toKey = (row: KeyRow): NodeKey => ({
   publicKey: row.public_key,
   first: row.first === 1,
   firstMs: row.first_ms,
+  seq: row.seq,
   recordedAtMs: row.recorded_at_ms,
   recordedBy: row.recorded_by,
   accepted:
