@@ -1,10 +1,12 @@
-import { zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { zstdCompressSync } from 'node:zlib';
 import Database from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { canonicalJson } from '../../api/contract/canonical.ts';
 import { PolicyIn } from '../../api/contract/policy.ts';
 import { createSealer, SEAL_AFTER_MS } from '../../api/services/seal.ts';
 import { type VerifyReport, verify } from '../../api/services/verify.ts';
 import { openSqlite } from '../../api/store/sqlite/open.ts';
+import { createTexts } from '../../api/store/sqlite/texts.ts';
 import { type Service, startService } from './service.ts';
 import {
   agentOf,
@@ -249,12 +251,30 @@ describe('what was changed behind the back is found', () => {
       .get();
     if (body === undefined) throw new Error('nothing is sealed');
     const put = database.prepare(`UPDATE sealed_hours SET body = ? WHERE hour_ms = ${START}`);
-    put.run(
-      zstdCompressSync(Buffer.from(zstdDecompressSync(body).toString('utf8').replaceAll('miner', 'mines'))),
+    // In the form of hours that were sealed before there were columns, which tells every hash.
+    const lines = new Stream('n1');
+    stream = lines;
+    const text = hourBatches(START).map(
+      ({ body: { seq, fromMs, toMs, ...rest }, hash }) =>
+        `1 ${seq} ${seq} ${START} ${fromMs} ${toMs} ${hash}\n${canonicalJson({ seq, fromMs, toMs, ...rest })}\n`,
     );
+    put.run(zstdCompressSync(Buffer.from(text.join(''))));
+    expect((await report()).chain).toEqual([]);
+    put.run(zstdCompressSync(Buffer.from(text.join('').replaceAll('miner', 'mines'))));
     expect((await report()).chain.join('\n')).toMatch(/is not what the agent sent/);
     put.run(body.subarray(0, body.length - 9));
     expect((await report()).chain.join('\n')).toMatch(/a sealed hour cannot be read/);
+    put.run(body);
+    expect((await report()).chain).toEqual([]);
+    // A text that sealed hours share, as it would be put there by whoever can make such a record.
+    const day = database.prepare<[], Buffer>('SELECT body FROM sealed_texts').pluck().get();
+    if (day === undefined) throw new Error('no texts are sealed');
+    const texts = createTexts(day, day.length * 1000);
+    const forged = createTexts(null, 0);
+    for (let number = 0; number < texts.count; number += 1)
+      forged.numberOf(texts.text(number).replace('miner', 'mines'));
+    database.prepare('UPDATE sealed_texts SET body = ?').run(forged.pack());
+    expect((await report()).chain.join('\n')).toMatch(/the seal is not of the batches in the sealed hour/);
     database.close();
   });
 
