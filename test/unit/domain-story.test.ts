@@ -88,6 +88,66 @@ describe('story', () => {
     ]);
   });
 
+  test('what the process was like is told as far as it could be read', () => {
+    const bare = {
+      ...foreign,
+      executable: null,
+      user: null,
+      uid: null,
+      startedMs: null,
+      unreadable: ['environment'],
+    };
+    const told = tellStory(facts({}, { lineage: [bare] }));
+    expect(told.observed).toContain(
+      'Process 13 ("x") ran an executable that could not be read. The OS account is unknown.',
+    );
+    expect(told.observed.join()).not.toContain('It started at');
+    expect(told.notObserved).toContain('Not readable: environment.');
+    const file = { path: '/tmp/x (deleted)', device: null, inode: '7', deleted: true, fileSystem: null };
+    const gone = { ...foreign, user: null, executable: file };
+    const removed = tellStory(facts({ processes: new Map([[gone.id, gone]]) })).observed;
+    expect(removed).toContain('Process 13 ("x") ran /tmp/x (file ? inode 7). It ran as OS account uid 2001.');
+    expect(removed).toContain('The executable had been removed from its folder while it ran.');
+    const unnumbered = { ...foreign, executable: { ...file, path: '/tmp/x', inode: null, deleted: false } };
+    expect(tellStory(facts({ processes: new Map([[unnumbered.id, unnumbered]]) })).observed).toContain(
+      'Process 13 ("x") ran /tmp/x. It ran as OS account alice.',
+    );
+  });
+
+  test('two signs that disagree are both told', () => {
+    const claims = [{ name: 'SLURM_JOB_ID', value: '8120' }];
+    const both = { ...foreign, claims };
+    const jobs = new Map([j, job('8120')].map((one) => [one.id, one]));
+    expect(tellStory(facts({ jobs, processes: new Map([[both.id, both]]) })).observed).toContain(
+      'Two signs disagree: environment says 8120, cgroup says 8101.',
+    );
+  });
+
+  test('what only the driver lists is told in sum', () => {
+    const unseen = (processes: number) => ({ processes, openMs: 60_000, executedMs: 5000 });
+    const line = (processes: number) =>
+      tellStory(facts({}, { unseen: unseen(processes) })).observed.find((one) => one.includes('accounting'));
+    expect(line(0)).toBeUndefined();
+    expect(line(1)).toBe(
+      "The driver's accounting lists 1 process that no reading showed there: the device was open to them " +
+        'for 1 min 00 s in sum, and executed for at least 5 s of it as far as the driver sampled.',
+    );
+    expect(line(3)).toContain('lists 3 processes');
+  });
+
+  test('one that nothing stands of any more says why, and asks nobody', () => {
+    const base = facts();
+    const closed = (reason: 'reverse_tunnel' | 'no_job', lineage = base.lineage) =>
+      tellStory({ ...base, lineage, resolved: true, summary: { ...base.summary, reason } });
+    expect(closed('reverse_tunnel').observed[0]).toBe(
+      'It was seen inside a job. By records that came later it was not inside one.',
+    );
+    expect(closed('no_job').observed[0]).toContain('By what is known now no time of this source is');
+    expect(closed('no_job').observed[1]).toContain('ran /tmp/x');
+    expect(closed('no_job', []).observed).toHaveLength(1);
+    expect([closed('no_job').candidates, closed('no_job').innocentCauses]).toEqual([[], []]);
+  });
+
   test('nobody is accused: accounts run, people are not said to do anything', () => {
     const text = JSON.stringify(tellStory(facts()));
     expect(text).toContain('ran as OS account alice');
@@ -153,6 +213,9 @@ describe('story', () => {
     expect(told.wouldChange[0]).toBe(
       '5 min 00 s await a record from slurm (main), complete to 1970-01-01 00:00:00 UTC.',
     );
+    const base = facts();
+    const summary = { ...base.summary, provisionalMs: 1000 };
+    expect(tellStory({ ...base, summary, sources: [] }).wouldChange[0]).toBe('1 s await a record.');
   });
 
   test('candidates are bounded, those that something ties to the process first', () => {
@@ -172,6 +235,8 @@ describe('story', () => {
     const scan = tellStory({ ...base, summary, externalConnections: 1, attempts: 192 }).observed.join('\n');
     expect(scan).toContain('had a connection to an external address');
     expect(scan).toContain('tried to reach 192 addresses and ports');
+    const one = tellStory({ ...base, summary, attempts: 1 }).observed.join();
+    expect(one).toContain('tried to reach 1 address or port.');
   });
 
   test('an integrity finding tells what its agent said, bounded, and claims no GPU time', () => {
@@ -204,6 +269,12 @@ describe('story', () => {
         'an executable that could not be read, as an unknown OS account.',
     );
     expect(tellStory({ ...base, lineage: [], holders }).observed).toContain('So had 2 more processes.');
+    const known = [
+      { file: '/dev/nvidia3', seenMs: 0, process: { ...foreign, executable: parent.executable } },
+    ];
+    expect(tellStory({ ...base, holders: known }).observed.at(-1)).toContain(
+      'not list it there: /opt/roll/python, as OS account alice, in slurm:8101.',
+    );
   });
 
   test.each<[string]>(FINDING_REASONS.map((reason) => [reason]))(
