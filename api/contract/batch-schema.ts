@@ -14,6 +14,8 @@ import {
   TOOL_ROLES,
 } from './batch.ts';
 
+import { GRANT_LIMITS } from './grants.ts';
+
 /** The end of the year 9999. */
 export const MAX_TIME_MS = 253_402_300_799_999;
 
@@ -234,6 +236,29 @@ const Host = z.strictObject({
   virtualisation: Name.nullable(),
 });
 
+const Grants = z
+  .strictObject({
+    atMs: Time,
+    grants: z
+      .array(
+        z.strictObject({
+          namespace: Name,
+          pod: Name,
+          container: Name,
+          resource: Name,
+          ids: z.array(Name).max(GRANT_LIMITS.idsPerGrant),
+        }),
+      )
+      .max(GRANT_LIMITS.grants),
+    replicas: z
+      .array(z.strictObject({ device: Name, count: z.int().min(1).max(65_535) }))
+      .max(GRANT_LIMITS.replicas),
+  })
+  .refine(({ grants }) => grants.reduce((sum, { ids }) => sum + ids.length, 0) <= GRANT_LIMITS.ids, {
+    path: ['grants'],
+    message: `must hold at most ${GRANT_LIMITS.ids} ids`,
+  });
+
 const Body = z
   .strictObject({
     schema: z.literal(BATCH_SCHEMA),
@@ -259,6 +284,7 @@ const Body = z
     integrity: z.array(Integrity).max(BATCH_LIMITS.integrity),
     tools: z.array(Tool).max(BATCH_LIMITS.tools).nullable(),
     host: Host.nullable(),
+    grants: Grants.optional(),
     clockSteps: z
       .array(z.strictObject({ atMs: Time, stepMs: z.int().min(-MAX_TIME_MS).max(MAX_TIME_MS) }))
       .max(BATCH_LIMITS.problems),

@@ -1,15 +1,13 @@
 /**
  * What an agent reports: the wire between `collector/` and `api/`.
  *
- * A batch is numbered within its stream (one installation of one agent) and chained: `hash` is the SHA-256 of the
- * canonical JSON of `body`, and `body.previousHash` is the hash of the batch before it. Text about people stays outside
- * the chain, in `personal`; the body holds only salted digests of it, so that retention can erase the text and the
- * chain still verifies.
- *
- * All times are integer milliseconds since 1970 UTC; every interval is half-open [from, to). A batch lies inside one
- * UTC hour, and the first batch that an agent makes in an hour repeats the inventory and every live process, so that
- * each node-hour can be understood alone.
+ * A batch is numbered within its stream (one installation of one agent) and chained: `hash` is the SHA-256 of the canonical JSON of
+ * `body`, `body.previousHash` that of the batch before it. Text about people stays outside the chain, in `personal`: the body holds
+ * salted digests of it. Times are integer milliseconds since 1970 UTC; intervals are half-open [from, to). A batch lies inside one UTC
+ * hour, and the first one in an hour repeats inventory and live processes, so that each node-hour can be understood alone.
  */
+
+import type { GrantsFact } from './grants.ts';
 import type { BatchSignature } from './signature.ts';
 
 /** Version of this schema, in every batch. */
@@ -346,6 +344,7 @@ export interface BatchBody {
   tools: ToolFact[] | null;
   /** In the first batch of an hour that knows it; else null. */
   host: HostFact | null;
+  grants?: GrantsFact;
   clockSteps: ClockStep[];
   problems: AgentProblem[];
 }
@@ -380,7 +379,7 @@ export interface Batch {
   signature?: BatchSignature;
 }
 
-/** Body of `POST /v1/batches`: batches of one stream in ascending order; with none, only the service's time is asked for. */
+/** Body of `POST /v1/batches`: of one stream, in ascending order; with none, only the service's time is asked for. */
 export interface BatchRequest {
   batches: Batch[];
 }
@@ -395,6 +394,6 @@ export interface BatchResponse {
   results: { seq: number; status: BatchStatus; message: string | null }[];
   /** The number that the service expects next in this stream; 1 where no batch was sent. */
   expectedSeq: number;
-  /** The service's clock when it answered, by which an agent holds its own. Services before this member did not tell. */
+  /** The service's clock when it answered, by which an agent holds its own. */
   serviceTimeMs?: number;
 }

@@ -125,11 +125,12 @@ export function pattern(from: Members, field: string, form: RegExp): string {
   return value;
 }
 
-export function name(from: Members, field: string): void {
-  const value = from[field];
+export function checkName(value: unknown, field = ''): void {
   if (typeof value !== 'string' || value.length > BATCH_LIMITS.nameChars || !BATCH_PATTERNS.name.test(value))
     throw new BadField(field, `must be 1 to ${BATCH_LIMITS.nameChars} characters without control characters`);
 }
+
+export const name = (from: Members, field: string): void => checkName(from[field], field);
 
 export function flag(from: Members, field: string): void {
   if (typeof from[field] !== 'boolean') throw new BadField(field, 'must be true or false');

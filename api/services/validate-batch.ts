@@ -14,9 +14,11 @@ import {
   TOOL_ROLES,
 } from '../contract/batch.ts';
 import { BATCH_PATTERNS, CONNECTION_KINDS, MAX_TIME_MS } from '../contract/batch-schema.ts';
+import { GRANT_LIMITS } from '../contract/grants.ts';
 import {
   BadField,
   checkIntegers,
+  checkName,
   checkText,
   count,
   flag,
@@ -67,7 +69,8 @@ function checkSignature(value: unknown): void {
 }
 
 function checkBody(value: unknown): void {
-  const body = members(value, 25, '');
+  const grants = isMembers(value) && Object.hasOwn(value, 'grants');
+  const body = members(value, grants ? 26 : 25, '');
   if (body['schema'] !== BATCH_SCHEMA) throw new BadField('schema', `must be ${BATCH_SCHEMA}`);
   name(body, 'cluster');
   name(body, 'node');
@@ -102,6 +105,7 @@ function checkBody(value: unknown): void {
   list(body, 'integrity', BATCH_LIMITS.integrity, checkIntegrity);
   if (body['tools'] !== null) list(body, 'tools', BATCH_LIMITS.tools, checkTool);
   if (body['host'] !== null) inside('host', () => checkHost(body['host']));
+  if (grants && body['grants'] !== undefined) inside('grants', () => checkGrants(body['grants']));
   list(body, 'clockSteps', BATCH_LIMITS.problems, checkClockStep);
   list(body, 'problems', BATCH_LIMITS.problems, checkProblem);
 }
@@ -308,6 +312,23 @@ function checkHost(value: unknown): void {
     if (host[field] !== null) name(host, field);
   count(host, 'cores');
   count(host, 'memoryBytes');
+}
+
+function checkGrants(value: unknown): void {
+  const fact = members(value, 3, '');
+  time(fact, 'atMs');
+  let ids = 0;
+  list(fact, 'grants', GRANT_LIMITS.grants, (one) => {
+    const grant = members(one, 5, '');
+    for (const field of ['namespace', 'pod', 'container', 'resource']) name(grant, field);
+    ids += list(grant, 'ids', GRANT_LIMITS.idsPerGrant, checkName).length;
+  });
+  if (ids > GRANT_LIMITS.ids) throw new BadField('grants', `must hold at most ${GRANT_LIMITS.ids} ids`);
+  list(fact, 'replicas', GRANT_LIMITS.replicas, (one) => {
+    const replica = members(one, 2, '');
+    name(replica, 'device');
+    integer(replica, 'count', 1, 65_535);
+  });
 }
 
 function checkClockStep(value: unknown): void {

@@ -73,6 +73,16 @@ function sample(): BatchRequest {
         ...{ operatingSystem: 'Debian 12', kernel: '6.1', processor: 'x', cores: 2, memoryBytes: 1 },
         virtualisation: 'kvm',
       },
+      grants: {
+        atMs: START,
+        grants: [
+          {
+            ...{ namespace: 'team-a', pod: 'llm-0', container: 'main', resource: 'nvidia.com/gpu' },
+            ids: [`${gpu.uuid}::1`],
+          },
+        ],
+        replicas: [{ device: gpu.uuid, count: 4 }],
+      },
       clockSteps: [{ atMs: START, stepMs: -5 }],
       problems: [{ atMs: START, source: 'nvidia-smi', message: 'slow' }],
     },
