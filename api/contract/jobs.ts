@@ -138,6 +138,14 @@ export const JobIn = z
     sourceInstance: Name.default('default'),
     externalId: Name,
     incarnation: z.int().min(0).default(0),
+    partial: z
+      .boolean()
+      .default(false)
+      .meta({
+        description:
+          'What this does not say stays as it was said before: end, user, uid, name, attributes, executables, allocations of ' +
+          'other nodes, and which devices of a node it has, where this gives as many by count',
+      }),
     ...declaration,
   })
   .refine((job) => job.end === null || !(Date.parse(job.end) < Date.parse(job.start)), {

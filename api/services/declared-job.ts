@@ -8,6 +8,7 @@ import type { MeantDevices } from '../domain/minors.ts';
 import { DEFAULT_POLICY } from '../domain/policy.ts';
 import type { JobKey, JobRecord } from '../store/jobs.ts';
 import { ServiceError } from './errors.ts';
+import { completed } from './partial-job.ts';
 
 /** Sources whose external id names a kernel boundary of the same kind. */
 const BOUNDARY_SOURCES: readonly string[] = ['slurm', 'kubernetes', 'docker', 'podman', 'pbs', 'lsf', 'oar'];
@@ -46,7 +47,7 @@ export function fromInput(key: JobKey, input: JobIn, declaring: Declaring): Job 
     version: (before?.version ?? 0) + 1,
     selfDeclared,
   };
-  return marked(job, declaring);
+  return marked(input.partial && before !== null ? completed(job, before) : job, declaring);
 }
 
 export function patched(before: Job, patch: JobPatch, declaring: Declaring): Job {

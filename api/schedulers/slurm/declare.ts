@@ -52,6 +52,8 @@ export function declarationOf(job: SlurmJob, terms: Terms, shown: SlurmJob['gres
   const boundaries = [`slurm:${externalId}`, ...(job.sluid === null ? [] : [`slurm-sluid:${job.sluid}`])];
   const declaration: Declaration = {
     ...{ source: 'slurm', sourceInstance: terms.cluster, externalId, incarnation: job.submitMs / 1000 },
+    // Whoever has seen the devices while it ran knows better.
+    partial: gres === null,
     account: nameOf(job.account) ?? terms.noAccount,
     ...{ user: nameOf(job.user), uid: uidOf(job.uid), name: cleaned(job.name ?? '').slice(0, MAX_NAME) },
     start: timeText(job.startMs),
