@@ -111,18 +111,20 @@ function printProcess(one: CellExplanation['processes'][number]): void {
 function printFinding(found: FindingExplanation): void {
   print(`Finding ${found.finding}: the sum of these rows`);
   printTable(
-    ['cell', 'node', 'process', 'reason', 'holder', 'executing ms', 'resident ms'],
+    ['cell', 'node', 'process', 'reason', 'holder', 'executing ms', 'at least', 'at most', 'resident ms'],
     found.rows.map((row) => [
       ...[
         `${row.device}@${hour(row.hourMs)}`,
         row.node,
         orNone(row.process?.split('/').slice(1).join('/') ?? null),
       ],
-      ...[row.reason, orNone(row.holder), row.activeMs, row.residentMs],
+      ...[row.reason, orNone(row.holder), row.activeMs, row.leastMs, row.mostMs, row.residentMs],
     ]),
     'It carries no GPU time.',
   );
-  print(`Sum: executing ${found.activeMs} ms, resident ${found.residentMs} ms.`);
+  print(
+    `Sum: executing ${found.activeMs} ms, at least ${found.leastMs} and at most ${found.mostMs}, resident ${found.residentMs} ms.`,
+  );
   const [first] = found.rows;
   if (first !== undefined) print(`Next: gpuledger explain ${first.device}@${hour(first.hourMs)}`);
 }

@@ -72,6 +72,7 @@ function keyFacts(finding: FindingDetail): string[] {
     ...(finding.kind === 'compute'
       ? [
           `  active    ${hours(finding.activeMs)} GPU-hours, value ${valueText(finding) ?? 'unknown (no rate is set)'}`,
+          `  bounds    at least ${hours(finding.leastMs)}, at most ${hours(finding.mostMs)} GPU-hours executed`,
           `  resident  ${hours(finding.residentMs)} GPU-hours`,
         ]
       : ['  GPU time  none']),

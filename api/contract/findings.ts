@@ -108,6 +108,13 @@ export const Finding = z
     insideJob: JobRef.nullable(),
     activeMs: Ms,
     residentMs: Ms,
+    leastMs: Ms.meta({
+      description: 'What executed at least, given how often devices are read and what their sensors sample',
+    }),
+    mostMs: Ms.meta({
+      description:
+        'What executed at most: between readings, while nothing was measured, and where the device does not tell',
+    }),
     provisionalMs: Ms,
     value: Money.nullable().meta({
       description: "Value of the active time at the devices' rates; null where no rate is set",

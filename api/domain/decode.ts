@@ -61,6 +61,8 @@ export interface DecodedHour {
   /** Only what was found asks for it. */
   readonly memory: () => readonly ObservedMemory[];
   readonly clockSteps: readonly ClockStep[];
+  /** The longest that any of its batches was read at; 0: there are none. */
+  readonly pollIntervalMs: number;
 }
 
 export const spansOf = (decoded: DecodedHour, device: string): readonly ObservedSpan[] =>
@@ -115,6 +117,7 @@ export function decodeNodeHour(
     ),
     memory: () => batches.flatMap(memoryIn),
     clockSteps: batches.flatMap(({ clockSteps }) => clockSteps),
+    pollIntervalMs: batches.reduce((most, { pollIntervalMs }) => Math.max(most, pollIntervalMs), 0),
   };
 }
 

@@ -99,9 +99,13 @@ export interface FindingExplanation {
     readonly holder: string | null;
     readonly activeMs: number;
     readonly residentMs: number;
+    readonly leastMs: number;
+    readonly mostMs: number;
   })[];
   readonly activeMs: number;
   readonly residentMs: number;
+  readonly leastMs: number;
+  readonly mostMs: number;
 }
 
 /** `store` must be opened for reading only. Throws `ServiceError` `not_found`. */
@@ -178,12 +182,15 @@ export async function explainFinding(
           ...{ node: seen.nodeName, device: part.device, hourMs, process: part.process, reason: part.reason },
           ...{ evidence: part.evidence, insideJob: part.job, holder: part.holder },
           ...{ activeMs: part.activeMs, residentMs: part.residentMs },
+          ...{ leastMs: part.leastMs, mostMs: part.mostMs },
         });
   }
   return {
     ...{ finding, rows },
     activeMs: rows.reduce((sum, row) => sum + row.activeMs, 0),
     residentMs: rows.reduce((sum, row) => sum + row.residentMs, 0),
+    leastMs: rows.reduce((sum, row) => sum + row.leastMs, 0),
+    mostMs: rows.reduce((sum, row) => sum + row.mostMs, 0),
   };
 }
 

@@ -3,8 +3,10 @@
  * `verify` compares it with what was stored.
  */
 import { type BatchBody, HOUR_MS, type ProcessPersonal } from '../contract/batch.ts';
+import { apportion } from '../domain/apportion.ts';
 import { createAttributor } from '../domain/attribute.ts';
 import { bindNode, type FirstSeen, firstSeenIn, placesByCount } from '../domain/bind.ts';
+import { boundsOf } from '../domain/bounds.ts';
 import type { Entry, ObservedGap, ObservedProcess, ProcessId, SourceWatermark } from '../domain/cell.ts';
 import {
   type DecodedHour,
@@ -16,7 +18,7 @@ import {
 } from '../domain/decode.ts';
 import { endWithJobs } from '../domain/departure.ts';
 import { isJobBoundary, ownersOf } from '../domain/evidence.ts';
-import { type FindingPart, type FindingRow, groupFindings } from '../domain/finding.ts';
+import { type FindingPart, type FindingRow, groupFindings, mergeRows } from '../domain/finding.ts';
 import { type IntegrityFinding, integrityFindings } from '../domain/integrity.ts';
 import { type Interval, intersect } from '../domain/interval.ts';
 import type { Holding, Job } from '../domain/job.ts';
@@ -200,7 +202,7 @@ export function computeNodeHour(inputs: NodeHourInputs, placed = placeNodeHour(i
     dials: decoded.dials,
     firstSeen,
     findings,
-    partsOf: divideByHolder(findings, cells),
+    partsOf: withBounds(divideByHolder(findings, cells), inputs),
     observations,
     signals: signalsOfHour({ ...seen, hour: interval }),
   };
@@ -269,14 +271,17 @@ type RowKeyed = Pick<FindingRow, 'process' | 'reason' | 'job' | 'evidence'>;
 const rowKey = (device: string, row: RowKeyed): string =>
   [device, row.process ?? '', row.reason, row.job ?? '', row.evidence ?? ''].join(' ');
 
+/** A row by holder, before it is known between which amounts it lies. */
+type HeldRow = Omit<FindingPartWrite, 'leastMs' | 'mostMs'>;
+
 /** A finding's rows say nothing of who held the device; what was charged to whom needs it. */
 function divideByHolder(
   findings: readonly FindingPart[],
   cells: readonly CellWrite[],
-): Map<string, FindingPartWrite[]> {
+): Map<string, HeldRow[]> {
   const idOf = new Map<string, string>();
   for (const { id, rows } of findings) for (const row of rows) idOf.set(rowKey(row.device, row), id);
-  const parts = new Map<string, Map<string, FindingPartWrite>>();
+  const parts = new Map<string, Map<string, HeldRow>>();
   for (const { device, entries } of cells) {
     for (const entry of entries) {
       const { reason, holder, process, job, evidence, fromMs, toMs, ms } = entry;
@@ -284,7 +289,7 @@ function divideByHolder(
       const key = rowKey(device, { process, reason, job, evidence });
       const id = idOf.get(key);
       if (id === undefined) throw new Error('an unaccounted entry belongs to no finding');
-      const own = parts.get(id) ?? new Map<string, FindingPartWrite>();
+      const own = parts.get(id) ?? new Map<string, HeldRow>();
       parts.set(id, own);
       const active = entry.activity === 'active' ? ms : 0;
       const before = own.get(`${key} ${holder ?? ''}`);
@@ -300,4 +305,44 @@ function divideByHolder(
     }
   }
   return new Map([...parts].map(([id, own]) => [id, [...own.values()]]));
+}
+
+/** Says between which amounts each part lies; of a row of several holders each has its part of that. */
+function withBounds(
+  parts: ReadonlyMap<string, readonly HeldRow[]>,
+  inputs: NodeHourInputs,
+): Map<string, FindingPartWrite[]> {
+  return new Map(
+    [...parts].map(([id, own]) => [
+      id,
+      [...Map.groupBy(own, (part) => part.device)].flatMap(([device, held]) =>
+        boundedOn(device, held, inputs),
+      ),
+    ]),
+  );
+}
+
+function boundedOn(
+  device: string,
+  parts: readonly HeldRow[],
+  { hourMs, decoded, processes }: NodeHourInputs,
+): FindingPartWrite[] {
+  const held = [...Map.groupBy(parts, (part) => rowKey(device, part)).values()];
+  const rows = held.flatMap((own) => {
+    const row = mergeRows(own.map(({ holder: _holder, ...part }) => part))[0];
+    const life = row?.process ? (processes.get(row.process) ?? null) : null;
+    return row === undefined ? [] : [{ ...row, life }];
+  });
+  const bounds = boundsOf(rows, {
+    hour: { fromMs: hourMs, toMs: hourMs + HOUR_MS },
+    spans: spansOf(decoded, device),
+    pollMs: decoded.pollIntervalMs,
+    accounted: decoded.accounted.some((one) => one.device === device),
+  });
+  return held.flatMap((own, at) => {
+    const weights = own.map((part) => part.activeMs + part.residentMs);
+    const least = apportion(bounds[at]?.leastMs ?? 0, weights);
+    const most = apportion(bounds[at]?.mostMs ?? 0, weights);
+    return own.map((part, index) => ({ ...part, leastMs: least[index] ?? 0, mostMs: most[index] ?? 0 }));
+  });
 }

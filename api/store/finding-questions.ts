@@ -43,6 +43,9 @@ export interface FindingRow {
   readonly insideJob: JobRefRow | null;
   readonly activeMs: number;
   readonly residentMs: number;
+  /** Between which amounts the executing lies. */
+  readonly leastMs: number;
+  readonly mostMs: number;
   readonly provisionalMs: number;
   readonly firstSeenMs: number;
   readonly lastSeenMs: number;

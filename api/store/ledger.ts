@@ -1,7 +1,9 @@
 /** What the attribution needs of a store: what to do next, the facts of a node-hour, and one write of its results. */
+
 import type { IntegrityFact, ProcessPersonal } from '../contract/batch.ts';
 import type { Sums } from '../contract/ledger.ts';
 import type { FirstSeen } from '../domain/bind.ts';
+import type { Bounds } from '../domain/bounds.ts';
 import type { Evidence } from '../domain/bucket.ts';
 import type { Entry, ObservedProcess, ProcessId } from '../domain/cell.ts';
 import type { ObservedConnection, ObservedDial } from '../domain/decode.ts';
@@ -62,7 +64,7 @@ export interface CellWrite {
 }
 
 /** A row of a finding, and whom its time was allocated to. */
-export interface FindingPartWrite extends FindingRow {
+export interface FindingPartWrite extends FindingRow, Bounds {
   readonly holder: string | null;
 }
 

@@ -208,7 +208,7 @@ CREATE TABLE finding_parts (
   first_ms INTEGER NOT NULL,
   last_ms INTEGER NOT NULL,
   -- Of what was seen beside the ledger; null for time, whose severity is that of its sum.
-  severity TEXT CHECK ((severity IS NOT NULL) = (device = 0) AND severity IN ('notice', 'warn', 'critical')),
+  severity TEXT CHECK ((severity IS NOT NULL) = (device = 0) AND severity IN ('notice', 'warn', 'critical')), least_ms INTEGER NOT NULL DEFAULT 0, most_ms INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (hour_ms, node, device, ordinal)
 ) STRICT, WITHOUT ROWID;
 

@@ -35,7 +35,14 @@ const finding = FindingDetail.parse({
   reasons: ['foreign_in_job'],
   source: { process: '7', pid: 7, comm: EVIL, executable: EVIL, user: EVIL },
   insideJob: JOB,
-  ...{ activeMs: 3_600_000, residentMs: 0, provisionalMs: 0, value: { amount: '2.50', currency: 'EUR' } },
+  ...{
+    activeMs: 3_600_000,
+    residentMs: 0,
+    leastMs: 3_600_000,
+    mostMs: 3_615_000,
+    provisionalMs: 0,
+    value: { amount: '2.50', currency: 'EUR' },
+  },
   ...{ firstSeen: AT, lastSeen: AT, recordedAt: AT, resolvedAt: null },
   processes: [process('1', null, 'ancestor'), process('7', '1', 'source')],
   timelines: [

@@ -24,10 +24,35 @@ interface Family {
   readonly visibleAfterMs: number | null;
   readonly wronglyUsedMs: number;
   readonly falseAlarms: number;
+  /** Of scenarios in which something was diverted: in how many the true amount lies between the bounds that findings state. */
+  readonly withinBounds: number;
+  readonly withDiversion: number;
+  /** Mistakes of the confusion matrix, weighted, in GPU-milliseconds. */
+  readonly mistakesMs: number;
   readonly baselines: Readonly<Record<BaselineName, FamilyBaseline>>;
 }
 
+/** Where in one family time went that was somebody else's, the largest first. */
+interface FamilyConfusion {
+  readonly family: string;
+  readonly truth: string;
+  readonly ledger: string;
+  readonly ms: number;
+}
+
 export interface Report {
+  /** Books that do not balance in one scenario are nothing in all. */
+  readonly conserved: boolean;
+  /** Of all families: whose computing went where, summed by kind of consumer. */
+  readonly confusion: readonly FamilyConfusion[];
+  readonly hostile: readonly {
+    readonly id: string;
+    readonly title: string;
+    readonly passed: boolean;
+    readonly lengthMs: number;
+    readonly cpuMs: number;
+    readonly maxRssBytes: number;
+  }[];
   readonly goals: typeof GOALS;
   readonly families: readonly Family[];
   readonly scenarios: readonly {
@@ -41,6 +66,29 @@ export interface Report {
 }
 
 const ALL = 'all';
+const HOSTILE = 'hostile input';
+
+/** What a consumer is, whatever the job is called. */
+const kindOf = (name: string): string =>
+  name.startsWith('(') ? name : name.endsWith(MARKED) ? 'a job (marked)' : 'a job';
+const MARKED = ' (marked)';
+
+/** Rows of the scenarios' matrices by kind; one job's time at another one is told apart from its own. */
+function confusionIn(family: string, own: readonly Benched[]): FamilyConfusion[] {
+  const sums = new Map<string, FamilyConfusion>();
+  for (const { truth, ledger, ms } of own.flatMap(({ score }) => score.confusion)) {
+    const other = truth !== ledger && ledger !== `${truth}${MARKED}` && kindOf(ledger).startsWith('a job');
+    const to = other && kindOf(truth) === 'a job' ? 'another job' : kindOf(ledger);
+    const key = `${kindOf(truth)}\n${to}`;
+    sums.set(key, {
+      family,
+      truth: kindOf(truth),
+      ledger: to,
+      ms: Math.round(ms + (sums.get(key)?.ms ?? 0)),
+    });
+  }
+  return [...sums.values()].filter(({ ms }) => ms >= 500).sort((a, b) => b.ms - a.ms);
+}
 
 export function reportOf(benched: readonly Benched[]): Report {
   const families = new Map<string, Benched[]>();
@@ -51,6 +99,11 @@ export function reportOf(benched: readonly Benched[]): Report {
   }
   return {
     goals: GOALS,
+    conserved: benched.every(({ score }) => score.conserved),
+    confusion: [...families].flatMap(([family, own]) => confusionIn(family, own)),
+    hostile: (families.get(HOSTILE) ?? []).map(({ score, title, misses, lengthMs, cpuMs, maxRssBytes }) => ({
+      ...{ id: score.id, title, passed: misses.length === 0, lengthMs, cpuMs, maxRssBytes },
+    })),
     families: [...[...families].map(([name, own]) => familyOf(name, own)), familyOf(ALL, benched)],
     scenarios: benched.map(({ score, title, baselines, misses }) => ({
       ...{ id: score.id, title, family: score.family, score, baselines, misses },
@@ -94,6 +147,9 @@ function familyOf(family: string, own: readonly Benched[]): Family {
     visibleAfterMs: worst(({ score }) => score.visibleAfterMs),
     wronglyUsedMs: Math.round(sum(({ score }) => score.wronglyUsedMs)),
     falseAlarms: sum(({ score }) => score.falseAlarms.length),
+    withinBounds: own.filter(({ score }) => score.divertedMs > 0 && score.withinBounds).length,
+    withDiversion: own.filter(({ score }) => score.divertedMs > 0).length,
+    mistakesMs: Math.round(sum(({ score }) => score.mistakesMs)),
     baselines: {
       ...{ A1: baseline('A1'), A2: baseline('A2'), A3: baseline('A3'), A4: baseline('A4') },
       ...{ A5: baseline('A5'), A6: baseline('A6'), A7: baseline('A7') },
@@ -108,7 +164,41 @@ const hours = (ms: number): string => (ms / 1000).toFixed(0);
 /** Names of baselines, in order. */
 const BASELINE_NAMES = ['A1', 'A2', 'A3', 'A4', 'A5', 'A6', 'A7'] as const;
 
-export function pageOf({ families, scenarios }: Report): string {
+function confusionLines(confusion: Report['confusion']): string[] {
+  return [
+    '## Whose computing went where',
+    '',
+    'In GPU-seconds, of every device and hour. What is put at another job counts three times among mistakes, since somebody',
+    'innocent pays; what was not measured is none. "(marked)" is a job\'s time of a named process that is not as the job said.',
+    '',
+    '| family | computed for | the ledger says | GPU-s |',
+    '|---|---|---|---:|',
+    ...confusion.map(
+      ({ family, truth, ledger, ms }) => `| ${family} | ${truth} | ${ledger} | ${hours(ms)} |`,
+    ),
+    '',
+  ];
+}
+
+function hostileLines(hostile: Report['hostile']): string[] {
+  return [
+    '## Hostile input, and what it costs',
+    '',
+    'Played to the end, with books that balance and every goal met. CPU and memory are of agent, service and simulator in one',
+    'process, and so more than the agent alone; `npm run bench:agent` measures that.',
+    '',
+    '| scenario | result | CPU for an hour | memory, most |',
+    '|---|---|---:|---:|',
+    ...hostile.map(
+      ({ id, title, passed, lengthMs, cpuMs, maxRssBytes }) =>
+        `| ${id} ${title} | ${passed ? 'pass' : 'FAIL'} | ${((cpuMs / lengthMs) * 3600).toFixed(1)} s | ` +
+        `${(maxRssBytes / 2 ** 20).toFixed(0)} MiB |`,
+    ),
+    '',
+  ];
+}
+
+export function pageOf({ families, scenarios, conserved, confusion, hostile }: Report): string {
   const missed = scenarios.filter(({ misses }) => misses.length > 0);
   return [
     '# Diversion benchmark: results',
@@ -117,18 +207,23 @@ export function pageOf({ families, scenarios }: Report): string {
     '[SCENARIOS.md](SCENARIOS.md) says what is measured and how.',
     'The scenarios are synthetic: they show mechanisms, not how often something happens.',
     '',
+    conserved
+      ? 'Books balance in every scenario; in one where they did not, nothing else would count.'
+      : '**Books do not balance in every scenario: the result as a whole is 0.**',
+    '',
     '## By family',
     '',
     '"Worst" columns are those of the worst scenario of a family. GPU-seconds are weighted by the share of the device.',
     '',
     '| family | scenarios | books balance | goals met | diverted, GPU-s | recall | precision | amount, worst | ' +
-      'onset, worst | visible after, worst | charged wrongly, GPU-s | false alarms |',
-    '|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|',
+      'within stated bounds | onset, worst | visible after, worst | charged wrongly, GPU-s | weighted mistakes, GPU-s | false alarms |',
+    '|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|',
     ...families.map(
       (one) =>
         `| ${one.family} | ${one.scenarios} | ${one.conserved} | ${one.met} | ${hours(one.divertedMs)} | ${percent(one.recall)} | ` +
-        `${percent(one.precision)} | ${percent(one.amountError)} | ${seconds(one.onsetErrorMs)} | ${seconds(one.visibleAfterMs)} | ` +
-        `${hours(one.wronglyUsedMs)} | ${one.falseAlarms} |`,
+        `${percent(one.precision)} | ${percent(one.amountError)} | ` +
+        `${one.withDiversion === 0 ? '–' : `${one.withinBounds} of ${one.withDiversion}`} | ${seconds(one.onsetErrorMs)} | ${seconds(one.visibleAfterMs)} | ` +
+        `${hours(one.wronglyUsedMs)} | ${hours(one.mistakesMs)} | ${one.falseAlarms} |`,
     ),
     '',
     '## Beside the naive ways',
@@ -162,6 +257,8 @@ export function pageOf({ families, scenarios }: Report): string {
           `| ${id} ${title} | ${hours(score.claimedMs)} | ${BASELINE_NAMES.map((name) => hours(baselines[name].claimedMs)).join(' | ')} |`,
       ),
     '',
+    ...confusionLines(confusion),
+    ...hostileLines(hostile),
     '## Every scenario',
     '',
     '| scenario | recall | precision | amount | onset | visible after | goals |',

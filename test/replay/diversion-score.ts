@@ -21,13 +21,22 @@ export interface Benched extends Scored {
   readonly misses: readonly string[];
   readonly lengthMs: number;
   readonly tookMs: number;
+  /** Of agent, service and simulator together: what the agent alone costs lies below. */
+  readonly cpuMs: number;
+  readonly maxRssBytes: number;
 }
 
 export async function bench(file: string): Promise<Benched> {
   const built = build(loadScenario(file));
   const startedMs = performance.now();
+  const before = process.cpuUsage();
   const played = await play(built);
   const tookMs = performance.now() - startedMs;
+  const { user, system } = process.cpuUsage(before);
+  const cost = {
+    cpuMs: Math.round((user + system) / 1000),
+    maxRssBytes: process.resourceUsage().maxRSS * 1024,
+  };
   try {
     const { scenario } = built;
     const { ceiling } = scenario.expect;
@@ -36,7 +45,13 @@ export async function bench(file: string): Promise<Benched> {
       ceiling: typeof ceiling === 'string' ? ceiling : (ceiling[0]?.is ?? 'proof'),
       baselines: scoreBaselines(built),
     };
-    return { ...scored, misses: missesOf(scored), lengthMs: scenario.length, tookMs: Math.round(tookMs) };
+    return {
+      ...scored,
+      misses: missesOf(scored),
+      lengthMs: scenario.length,
+      tookMs: Math.round(tookMs),
+      ...cost,
+    };
   } finally {
     await played.close();
   }

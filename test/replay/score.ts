@@ -1,13 +1,15 @@
 /** Scores what the service said of a scenario against what really happened. */
 import { type Finding, FindingsQuery } from '../../api/contract/findings.ts';
-import { type JobIn, JobsQuery } from '../../api/contract/jobs.ts';
+import type { JobIn } from '../../api/contract/jobs.ts';
 import { LedgerQuery, type LedgerRow } from '../../api/contract/ledger.ts';
 import type { Caller } from '../../api/domain/caller.ts';
 import { startTicks } from '../simulator/model.ts';
+import { type BookCell, readBooks } from './books.ts';
 import type { Built } from './build.ts';
-import { jobsOf } from './build-jobs.ts';
+import { type Confused, confusionOf, weightedMistakes } from './confusion.ts';
+import type { Ceiling } from './format.ts';
 import type { Played } from './play.ts';
-import { cellKey, type TrueTotals, truthOf } from './truth.ts';
+import { type TrueTotals, truthOf } from './truth.ts';
 
 const HOUR_MS = 3_600_000;
 const AUDITOR: Caller = { name: 'score', role: 'auditor', node: null, accounts: null };
@@ -34,6 +36,13 @@ export interface Score {
   readonly visibleAfterMs: number | null;
   readonly onsetGood: boolean;
   readonly visibleGood: boolean;
+  /** The least and the most that findings say can have been executed, and whether the truth lies between. */
+  readonly leastMs: number;
+  readonly mostMs: number;
+  readonly withinBounds: boolean;
+  /** For whom time was computed, and where it was put; and what of that is wrong, weighted. */
+  readonly confusion: readonly Confused[];
+  readonly mistakesMs: number;
   /** Executing that was charged to a job for which it was not. */
   readonly wronglyUsedMs: number;
   /** Executing that findings say of processes that did nothing wrong. */
@@ -55,7 +64,9 @@ export async function score(built: Built, played: Played): Promise<Score> {
   const range = { from: new Date(built.startMs).toISOString(), to: new Date(built.endMs).toISOString() };
   const ledger = await queries.ledger(LedgerQuery.parse({ ...range, group_by: 'device,hour' }));
   const findings = (await queries.findings(AUDITOR, FindingsQuery.parse({ limit: 500, ...range }))).items;
-  const amounts = amountsOf(built, truth, ledger.rows);
+  const books = await readBooks(built, played);
+  const amounts = amountsOf(truth, books);
+  const confusion = confusionOf(truth, books);
   const { scenario } = built;
   const toleratedMs = Math.max(
     scenario.expect.amountWithin * amounts.seeableMs,
@@ -65,6 +76,11 @@ export async function score(built: Built, played: Played): Promise<Score> {
   const right = compute.filter((finding) => scenario.expect.reasons.includes(finding.reason));
   const onset = onsetOf(truth, played, right.length > 0 ? right : compute);
   const amountErrorMs = Math.abs(amounts.claimedMs - amounts.seeableMs);
+  const leastMs = compute.reduce((sum, one) => sum + one.leastMs, 0);
+  const mostMs = compute.reduce((sum, one) => sum + one.mostMs, 0);
+  const withinBounds = leastMs - toleratedMs <= truth.divertedMs && amounts.seeableMs <= mostMs + toleratedMs;
+  // Where there is no proof, honest bounds are all that can be asked for.
+  const bounded = withinBounds && ceilingsOf(built).includes('suspicion');
   return {
     ...{ id: scenario.id, family: scenario.family },
     conserved: conserved(built, ledger.rows),
@@ -72,12 +88,13 @@ export async function score(built: Built, played: Played): Promise<Score> {
     recall: truth.divertedMs === 0 ? 1 : amounts.foundMs / truth.divertedMs,
     precision: amounts.claimedMs === 0 ? 1 : amounts.rightMs / amounts.claimedMs,
     amountError: amounts.seeableMs === 0 ? null : amountErrorMs / amounts.seeableMs,
-    amountGood: amountErrorMs <= toleratedMs,
+    amountGood: amountErrorMs <= toleratedMs || bounded,
+    ...{ leastMs, mostMs, withinBounds, confusion, mistakesMs: weightedMistakes(confusion) },
     ...onset,
     onsetGood: truth.onsetMs === null || (onset.onsetErrorMs ?? Infinity) <= 2 * scenario.poll,
     visibleGood:
       truth.onsetMs === null || (onset.visibleAfterMs ?? Infinity) <= 2 * scenario.poll + VISIBLE_SLACK_MS,
-    wronglyUsedMs: await wronglyUsed(built, played, truth),
+    wronglyUsedMs: wronglyUsed(built, books, truth),
     accusedMs: await accused(built, played, compute),
     capacityMs: sumOf(ledger.rows, (row) => row.capacityMs),
     unaccountedMs: sumOf(ledger.rows, (row) => row.unaccountedMs),
@@ -117,24 +134,32 @@ interface Amounts {
   readonly foundMs: number;
 }
 
-function amountsOf(built: Built, truth: TrueTotals, rows: readonly LedgerRow[]): Amounts {
+function amountsOf(truth: TrueTotals, books: ReadonlyMap<string, BookCell>): Amounts {
   let seeableMs = 0;
   let claimedMs = 0;
   let rightMs = 0;
   let foundMs = 0;
-  for (const row of rows) {
-    const device = row.group['device'] ?? '';
-    const hourMs = Date.parse(row.group['hour'] ?? '');
-    const cell = truth.cells.get(cellKey(device, hourMs));
-    const claimed = hourMs < built.endMs ? row.unaccountedActiveMs : 0;
-    const seeable = (cell?.diverted ?? 0) - (cell?.divertedUnseen ?? 0);
+  for (const key of new Set([...books.keys(), ...truth.cells.keys()])) {
+    const cell = truth.cells.get(key);
+    const book = books.get(key);
+    const marked = [...(book?.marked.values() ?? [])].reduce((sum, ms) => sum + ms, 0);
+    const divertedMs = cell?.diverted ?? 0;
+    // A mark accuses nobody: it claims what is there to be found, and nothing where a job's own time is marked.
+    const claimed = (book?.claimed ?? 0) + Math.min(marked, Math.max(0, divertedMs - (book?.claimed ?? 0)));
+    const seeable = divertedMs - (cell?.divertedUnseen ?? 0);
     claimedMs += claimed;
     seeableMs += seeable;
-    rightMs += Math.min(claimed, cell?.diverted ?? 0);
-    foundMs += Math.min(claimed, seeable) + Math.min(row.unobservedMs, cell?.divertedUnseen ?? 0);
+    rightMs += Math.min(claimed, divertedMs);
+    foundMs += Math.min(claimed + (book?.untold ?? 0), seeable);
+    foundMs += Math.min(book?.unobserved ?? 0, cell?.divertedUnseen ?? 0);
   }
   return { seeableMs, claimedMs, rightMs, foundMs };
 }
+
+const ceilingsOf = ({ scenario }: Built): Ceiling[] => {
+  const { ceiling } = scenario.expect;
+  return typeof ceiling === 'string' ? [ceiling] : ceiling.map(({ is }) => is);
+};
 
 function conserved(built: Built, rows: readonly LedgerRow[]): boolean {
   const devices = [...built.nodes.values()].reduce((sum, node) => sum + node.devices.length, 0);
@@ -167,26 +192,14 @@ function onsetOf(
 }
 
 /** By how much jobs are charged with more executing than was theirs, beyond what polling can know. */
-async function wronglyUsed(built: Built, played: Played, truth: TrueTotals): Promise<number> {
-  const jobs = jobsOf(built.scenario);
-  const used = new Map<string, number>();
-  for (let cursor: string | undefined; ; ) {
-    const page = await played.app.services.queries.jobs(
-      AUDITOR,
-      JobsQuery.parse({ limit: 500, ...(cursor === undefined ? {} : { cursor }) }),
-    );
-    for (const job of page.items) {
-      const key = `${job.source} ${job.externalId} ${job.incarnation}`;
-      used.set(key, (used.get(key) ?? 0) + job.use.usedMs);
-    }
-    if (page.nextCursor === null) break;
-    cursor = page.nextCursor;
-  }
+function wronglyUsed(built: Built, books: ReadonlyMap<string, BookCell>, truth: TrueTotals): number {
+  const charged = new Map<string, number>();
+  for (const { used } of books.values())
+    for (const [name, ms] of used) charged.set(name, (charged.get(name) ?? 0) + ms);
   let wrongMs = 0;
-  for (const [name, job] of jobs) {
-    const charged = used.get(`${job.source} ${job.id ?? name} ${job.incarnation}`) ?? 0;
+  for (const [name, ms] of charged) {
     const own = truth.byJob.get(name) ?? 0;
-    wrongMs += Math.max(0, charged - own - Math.max(0.05 * own, 2 * built.scenario.poll));
+    wrongMs += Math.max(0, ms - own - Math.max(0.05 * own, 2 * built.scenario.poll));
   }
   return wrongMs;
 }
@@ -241,10 +254,14 @@ async function missingOf(
   const detail = await played.app.services.queries.finding(AUDITOR, finding.id);
   const source = detail.processes.find((process) => process.role === 'source' && process.activeMs > 0);
   if (source !== undefined) {
-    if (source.startTicks === null && !isHidden(built, source.pid)) missing.push('evidence: start');
+    if (source.bootId === '' || source.pid <= 0) missing.push('evidence: boot and pid');
+    const shown = !isHidden(built, source.pid);
+    if (source.startTicks === null && shown) missing.push('evidence: start');
+    if (source.executable === null && shown) missing.push('evidence: executable');
     if (source.executable?.inode === null) missing.push('evidence: inode');
     if (source.cgroup === '') missing.push('evidence: control group');
   }
+  if (!(finding.firstSeen < finding.lastSeen)) missing.push('evidence: first and last seen');
   if (finding.devices.length === 0) missing.push('evidence: device');
   if (hasNeighbours(built, finding) && detail.story.candidates.length === 0)
     missing.push('evidence: why no job matches');

@@ -59,6 +59,7 @@ function hourOf(
       spansByDevice: new Map([[GPU, spans]]),
       ...{ gapsByDevice: new Map(), nodeGaps: [], processes: node.processes, connections },
       ...{ dials: [], holders: [], integrity: [], accounted: [], memory: () => [], clockSteps: [] },
+      pollIntervalMs: 5000,
       ...decoded,
     },
     hour: { fromMs: 0, toMs: HOUR_MS },

@@ -74,6 +74,9 @@ function KeyFacts({ finding }: { finding: FindingDetail }) {
             <dd className={finding.state === 'settled' && finding.activeMs > 0 ? 'big bad' : 'big'}>
               {formatGpuHours(finding.activeMs, 2)} <span className="stat-unit">GPU-h</span>
             </dd>
+            <dd className="dim">
+              at least {formatGpuHours(finding.leastMs, 2)}, at most {formatGpuHours(finding.mostMs, 2)}
+            </dd>
           </div>
           <div className="fact">
             <dt>Value</dt>

@@ -21,6 +21,8 @@ export function toFinding(row: FindingRow): Finding {
     insideJob: row.insideJob,
     activeMs: row.activeMs,
     residentMs: row.residentMs,
+    leastMs: row.leastMs,
+    mostMs: row.mostMs,
     provisionalMs: row.provisionalMs,
     value: moneyOf(row.priced),
     score: scoreOf(row.signals),

@@ -70,7 +70,12 @@ interface ProcessHoursRow {
   readonly last_hour_ms: number;
 }
 
-type StoredPartRow = PartRow & { readonly finding: string; readonly holder: number | null };
+type StoredPartRow = PartRow & {
+  readonly finding: string;
+  readonly holder: number | null;
+  readonly least_ms: number;
+  readonly most_ms: number;
+};
 
 const Kind = z.object({
   bucket: z.enum(BUCKETS),
@@ -229,9 +234,10 @@ function createStoredReader(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): 
         })),
       };
     }),
-    parts: parts
-      .all(hourMs, node)
-      .map((row) => ({ ...toPart(row), finding: row.finding, holder: jobOf(row.holder) })),
+    parts: parts.all(hourMs, node).map((row) => ({
+      ...{ ...toPart(row), finding: row.finding, holder: jobOf(row.holder) },
+      ...{ leastMs: row.least_ms, mostMs: row.most_ms },
+    })),
     seen: seen
       .all(hourMs, node)
       .map((row) => ({ ...toSighting(row), finding: row.finding, process: processOf(row.process) })),

@@ -182,9 +182,9 @@ function createWriter(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): Findin
     .pluck();
   const insertPart = database.prepare(
     `INSERT INTO finding_parts (hour_ms, node, device, ordinal, finding, reason, process, evidence, job, holder, active_ms,
-       resident_ms, provisional_ms, provisional_active_ms, first_ms, last_ms, severity)
+       resident_ms, least_ms, most_ms, provisional_ms, provisional_active_ms, first_ms, last_ms, severity)
      VALUES (:hourMs, :node, :device, :ordinal, :finding, :reason, :process, :evidence, :job, :holder, :activeMs,
-       :residentMs, :provisionalMs, :provisionalActiveMs, :fromMs, :toMs, :severity)`,
+       :residentMs, :leastMs, :mostMs, :provisionalMs, :provisionalActiveMs, :fromMs, :toMs, :severity)`,
   );
   const removeSignals = database.prepare('DELETE FROM finding_signals WHERE hour_ms = ? AND node = ?');
   const insertSignal = database.prepare(
@@ -254,7 +254,7 @@ function createWriter(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): Findin
         insertPart.run({
           ...{ hourMs, node, device: 0, ordinal: ordinal++, finding, reason: seen.reason },
           ...{ severity: seen.severity, evidence: seen.evidence, holder: null },
-          ...{ activeMs: 0, residentMs: 0, provisionalMs: 0, provisionalActiveMs: 0 },
+          ...{ activeMs: 0, residentMs: 0, leastMs: 0, mostMs: 0, provisionalMs: 0, provisionalActiveMs: 0 },
           ...{ fromMs: seen.fromMs, toMs: seen.toMs, job: jobOf(seen.job) },
           process: seen.process === null ? null : processes.number(node, seen.process, hourMs),
         });

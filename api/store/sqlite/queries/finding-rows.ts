@@ -41,11 +41,15 @@ const SORTS: Readonly<Record<FindingsQuestion['sort'], string>> = {
   rank: `(${SEVERITY}) * ${MAX_SCORE + 1} + ${SCORE}`,
 };
 
+const boundOf = (column: 'least_ms' | 'most_ms'): string =>
+  `coalesce((SELECT sum(b.${column}) FROM finding_parts b WHERE b.finding = f.finding AND f.resolved_at_ms IS NULL), 0)`;
+
 const COLUMNS = `f.finding, f.id, f.kind, f.severity, f.strength, f.state, ${RUNNING} AS running, g.mode,
   c.name AS cluster, n.name AS node, f.node AS nodeNumber, f.reason, f.evidence,
   j.id AS jobId, js.name AS jobSource, j.external_id AS jobExternalId, j.name AS jobName, j.account AS jobAccount,
   j.user_name AS jobUser,
-  f.active_ms AS activeMs, f.resident_ms AS residentMs, f.provisional_ms AS provisionalMs,
+  f.active_ms AS activeMs, f.resident_ms AS residentMs,
+  ${boundOf('least_ms')} AS leastMs, ${boundOf('most_ms')} AS mostMs, f.provisional_ms AS provisionalMs,
   f.first_seen_ms AS firstSeenMs, f.last_seen_ms AS lastSeenMs, f.recorded_at_ms AS recordedAtMs,
   f.resolved_at_ms AS resolvedAtMs,
   f.device AS onlyDevice`;
