@@ -27,7 +27,7 @@ export function apportion(total: number, weights: readonly number[]): number[] {
   }
   if (left === 0) return parts;
   const order = remainders.map((_, index) => index);
-  order.sort((a, b) => at(remainders, b) - at(remainders, a) || a - b);
+  order.sort((a, b) => at(remainders, b) - at(remainders, a));
   for (const index of order.slice(0, left)) parts[index] = at(parts, index) + 1;
   return parts;
 }
