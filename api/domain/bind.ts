@@ -2,6 +2,7 @@
 import type { ObservedSpan } from './cell.ts';
 import type { Allocation, Holding, Job } from './job.ts';
 import type { Policy } from './policy.ts';
+import { runsOf } from './runs.ts';
 import { WHOLE_MILLI } from './slots.ts';
 import { effectiveStartMs, grantsOf } from './terms.ts';
 import type { Judge } from './verdict.ts';
@@ -134,7 +135,7 @@ export function firstSeenIn(
 ): Map<string, Map<string, number>> {
   const firstSeen = new Map<string, Map<string, number>>();
   for (const [device, spans] of spansByDevice) {
-    for (const span of spans) {
+    for (const span of runsOf(spans)) {
       for (const { process } of span.tenants) {
         const tie = judge.tiesOf(process).ties[0];
         if (tie === undefined || tie.evidence === 'claim') continue;

@@ -126,8 +126,19 @@ export function tiesOf(
 
 const NO_OWNERS: readonly CgroupOwner[] = [];
 
+const knownOwners = new WeakMap<ObservedProcess, readonly CgroupOwner[]>();
+
 /** The boundaries of its cgroups, the present one first, then the earlier ones from the newest on. */
 export function ownersOf(process: ObservedProcess): readonly CgroupOwner[] {
+  let owners = knownOwners.get(process);
+  if (owners === undefined) {
+    owners = findOwners(process);
+    knownOwners.set(process, owners);
+  }
+  return owners;
+}
+
+function findOwners(process: ObservedProcess): readonly CgroupOwner[] {
   const owners: CgroupOwner[] = [];
   for (const text of [process.cgroup, ...process.earlierCgroups.toReversed()]) {
     const owner = text === '' ? null : cgroupOwner(text);

@@ -3,7 +3,7 @@
  * held the device, what each process was tied to and how it was judged, and what was booked. Reads only.
  */
 import { type BatchBody, HOUR_MS } from '../contract/batch.ts';
-import { type Entry, type ObservedProcess, type ProcessId, RULES_VERSION } from '../domain/cell.ts';
+import { type Entry, type ObservedProcess, RULES_VERSION } from '../domain/cell.ts';
 import { gapsOf, spansOf } from '../domain/decode.ts';
 import type { Holding, Job } from '../domain/job.ts';
 import { executablePath } from '../domain/process.ts';

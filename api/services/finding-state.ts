@@ -1,6 +1,7 @@
 /** A finding as a whole after a node-hour was attributed again, and what of that is worth remembering. */
 import type { Reason } from '../domain/bucket.ts';
 import { type FindingRow, graver, mergeRows, summarise } from '../domain/finding.ts';
+import type { Job } from '../domain/job.ts';
 import { duration, time } from '../domain/phrases.ts';
 import { DEFAULT_POLICY } from '../domain/policy.ts';
 import type {
@@ -161,20 +162,36 @@ const MAX_NAMED = 5;
 
 /** On whose word the time that was told of is covered now: ": slurm 7 (version 2, recorded at … by …)", or nothing. */
 function wordOf(before: KnownFinding, hours: readonly HourOutcome[]): string {
-  const processes = new Set<string | null>(before.processesHere);
-  const named = new Map<string, string>();
-  for (const { entries, holders } of hours.flatMap(({ result }) => result.cells)) {
-    const covering = new Set<string | null>();
-    for (const { reason, process, job } of entries)
-      if (reason === null && process !== null && processes.has(process)) covering.add(job);
-    for (const { job } of holders) {
-      if (job === null || !covering.has(job.id)) continue;
-      const { id, source, externalId, version, recordedAtMs, recordedBy } = job;
+  const covering = coveringIn(hours);
+  const named = new Set<string>();
+  for (const process of before.processesHere)
+    for (const job of covering.get(process) ?? []) {
+      const { source, externalId, version, recordedAtMs, recordedBy } = job;
       const who = recordedBy === undefined ? '' : ` by ${recordedBy}`;
-      named.set(id, `${source} ${externalId} (version ${version}, recorded at ${time(recordedAtMs)}${who})`);
+      named.add(`${source} ${externalId} (version ${version}, recorded at ${time(recordedAtMs)}${who})`);
     }
-  }
-  return named.size === 0 ? '' : `: ${[...named.values()].sort().slice(0, MAX_NAMED).join(', ')}`;
+  return named.size === 0 ? '' : `: ${[...named].sort().slice(0, MAX_NAMED).join(', ')}`;
+}
+
+const knownCovering = new WeakMap<readonly HourOutcome[], ReadonlyMap<string, ReadonlySet<Job>>>();
+
+/** The jobs that held a device and used it, by process. */
+function coveringIn(hours: readonly HourOutcome[]): ReadonlyMap<string, ReadonlySet<Job>> {
+  const known = knownCovering.get(hours);
+  if (known !== undefined) return known;
+  const found = new Map<string, Set<Job>>();
+  for (const { result } of hours)
+    for (const { entries, holders } of result.cells) {
+      const jobs = new Map(holders.flatMap(({ job }) => (job === null ? [] : [[job.id, job]])));
+      for (const { reason, process, job: id } of entries) {
+        const job = id === null ? undefined : jobs.get(id);
+        if (reason !== null || process === null || job === undefined) continue;
+        const own = found.get(process) ?? new Set<Job>();
+        found.set(process, own.add(job));
+      }
+    }
+  knownCovering.set(hours, found);
+  return found;
 }
 
 /** What was said before and is no longer said. Time that merely adds up is no news. */

@@ -1,6 +1,5 @@
 /** What agents reported of the node-hours used last, decoded, so that judging an hour again costs no reading of it. */
-import type { BatchBody, ProcessPersonal } from '../contract/batch.ts';
-import { canonicalJson } from '../contract/canonical.ts';
+import type { BatchBody } from '../contract/batch.ts';
 import type { DecodedHour } from '../domain/decode.ts';
 import type { NodeHourKey } from '../store/batches.ts';
 import type { LedgerReader } from '../store/ledger.ts';
@@ -9,6 +8,8 @@ import { decodeHour, type HourOfNode } from './node-hour.ts';
 
 /** Text of batches whose decoded form is kept in memory. */
 const KEPT_CHARS = 64 * 1024 * 1024;
+/** What a sealed batch is taken for. */
+const SEALED_CHARS = 4096;
 
 export interface ReportedHour {
   readonly decoded: DecodedHour;
@@ -19,12 +20,15 @@ export interface ReportedHour {
 }
 
 interface Kept {
+  /** The last fact of the state that it was compared with. */
+  comparedSeq: number;
   seq: number;
   chars: number;
   readonly bodies: BatchBody[];
   readonly digests: Set<string>;
-  /** As of `personal`; null: batches came since. */
+  /** null: batches came since. */
   hour: ReportedHour | null;
+  /** The digests whose text it was decoded with. */
   personal: string;
 }
 
@@ -44,17 +48,29 @@ export function createHourCache(): HourCache {
 
   /** Its batches, those that came since the last time added. */
   const upToDate = (reader: LedgerReader, key: NodeHourKey, known: Kept | undefined): Kept => {
-    const more = known === undefined ? null : reader.readHourSince(key, { seq: known.seq, count: known.bodies.length });
-    const empty = { seq: 0, chars: 0, bodies: [], digests: new Set<string>(), hour: null, personal: '' };
+    if (known?.comparedSeq === reader.seq) return known;
+    const more =
+      known === undefined ? null : reader.readHourSince(key, { seq: known.seq, count: known.bodies.length });
+    const empty = {
+      comparedSeq: 0,
+      seq: 0,
+      chars: 0,
+      bodies: [],
+      digests: new Set<string>(),
+      hour: null,
+      personal: '',
+    };
     const entry = more === null || known === undefined ? empty : known;
+    entry.comparedSeq = reader.seq;
     const batches = more ?? reader.readHour(key);
     if (batches.length === 0) return entry;
-    const bodies = batches.map((batch): BatchBody => JSON.parse(batch.body));
+    const bodies = batches.map((batch): BatchBody => batch.decoded ?? JSON.parse(batch.body));
     entry.bodies.push(...bodies);
     for (const digest of personalDigests(bodies)) entry.digests.add(digest);
-    for (const { seq, body } of batches) {
-      entry.seq = Math.max(entry.seq, seq);
-      entry.chars += body.length;
+    for (const batch of batches) {
+      entry.seq = Math.max(entry.seq, batch.seq);
+      // The text of a sealed batch would have to be made first.
+      entry.chars += batch.decoded === null ? batch.body.length : SEALED_CHARS;
     }
     entry.hour = null;
     return entry;
@@ -69,7 +85,8 @@ export function createHourCache(): HourCache {
       kept.set(name, entry);
       chars += entry.chars;
       const personal = reader.readPersonal(entry.digests);
-      const text = textOf(personal);
+      // What a digest stands for never changes, but retention may erase it.
+      const text = [...personal.keys()].join(' ');
       if (entry.hour === null || entry.personal !== text) {
         const decoded = decodeHour(hour, entry.bodies, personal);
         entry.hour = { decoded, weight: weightOf(decoded), stored: null };
@@ -83,10 +100,6 @@ export function createHourCache(): HourCache {
     },
   };
 }
-
-/** Retention may erase what was known of people. */
-const textOf = (personal: ReadonlyMap<string, ProcessPersonal>): string =>
-  personal.size === 0 ? '' : canonicalJson([...personal]);
 
 function weightOf({ spansByDevice, processes }: DecodedHour): number {
   let weight = processes.size;

@@ -24,6 +24,7 @@ import { type Interval, intersect } from '../domain/interval.ts';
 import type { Holding, Job } from '../domain/job.ts';
 import { type NetworkFinding, networkFindings } from '../domain/network.ts';
 import type { Policy } from '../domain/policy.ts';
+import { tenantsOf } from '../domain/runs.ts';
 import { signalsOfHour } from '../domain/signals/facts.ts';
 import type { Signal } from '../domain/signals/signal.ts';
 import { sumEntries } from '../domain/sums.ts';
@@ -55,8 +56,7 @@ export function missingProcesses(decoded: DecodedHour): Set<ProcessId> {
     if (id !== null && !decoded.processes.has(id)) missing.add(id);
   };
   for (const process of decoded.processes.values()) want(process.parentId);
-  for (const spans of decoded.spansByDevice.values())
-    for (const span of spans) for (const tenant of span.tenants) want(tenant.process);
+  for (const spans of decoded.spansByDevice.values()) for (const id of tenantsOf(spans)) want(id);
   for (const facts of [decoded.connections, decoded.dials, decoded.holders, decoded.integrity])
     for (const { process } of facts) want(process);
   return missing;
@@ -161,7 +161,10 @@ export function placeNodeHour(inputs: NodeHourInputs): PlacedHour {
   const node: NodeFacts = { cluster, node: nodeName, processes, jobs, sources, policy };
   const judge = createJudge(node);
   const counted = inputs.jobs.filter((job) => placesByCount(job, nodeName));
-  const firstSeen = countedOnly(firstSeenIn(judge, decoded.spansByDevice, policy), counted);
+  const firstSeen =
+    counted.length === 0
+      ? new Map()
+      : countedOnly(firstSeenIn(judge, decoded.spansByDevice, policy), counted);
   const uuids = facts.devices.map((device) => device.device);
   const seen = earliest(inputs.firstSeenElsewhere, firstSeen);
   return { node, judge, firstSeen, holdings: bindNode(nodeName, inputs.jobs, seen, uuids, policy) };
@@ -223,8 +226,7 @@ export function integrityOf(node: NodeFacts, judge: Judge, decoded: DecodedHour)
 /** The processes that used a device in the hour. */
 function onDevices({ spansByDevice }: DecodedHour): Set<ProcessId> {
   const processes = new Set<ProcessId>();
-  for (const spans of spansByDevice.values())
-    for (const span of spans) for (const tenant of span.tenants) processes.add(tenant.process);
+  for (const spans of spansByDevice.values()) for (const id of tenantsOf(spans)) processes.add(id);
   return processes;
 }
 

@@ -152,6 +152,8 @@ export interface KnownFinding {
 
 /** Reads of one state of the store. */
 export interface LedgerReader {
+  /** The last fact of this state. */
+  readonly seq: number;
   readFacts(key: NodeHourKey): HourFacts;
   /** Every batch of a node-hour, sealed or not, by `fromMs`, then `seq`. */
   readHour(key: NodeHourKey): StoredBatch[];

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { HOUR_MS } from '../../contract/batch.ts';
 import { EVIDENCE } from '../../domain/bucket.ts';
+import { type Interval, intersect } from '../../domain/interval.ts';
 import { DEFAULT_POLICY, type Policy } from '../../domain/policy.ts';
 import type { NodeHourKey } from '../batches.ts';
 import type { HourFacts } from '../ledger.ts';
@@ -28,17 +29,24 @@ interface PolicyRow {
   readonly rest: string;
 }
 
+interface CapacityRow {
+  readonly uuid: string;
+  readonly from_ms: number;
+  readonly to_ms: number | null;
+}
+
+interface NodeFacts extends Pick<HourFacts, 'reportsFromMs' | 'sources'> {
+  readonly capacity: readonly CapacityRow[];
+}
+
 type FleetFacts = Pick<HourFacts, 'devices' | 'reportsFromMs' | 'sources' | 'policy'>;
 
 /** The function that begins to read one state. */
 export function createFleetReader(sqlite: Sqlite): () => (key: NodeHourKey) => FleetFacts {
   const { database } = sqlite;
-  const capacity = database.prepare<
-    [number, number, number],
-    { uuid: string; from_ms: number; to_ms: number | null }
-  >(
+  const capacity = database.prepare<[number], CapacityRow>(
     `SELECT d.uuid, c.from_ms, c.to_ms FROM capacity c JOIN devices d ON d.device = c.device
-     WHERE c.node = ? AND c.from_ms < ? AND (c.to_ms IS NULL OR c.to_ms > ?) ORDER BY d.uuid, c.from_ms`,
+     WHERE c.node = ? ORDER BY d.uuid, c.from_ms`,
   );
   const reportsFrom = database
     .prepare<[number], number | null>('SELECT reports_from_ms FROM node_state WHERE node = ?')
@@ -60,28 +68,33 @@ export function createFleetReader(sqlite: Sqlite): () => (key: NodeHourKey) => F
   });
 
   return () => {
-    const known = new Map<number, Pick<FleetFacts, 'reportsFromMs' | 'sources'>>();
-    const ofNode = (node: number): Pick<FleetFacts, 'reportsFromMs' | 'sources'> => {
+    const known = new Map<number, NodeFacts>();
+    const ofNode = (node: number): NodeFacts => {
       const before = known.get(node);
       if (before !== undefined) return before;
       const found = {
         reportsFromMs: reportsFrom.get(node) ?? null,
         sources: sources.all(node).map(toState),
+        capacity: capacity.all(node),
       };
       known.set(node, found);
       return found;
     };
     return ({ node, hourMs }) => {
-      const endMs = hourMs + HOUR_MS;
-      const devices = new Map<string, { fromMs: number; toMs: number }[]>();
-      for (const row of capacity.all(node, endMs, hourMs)) {
-        const parts = devices.get(row.uuid) ?? [];
-        devices.set(row.uuid, parts);
-        parts.push({ fromMs: Math.max(row.from_ms, hourMs), toMs: Math.min(row.to_ms ?? endMs, endMs) });
+      const { reportsFromMs, sources: states, capacity: rows } = ofNode(node);
+      const hour = { fromMs: hourMs, toMs: hourMs + HOUR_MS };
+      const devices = new Map<string, Interval[]>();
+      for (const { uuid, from_ms: fromMs, to_ms: toMs } of rows) {
+        const part = intersect(hour, { fromMs, toMs: toMs ?? hour.toMs });
+        if (part === null) continue;
+        const parts = devices.get(uuid) ?? [];
+        devices.set(uuid, parts);
+        parts.push(part);
       }
       return {
         devices: [...devices].map(([device, parts]) => ({ device, capacity: parts })),
-        ...ofNode(node),
+        reportsFromMs,
+        sources: states,
         policy: policy.at(hourMs),
       };
     };

@@ -76,11 +76,8 @@ export function createHours(sqlite: Sqlite, keys: Pick<NodeKeys, 'name'>): Hours
   const selectSealed = database.prepare<[number, number], { body: Buffer; sealed_at_ms: number }>(
     'SELECT body, sealed_at_ms FROM sealed_hours WHERE node = ? AND hour_ms = ?',
   );
-  const countKnown = database
-    .prepare<[{ node: number; hourMs: number; seq: number }], number>(
-      `SELECT coalesce((SELECT batch_count FROM sealed_hours WHERE node = :node AND hour_ms = :hourMs), 0)
-         + (SELECT count(*) FROM batches WHERE node = :node AND hour_ms = :hourMs AND seq <= :seq)`,
-    )
+  const countSealed = database
+    .prepare<[number, number], number>('SELECT batch_count FROM sealed_hours WHERE node = ? AND hour_ms = ?')
     .pluck();
   const selectStream = database
     .prepare<[string, string, string], number>(
@@ -128,9 +125,11 @@ export function createHours(sqlite: Sqlite, keys: Pick<NodeKeys, 'name'>): Hours
       return found?.hash ?? null;
     },
     read: (key) => [...unseal(key), ...loose(key, 0)].sort(byTime),
-    // A late batch that was sealed meanwhile is one more than were known.
-    readSince: (key, { seq, count }) =>
-      countKnown.get({ ...key, seq }) === count ? loose(key, seq).sort(byTime) : null,
+    readSince(key, { seq, count }) {
+      // A late batch that was sealed meanwhile is one more than were known.
+      const sealed = countSealed.get(key.node, key.hourMs);
+      return sealed === undefined || sealed === count ? loose(key, seq).sort(byTime) : null;
+    },
     listSealable: (beforeMs, limit) =>
       selectSealable.all(beforeMs, limit).map((row) => ({ node: row.node, hourMs: row.hour_ms })),
     seal(key, atMs) {

@@ -19,9 +19,11 @@ export function createLedgerReaders(sqlite: Sqlite, parts: LedgerParts): () => L
   return () => {
     const fleet = fleets();
     const readPersonal = once(selectPersonal);
+    const seq = sqlite.lastSeq();
     return {
+      seq,
       readFacts: (key) => ({
-        ...{ seq: sqlite.lastSeq(), bookedToMs: dirty.bookedToMs(key.node) },
+        ...{ seq, bookedToMs: dirty.bookedToMs(key.node) },
         ...{ ...fleet(key), keyChanges: keys.changesIn(key) },
       }),
       readHour: (key) => hours.read(key),
@@ -116,6 +118,7 @@ function createJobFinders(
     });
     const read = once((job: number) => jobs.read(job).job);
     const find = once((id: string) => jobs.find(id)?.job ?? null);
+    const jobsAround = placement.createJobsAround();
     return (wanted) => {
       const known = new Map<string, Job>();
       const add = (job: Job | null): void => {
@@ -123,7 +126,7 @@ function createJobFinders(
       };
       for (const id of wanted.ids) add(find(id));
       const node = ids.findNode(wanted.cluster, wanted.node)?.node;
-      const found = new Set(node === undefined ? [] : placement.jobsAround(node, wanted));
+      const found = new Set(node === undefined ? [] : jobsAround(node, wanted));
       for (const boundary of wanted.boundaries) for (const job of ofBoundary(boundary)) found.add(job);
       for (const { bootId, pid } of wanted.processes)
         for (const job of ofRoot(`${bootId} ${pid}`)) found.add(job);

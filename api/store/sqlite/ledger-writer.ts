@@ -1,6 +1,7 @@
 /** Replaces everything that is derived from one node-hour: cells, entries, sums, processes, findings. */
 import { type FirstSeen, OPEN_END_MS } from '../../domain/bind.ts';
-import type { CellWrite, NodeHourWrite } from '../ledger.ts';
+import type { NodeHourWrite } from '../ledger.ts';
+import { createBulkInsert } from './bulk.ts';
 import { required, type Sqlite } from './connection.ts';
 import { createDaySums, SUM_COLUMNS } from './day-sums.ts';
 import type { NodeRow } from './ids.ts';
@@ -26,7 +27,7 @@ export function createHourWriter(sqlite: Sqlite, parts: LedgerParts): () => Hour
     .pluck();
   const clearDirty = database.prepare('DELETE FROM dirty_hours WHERE node = ? AND hour_ms = ? AND seq <= ?');
   const writeReported = createReportedWriter(sqlite, parts);
-  const writeCell = createCellWriter(sqlite, parts);
+  const writeCells = createCellWriter(sqlite, parts);
   const days = createDaySums(sqlite);
   const replaceBindings = createBindingWriter(sqlite, parts);
 
@@ -42,7 +43,7 @@ export function createHourWriter(sqlite: Sqlite, parts: LedgerParts): () => Hour
         if (write.reported !== null)
           for (const other of writeReported(write, write.reported))
             if (other !== hourMs) dirty.mark(node, other, false, sqlite.lastSeq(), nowMs);
-        for (const cell of write.cells) writeCell(write, nodeRow, cell);
+        writeCells(write, nodeRow);
         replaceBindings(write, nodeRow);
         touched.set(node, (touched.get(node) ?? new Set()).add(days.dayOf(hourMs)));
       },
@@ -92,59 +93,59 @@ function createReportedWriter(
   };
 }
 
+const CELL_COLUMNS = [
+  ...['hour_ms', 'node', 'device', 'from_ms', 'to_ms', 'booked_to_ms', 'capacity_ms', 'rules_version'],
+  ...['policy_version', 'facts_seq', 'settles_at_ms', 'computed_at_ms'],
+];
+const ENTRY_COLUMNS = [
+  ...['hour_ms', 'node', 'device', 'ordinal', 'from_ms', 'to_ms', 'bucket', 'reason', 'cause', 'activity'],
+  ...['holder', 'job', 'process', 'evidence', 'provisional', 'suspicious', 'ms'],
+];
+
+/** The function that writes the cells of a node-hour. */
 function createCellWriter(
   sqlite: Sqlite,
   { ids, processes }: LedgerParts,
-): (write: NodeHourWrite, node: NodeRow, cell: CellWrite) => void {
-  const { database } = sqlite;
-  const insertCell = database.prepare(
-    `INSERT INTO cells (hour_ms, node, device, from_ms, to_ms, booked_to_ms, capacity_ms, rules_version, policy_version,
-       facts_seq, settles_at_ms, computed_at_ms)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  );
-  const insertEntry = database.prepare(
-    `INSERT INTO entries (hour_ms, node, device, ordinal, from_ms, to_ms, bucket, reason, cause, activity, holder, job,
-       process, evidence, provisional, suspicious, ms)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-  );
-  const insertSums = database.prepare(
-    `INSERT INTO ledger_hours (hour_ms, node, device, holder, account, user_name, assumed, ${SUM_COLUMNS.join(', ')})
-     VALUES (?, ?, ?, ?, ?, ?, ?, ${SUM_COLUMNS.map(() => '?').join(', ')})`,
-  );
+): (write: NodeHourWrite, node: NodeRow) => void {
+  const insertCells = createBulkInsert(sqlite, 'cells', CELL_COLUMNS);
+  const insertEntries = createBulkInsert(sqlite, 'entries', ENTRY_COLUMNS);
+  const insertSums = createBulkInsert(sqlite, 'ledger_hours', [
+    ...['hour_ms', 'node', 'device', 'holder', 'account', 'user_name', 'assumed'],
+    ...SUM_COLUMNS,
+  ]);
   const jobOf = (id: string | null): number | null => (id === null ? null : ids.job(id));
 
-  return (write, node, cell) => {
-    const { hourMs, nowMs } = write;
-    const device = required(ids.findDevice(node.cluster, cell.device) ?? undefined);
-    insertCell.run([
-      ...[
-        hourMs,
-        node.node,
-        device,
-        cell.interval.fromMs,
-        cell.interval.toMs,
-        cell.bookedToMs,
-        cell.capacityMs,
-      ],
-      ...[write.rulesVersion, write.policyVersion, write.factsSeq, cell.settlesAtMs, nowMs],
-    ]);
-    for (const [ordinal, one] of cell.entries.entries()) {
-      const process = one.process === null ? null : processes.number(node.node, one.process, hourMs);
-      insertEntry.run([
-        ...[hourMs, node.node, device, ordinal, one.fromMs, one.toMs, one.bucket, one.reason, one.cause],
-        ...[one.activity, jobOf(one.holder), jobOf(one.job), process, one.evidence, Number(one.provisional)],
-        ...[Number(one.suspicious), one.ms],
-      ]);
-    }
-    for (const { job, assumed, sums, activeMs } of cell.holders) {
-      const holder = job === null ? 0 : ids.job(job.id);
-      insertSums.run([
-        ...[hourMs, node.node, device, holder, job?.account ?? '', job?.user ?? '', Number(assumed)],
-        ...[sums.capacityMs, sums.usedMs, sums.heldMs, sums.unaccountedMs, sums.idleMs],
-        ...[sums.unobservedMs, sums.allocatedMs, sums.unaccountedActiveMs, sums.unaccountedProvisionalMs],
-        ...[sums.unaccountedInsideMs, sums.unobservedInsideMs, activeMs],
-      ]);
-    }
+  return ({ hourMs, nowMs, cells, ...write }, { node, cluster }) => {
+    const made = cells.map((cell) => ({
+      cell,
+      device: required(ids.findDevice(cluster, cell.device) ?? undefined),
+    }));
+    insertCells(
+      made.map(({ cell, device }) => [
+        ...[hourMs, node, device, cell.interval.fromMs, cell.interval.toMs, cell.bookedToMs, cell.capacityMs],
+        ...[write.rulesVersion, write.policyVersion, write.factsSeq, cell.settlesAtMs, nowMs],
+      ]),
+    );
+    insertEntries(
+      made.flatMap(({ cell, device }) =>
+        cell.entries.map((one, ordinal) => [
+          ...[hourMs, node, device, ordinal, one.fromMs, one.toMs, one.bucket, one.reason, one.cause],
+          ...[one.activity, jobOf(one.holder), jobOf(one.job)],
+          ...[one.process === null ? null : processes.number(node, one.process, hourMs), one.evidence],
+          ...[Number(one.provisional), Number(one.suspicious), one.ms],
+        ]),
+      ),
+    );
+    insertSums(
+      made.flatMap(({ cell, device }) =>
+        cell.holders.map(({ job, assumed, sums, activeMs }) => [
+          ...[hourMs, node, device, job === null ? 0 : ids.job(job.id), job?.account ?? '', job?.user ?? ''],
+          ...[Number(assumed), sums.capacityMs, sums.usedMs, sums.heldMs, sums.unaccountedMs, sums.idleMs],
+          ...[sums.unobservedMs, sums.allocatedMs, sums.unaccountedActiveMs, sums.unaccountedProvisionalMs],
+          ...[sums.unaccountedInsideMs, sums.unobservedInsideMs, activeMs],
+        ]),
+      ),
+    );
   };
 }
 

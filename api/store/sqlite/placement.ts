@@ -11,7 +11,8 @@ import type { JobRows } from './job-rows.ts';
 import type { Minors } from './minors.ts';
 
 /** Jobs further from a time than this no longer count for what is placed in it. */
-const REACH_MS = 7 * 24 * HOUR_MS;
+const DAY_MS = 24 * HOUR_MS;
+const REACH_MS = 7 * DAY_MS;
 
 interface AllocationRow {
   readonly job: number;
@@ -38,6 +39,8 @@ export interface Placement {
    * beside them.
    */
   jobsAround(node: number, time: Interval): number[];
+  /** The function that tells the same while nothing is declared. */
+  createJobsAround(): (node: number, time: Interval) => number[];
   /** Where the named jobs, placed by count, ran first; `exceptHourMs`: as all other hours show. */
   firstSeen(node: number, jobs: Iterable<string>, exceptHourMs: number | null): FirstSeen;
   /** The hours of a node whose holdings are others than before `edit`, which touched jobs in these times. */
@@ -68,12 +71,15 @@ export function createPlacement(sqlite: Sqlite, { ids, jobs, minors, policyAt }:
      WHERE node = ? AND job = ? AND hour_ms <> ? GROUP BY device`,
   );
 
-  const placement: Placement = {
-    jobsAround(node, { fromMs, toMs }) {
+  type Read = (cluster: string, node: string, time: Interval) => readonly AllocationRow[];
+  const readRows: Read = (cluster, node, { fromMs, toMs }) => allocations.all(cluster, node, fromMs, toMs);
+  const jobsBy =
+    (read: Read) =>
+    (node: number, { fromMs, toMs }: Interval): number[] => {
       const { cluster, node: name } = ids.nodeName(node);
       const reach = { fromMs: fromMs - REACH_MS, toMs: Math.min(OPEN_END_MS, toMs + REACH_MS) };
       for (let wide: Interval = { fromMs, toMs }; ; ) {
-        const rows = allocations.all(cluster, name, wide.fromMs, wide.toMs);
+        const rows = read(cluster, name, wide);
         const counted = rows.filter((row) => row.counted === 1);
         const hull = {
           fromMs: Math.max(reach.fromMs, Math.min(wide.fromMs, ...counted.map((row) => row.from_ms))),
@@ -83,7 +89,11 @@ export function createPlacement(sqlite: Sqlite, { ids, jobs, minors, policyAt }:
           return [...new Set(rows.map((row) => row.job))];
         wide = hull;
       }
-    },
+    };
+
+  const placement: Placement = {
+    jobsAround: jobsBy(readRows),
+    createJobsAround: () => jobsBy(keepRows(readRows)),
     firstSeen(node, wanted, exceptHourMs) {
       const seen = new Map<string, ReadonlyMap<string, number>>();
       for (const id of wanted) {
@@ -124,6 +134,24 @@ export function createPlacement(sqlite: Sqlite, { ids, jobs, minors, policyAt }:
     },
   };
   return placement;
+}
+
+/** Reads of one node's allocations, the widest time that was asked for kept. */
+function keepRows(
+  read: (cluster: string, node: string, time: Interval) => readonly AllocationRow[],
+): (cluster: string, node: string, time: Interval) => readonly AllocationRow[] {
+  const kept = new Map<string, Interval & { readonly rows: readonly AllocationRow[] }>();
+  return (cluster, node, time) => {
+    const key = `${cluster} ${node}`;
+    let known = kept.get(key);
+    if (known === undefined || time.fromMs < known.fromMs || time.toMs > known.toMs) {
+      // The next hour will be asked for next.
+      const wide = { fromMs: time.fromMs - DAY_MS, toMs: Math.min(OPEN_END_MS, time.toMs + DAY_MS) };
+      known = { ...wide, rows: read(cluster, node, wide) };
+      kept.set(key, known);
+    }
+    return known.rows.filter((row) => row.until_ms > time.fromMs && row.from_ms < time.toMs);
+  };
 }
 
 /** The devices of a node over time, hour by hour: what was there for a part of an hour counts for all of it. */
