@@ -14,8 +14,8 @@ const SAMPLED = 1024;
 const MAX_BITS = 31;
 /** Bits are chosen where varints, compressed as well as they can be, would save less than this. */
 const NOISE = 0.94;
-/** Measured: 12 and more save next to nothing over 9, for several times the work. */
-const LEVEL = 12;
+/** Measured: 19 takes three times as long and saves 2 %. */
+const LEVEL = 9;
 
 const zigzag = (value: number): number => (value < 0 ? -2 * value - 1 : 2 * value);
 const unzigzag = (value: number): number => (value % 2 === 1 ? -(value + 1) / 2 : value / 2);
@@ -260,7 +260,7 @@ export class IntegerReader {
   }
 }
 
-const MAX_VALUES = 64 * 1024 * 1024;
+const MAX_VALUES = 8 * 1024 * 1024;
 const VARINT_BYTES = 8;
 
 function varintAt(bytes: Buffer, from: number): [number, number] {

@@ -66,15 +66,18 @@ function follows(batches: readonly (SealedBatch & { readonly hash: string })[]):
   });
 }
 
-/** What is not told by columns of its own. */
-function restOf({ seq, previousHash, fromMs, toMs, tenancies, ...rest }: BatchBody, texts: DayTexts): object {
-  const told: Record<string, unknown> = { ...rest };
+/** What is told by columns of its own. */
+const OWN = { seq: null, previousHash: null, fromMs: null, toMs: null, tenancies: null } as const;
+
+/** The rest, with the members in the order in which they came: it is that of canonical JSON. */
+function restOf(body: BatchBody, texts: DayTexts): object {
+  const told: Record<string, unknown> = { ...body, ...OWN };
   for (const name of REPEATED)
-    told[name] = rest[name]?.map((item) => texts.numberOf(canonicalJson(item))) ?? null;
+    told[name] = body[name]?.map((item) => texts.numberOf(canonicalJson(item))) ?? null;
   return told;
 }
 
-/** A packed hour whose bodies were made again. `isBefore` is false where the hash before it is told, not computed. */
+/** A packed hour whose bodies were made again. */
 export interface UnpackedHour {
   readonly batches: readonly SealedBatch[];
   /** The hash before each batch, where it is told; null: it is that of the batch before it in its stream. */
@@ -82,8 +85,8 @@ export interface UnpackedHour {
 }
 
 /**
- * The bodies lack nothing but `previousHash` where it must be computed (see `withHashes`), and share what is repeated with
- * other hours: they are to be left as they are. Throws `BadColumns`.
+ * The bodies lack nothing but `previousHash` where it must be computed, which `withHashes` puts in. They share what is
+ * repeated with other hours, and are to be left as they are. Throws `BadColumns`.
  */
 export function unpackColumns(packed: Buffer, texts: DayTexts, maxBytes: number): UnpackedHour {
   const from = new IntegerReader(packed, maxBytes);
@@ -134,18 +137,20 @@ function formOf(value: unknown): Form {
   return value;
 }
 
-type Own = Pick<BatchBody, 'seq' | 'previousHash' | 'fromMs' | 'toMs' | 'tenancies'>;
-const isRest = (value: unknown): value is Omit<BatchBody, keyof Own> =>
+type Own = { -readonly [Name in keyof typeof OWN]: BatchBody[Name] };
+const isMembers = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null;
+const isBody = (value: object): value is BatchBody => Object.hasOwn(value, 'tenancies');
 
 function bodyOf(rest: unknown, texts: DayTexts, own: Own): BatchBody {
-  if (!isRest(rest)) throw new BadColumns();
-  const repeated: Record<string, unknown> = { ...rest };
+  if (!isMembers(rest)) throw new BadColumns();
+  Object.assign(rest, own);
   for (const name of REPEATED) {
-    const items = repeated[name];
-    if (Array.isArray(items)) repeated[name] = items.map((number: unknown) => texts.parsed(Number(number)));
+    const items = rest[name];
+    if (Array.isArray(items)) rest[name] = items.map((number: unknown) => texts.parsed(Number(number)));
   }
-  return { ...rest, ...repeated, ...own };
+  if (!isBody(rest)) throw new BadColumns();
+  return rest;
 }
 
 /** The batches with their texts and hashes, all of it as it was when they were packed. */
@@ -155,11 +160,11 @@ export function withHashes({
 }: UnpackedHour): { readonly batch: SealedBatch; readonly text: string; readonly hash: string }[] {
   const last = new Map<number, string>();
   return batches.map((one, at) => {
-    const previousHash = told[at] ?? last.get(one.stream) ?? '';
-    const batch = { ...one, body: { ...one.body, previousHash } };
-    const text = canonicalJson(batch.body);
+    one.body.previousHash = told[at] ?? last.get(one.stream) ?? '';
+    // Canonical, since every member lies where it lay in the canonical JSON that it was packed from.
+    const text = JSON.stringify(one.body);
     const hash = sha256Hex(text);
     last.set(one.stream, hash);
-    return { batch, text, hash };
+    return { batch: one, text, hash };
   });
 }

@@ -16,6 +16,12 @@ type Place = Pick<BatchBody, 'fromMs' | 'toMs'>;
 const fromEnds = (part: number, whole: number): number =>
   2 * part <= whole ? 2 * part : 2 * (whole - part) + 1;
 const toPart = (code: number, whole: number): number => (code % 2 === 0 ? code / 2 : whole - (code - 1) / 2);
+/** The driver tells memory in MiB. */
+const MIB = 1024 * 1024;
+const fromBytes = (bytes: number | null): number =>
+  bytes === null ? 0 : bytes % MIB === 0 ? 1 + 2 * (bytes / MIB) : 2 + 2 * bytes;
+const toBytes = (code: number): number | null =>
+  code === 0 ? null : code % 2 === 1 ? ((code - 1) / 2) * MIB : (code - 2) / 2;
 const orZero = (value: number | null): number => (value === null ? 0 : value + 1);
 const orNull = (code: number): number | null => (code === 0 ? null : code - 1);
 
@@ -55,7 +61,7 @@ function packTenancy(tenancy: Tenancy, { fromMs, toMs }: Place, to: Columns, tex
     if (Object.keys(tenant).length !== TENANT_MEMBERS) throw new NotTransposable('a tenant');
     to.process.push(texts.numberOf(tenant.process));
     to.type.push(texts.numberOf(tenant.type));
-    to.memory.push(orZero(tenant.memoryBytes));
+    to.memory.push(fromBytes(tenant.memoryBytes));
     to.gpuInstance.push(orZero(tenant.gpuInstance));
   }
   let endMs = startMs;
@@ -135,16 +141,17 @@ export function unpackTenancies(
       const lengthMs = lengthsOf(spanCount, toMs - beginMs, length);
       const measured = flag % 2 === 0;
       const activeMs = measured ? lengthMs.map((ms) => toPart(active(), ms)) : null;
+      // In the order of canonical JSON.
       own.push({
-        device: texts.text(device[at] ?? -1),
-        tenants: many(tenantCount, nextTenant),
-        startMs: beginMs,
-        lengthMs,
         activeMs,
-        shareMs: activeMs === null ? [] : sharesOf(activeMs, tenantCount, share),
-        method: name,
         conflictMs: flag >= FLAGS.conflict ? many(spanCount, conflict) : [],
+        device: texts.text(device[at] ?? -1),
+        lengthMs,
+        method: name,
         partition: many(parts[at] ?? 0, () => ({ gpuInstance: instance(), slices: slices() })),
+        shareMs: activeMs === null ? [] : sharesOf(activeMs, tenantCount, share),
+        startMs: beginMs,
+        tenants: many(tenantCount, nextTenant),
       });
     }
     return own;
@@ -170,10 +177,10 @@ function tenantsOf(
   return () => {
     at += 1;
     return {
+      gpuInstance: orNull(gpuInstance[at] ?? 0),
+      memoryBytes: toBytes(memory[at] ?? 0),
       process: texts.text(process[at] ?? -1),
       type: texts.text(type[at] ?? -1),
-      memoryBytes: orNull(memory[at] ?? 0),
-      gpuInstance: orNull(gpuInstance[at] ?? 0),
     };
   };
 }
