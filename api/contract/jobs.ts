@@ -143,7 +143,7 @@ export const JobIn = z
       .default(false)
       .meta({
         description:
-          'What this does not say stays as it was said before: end, user, uid, name, attributes, executables, allocations of ' +
+          'The start, and what this does not say, stay as they were said before: end, user, uid, name, attributes, executables, allocations of ' +
           'other nodes, and which devices of a node it has, where this gives as many by count',
       }),
     ...declaration,

@@ -2,7 +2,7 @@
 import type { Allocation, Job } from '../domain/job.ts';
 
 /**
- * `job` with what it leaves open filled from the version before: user, uid, name, attributes, promises, its end,
+ * `job` with what it leaves open filled from the version before: start, user, uid, name, attributes, promises, its end,
  * allocations of other nodes, and which devices of a node it has where it gives as many only by their number.
  */
 export function completed(job: Job, before: Job): Job {
@@ -13,9 +13,10 @@ export function completed(job: Job, before: Job): Job {
   return {
     ...job,
     name: job.name === '' ? before.name : job.name,
+    startMs: before.startMs,
     user: job.user ?? before.user,
     uid: job.uid ?? before.uid,
-    endMs: endMs === null ? null : Math.max(endMs, job.startMs),
+    endMs: endMs === null ? null : Math.max(endMs, before.startMs),
     allocations: allocationsOf(job, before),
     boundaries: [...new Set([...before.boundaries, ...job.boundaries])].sort(),
     declares: {
