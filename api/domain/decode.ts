@@ -8,6 +8,7 @@ import type {
   ProcessPersonal,
   Tenancy,
 } from '../contract/batch.ts';
+import { at } from './at.ts';
 import {
   type ObservedGap,
   type ObservedProcess,
@@ -18,6 +19,7 @@ import {
   processId,
 } from './cell.ts';
 import { cutSpan, inTenantOrder } from './cutter.ts';
+import { type ObservedGrant, podGrantsOf } from './grants.ts';
 import type { ObservedHolder, ObservedIntegrity } from './integrity.ts';
 import { fill, type Interval, intersect } from './interval.ts';
 import { mergeProcess } from './process.ts';
@@ -58,6 +60,8 @@ export interface DecodedHour {
   readonly holders: readonly ObservedHolder[];
   readonly integrity: readonly ObservedIntegrity[];
   readonly accounted: readonly ObservedAccounted[];
+  /** What the kubelet gave to pods. */
+  readonly grants: readonly ObservedGrant[];
   /** Only what was found asks for it. */
   readonly memory: () => readonly ObservedMemory[];
   readonly clockSteps: readonly ClockStep[];
@@ -115,6 +119,7 @@ export function decodeNodeHour(
     accounted: batches.flatMap(({ accounted, bootId }) =>
       accounted.map((fact) => ({ ...fact, process: processId(bootId, fact.process) })),
     ),
+    grants: podGrantsOf(batches),
     memory: () => batches.flatMap(memoryIn),
     clockSteps: batches.flatMap(({ clockSteps }) => clockSteps),
     pollIntervalMs: batches.reduce((most, { pollIntervalMs }) => Math.max(most, pollIntervalMs), 0),
@@ -212,13 +217,13 @@ function* decodeTenancy(tenancy: Tenancy, bootId: string, slices: number | null)
   let fromMs = tenancy.startMs;
   for (const [column, lengthMs] of tenancy.lengthMs.entries()) {
     const toMs = fromMs + lengthMs;
-    const activeMs = allActiveMs === null ? null : (allActiveMs[column] ?? 0);
+    const activeMs = allActiveMs === null ? null : at(allActiveMs, column);
     const tenants = listed.map(({ rows, ...tenant }) => {
       if (activeMs === null) return { ...tenant, activeMs };
-      return { ...tenant, activeMs: rows.reduce((sum, row) => sum + (shareMs[row]?.[column] ?? 0), 0) };
+      return { ...tenant, activeMs: rows.reduce((sum, row) => sum + at(at(shareMs, row), column), 0) };
     });
     const span = { fromMs, toMs, activeMs, conflictMs: conflictMs[column] ?? 0, method, tenants, partition };
-    if (lengthMs > 0) yield span;
+    yield span;
     fromMs = toMs;
   }
 }

@@ -21,7 +21,9 @@ export const MOMENTARY: readonly string[] = ['tool_changed', 'key_changed'] sati
 
 export function runningSlackMs({ kind, reason }: { kind: FindingKind; reason: string }): number {
   if (kind === 'network') return RUNNING_SLACK_MS.network;
-  return kind === 'integrity' && !MOMENTARY.includes(reason) ? RUNNING_SLACK_MS.integrity : RUNNING_SLACK_MS.usual;
+  return kind === 'integrity' && !MOMENTARY.includes(reason)
+    ? RUNNING_SLACK_MS.integrity
+    : RUNNING_SLACK_MS.usual;
 }
 
 /** Time of one process (null: none shows) on one device for one reason. Rows of one finding add up over hours. */
@@ -64,15 +66,15 @@ export function groupFindings(
   const parts = new Map<string, { root: ProcessId | null; rows: Map<string, FindingRow> }>();
   const roots = new Map<string, ProcessId>();
   const rootFor = (entry: Entry, process: ProcessId): ProcessId => {
-    const job = entry.job === null ? null : (facts.jobs.get(entry.job) ?? null);
+    const job = entry.job === null ? undefined : facts.jobs.get(entry.job);
     // What contradicts itself while a process is there goes where the rest of its time does.
     const foreign =
       entry.reason === 'foreign_in_job' ||
-      (entry.reason === 'telemetry_conflict' && job !== null && judge.isForeign(process, job));
+      (entry.reason === 'telemetry_conflict' && job !== undefined && judge.isForeign(process, job));
     const key = `${process} ${foreign ? entry.job : ''}`;
     const known = roots.get(key);
     if (known !== undefined) return known;
-    const root = rootOf(facts, judge, process, foreign ? job : null);
+    const root = rootOf(facts, judge, process, foreign && job !== undefined ? job : null);
     roots.set(key, root);
     return root;
   };

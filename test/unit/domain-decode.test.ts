@@ -1,6 +1,7 @@
 // From batches to absolute spans, gaps and processes.
 import { describe, expect, test } from 'vitest';
 import type { BatchBody } from '../../api/contract/batch.ts';
+import { at } from '../../api/domain/at.ts';
 import { processId } from '../../api/domain/cell.ts';
 import { decodeNodeHour, gapsOf, spansOf } from '../../api/domain/decode.ts';
 import { BOOT, GPU, HOUR_MS, NODE, pidOf, processFact } from './domain-facts.ts';
@@ -126,6 +127,35 @@ describe('spans', () => {
     ]);
   });
 
+  test('of several devices of a batch lie in their order, letters of the driver too', () => {
+    const other = { ...tenancy(0, [500], [100]), device: 'GPU-0' };
+    const first = { ...tenancy(0, [500], [100]) };
+    const tenancies = [tenancy(500, [500], [200]), first, other];
+    const decoded = decode([batch(1, { tenancies })]);
+    expect([...decoded.spansByDevice.keys()]).toEqual(['GPU-0', GPU]);
+    expect(spansOf(decoded, GPU).map(({ fromMs, activeMs }) => [fromMs, activeMs])).toEqual([
+      [0, 100],
+      [500, 200],
+    ]);
+    const types = ['X', 'A', 'G', 'M+C'].map((type) => ({ ...at(first.tenants, 0), type }));
+    const listed = { ...first, tenants: types, shareMs: types.map(() => [25]) };
+    expect(at(at(spansOf(decode([batch(1, { tenancies: [listed] })]), GPU), 0).tenants, 0)).toMatchObject({
+      type: 'A+X+M+C+G',
+      activeMs: 100,
+    });
+  });
+
+  test('outside of the hour are none', () => {
+    const before = decode([batch(1, { tenancies: [tenancy(-1000, [1000], [1000])] })]);
+    expect(spansOf(before, GPU)).toEqual([]);
+    expect(spansOf(before, 'GPU-unheard')).toEqual([]);
+  });
+
+  test('with shares that are missing are refused', () => {
+    const broken = { ...tenancy(0, [500, 500], [100, 100]), shareMs: [[100]] };
+    expect(() => decode([batch(1, { tenancies: [broken] })])).toThrow(RangeError);
+  });
+
   test('activity that the device does not tell stays unknown', () => {
     const one = { ...tenancy(0, [1000], [0]), activeMs: null, shareMs: [] };
     expect(spansOf(decode([batch(1, { tenancies: [one] })]), GPU)).toMatchObject([
@@ -163,6 +193,23 @@ describe('gaps', () => {
     ]);
   });
 
+  test('of several at once the earliest counts, then the shorter one, then by their words', () => {
+    const gaps = [
+      gap(GPU, 1000, 4000, 'tool_failed'),
+      gap(GPU, 0, 2000, 'tool_failed'),
+      gap(GPU, 0, 2000, 'agent_stopped'),
+      gap(GPU, 0, 1500, 'tool_failed'),
+    ];
+    const placed = (of: typeof gaps) =>
+      gapsOf(decode([batch(1, { gaps: of })]), GPU).map(({ fromMs, toMs, reason }) => [fromMs, toMs, reason]);
+    expect(placed(gaps)).toEqual([
+      [0, 1500, 'tool_failed'],
+      [1500, 2000, 'agent_stopped'],
+      [2000, 4000, 'tool_failed'],
+    ]);
+    expect(placed(gaps.toReversed())).toEqual(placed(gaps));
+  });
+
   test('gaps of the node hold for a device that the hour never names', () => {
     const decoded = decode([batch(1, { gaps: [gap(null, 0, 1000, 'agent_stopped')] })]);
     expect(gapsOf(decoded, 'GPU-unheard')).toEqual([{ fromMs: 0, toMs: 1000, reason: 'agent_stopped' }]);
@@ -191,6 +238,49 @@ describe('the rest', () => {
     expect(decode([batch(1, { accounted: [row] })]).accounted).toEqual([
       { ...row, process: processId(BOOT, '7/?9') },
     ]);
+  });
+
+  test('dials, holders and what a node says of itself name their process across boots, within the hour', () => {
+    const time = { firstMs: 1, lastMs: 9 * HOUR_MS };
+    const dial = { process: '7/70', netNamespace: 1, attempts: 2, failed: 1, fromMs: 1, toMs: 2 };
+    const holder = { device: GPU, process: '7/70', ...time };
+    const said = { kind: 'process_hidden' as const, device: null, process: '7/70', detail: '', ...time };
+    const decoded = decode([
+      batch(1, { dials: [dial], holders: [holder], integrity: [said, { ...said, process: null }] }),
+    ]);
+    const whole = { process: pidOf(7), firstMs: 1 };
+    expect(decoded.dials).toEqual([{ ...dial, process: pidOf(7) }]);
+    expect(decoded.holders).toMatchObject([{ ...whole, lastMs: HOUR_MS }]);
+    expect(decoded.integrity).toMatchObject([
+      { ...whole, lastMs: HOUR_MS },
+      { process: null, lastMs: HOUR_MS },
+    ]);
+  });
+
+  test('memory is told for as long as its tenancy, and not where the driver does not tell it', () => {
+    const tenants = [100, null].map((memoryBytes, index) => ({
+      ...{ process: `${7 + index}/70`, type: 'C', memoryBytes, gpuInstance: null },
+    }));
+    const one = {
+      ...tenancy(0, [500, 700], [0, 0]),
+      tenants,
+      shareMs: [
+        [0, 0],
+        [0, 0],
+      ],
+    };
+    expect(decode([batch(1, { tenancies: [one] })]).memory()).toEqual([
+      { device: GPU, process: pidOf(7), lengthMs: 1200, bytes: 100 },
+    ]);
+  });
+
+  test('an exec that was noticed is one where the executable could be read', () => {
+    const { id, bootId, parentId, user, commandLine, ...fact } = processFact(7);
+    const executions = (executable: typeof fact.executable) =>
+      decode([batch(1, { processes: [{ ...fact, executable, executedMs: 5 }] })]).processes.get(pidOf(7))
+        ?.executions;
+    expect(executions(fact.executable)).toEqual([{ fromMs: 5, executable: fact.executable }]);
+    expect(executions(null)).toBeUndefined();
   });
 
   test('connections name their process across boots', () => {
