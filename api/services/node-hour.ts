@@ -20,6 +20,7 @@ import { endWithJobs } from '../domain/departure.ts';
 import { isJobBoundary, ownersOf } from '../domain/evidence.ts';
 import { type FindingPart, type FindingRow, groupFindings, mergeRows } from '../domain/finding.ts';
 import { type IntegrityFinding, integrityFindings } from '../domain/integrity.ts';
+import { withGrants } from '../domain/grants.ts';
 import { type Interval, intersect } from '../domain/interval.ts';
 import type { Holding, Job } from '../domain/job.ts';
 import { type NetworkFinding, networkFindings } from '../domain/network.ts';
@@ -157,7 +158,9 @@ export interface PlacedHour {
 export function placeNodeHour(inputs: NodeHourInputs): PlacedHour {
   const { cluster, nodeName, decoded, processes, facts, sources } = inputs;
   const { policy } = facts;
-  const jobs = new Map(inputs.jobs.map((job) => [job.id, job]));
+  const hour = { fromMs: inputs.hourMs, toMs: inputs.hourMs + HOUR_MS };
+  const granted = withGrants(nodeName, inputs.jobs, decoded.grants, hour);
+  const jobs = new Map(granted.jobs.map((job) => [job.id, job]));
   const node: NodeFacts = { cluster, node: nodeName, processes, jobs, sources, policy };
   const judge = createJudge(node);
   const counted = inputs.jobs.filter((job) => placesByCount(job, nodeName));
@@ -165,9 +168,11 @@ export function placeNodeHour(inputs: NodeHourInputs): PlacedHour {
     counted.length === 0
       ? new Map()
       : countedOnly(firstSeenIn(judge, decoded.spansByDevice, policy), counted);
+  // Where the kubelet was heard, its word is remembered for the hours in which it was not.
+  for (const job of counted) firstSeen.set(job.id, granted.seen.get(job.id) ?? firstSeen.get(job.id) ?? new Map());
   const uuids = facts.devices.map((device) => device.device);
   const seen = earliest(inputs.firstSeenElsewhere, firstSeen);
-  return { node, judge, firstSeen, holdings: bindNode(nodeName, inputs.jobs, seen, uuids, policy) };
+  return { node, judge, firstSeen, holdings: bindNode(nodeName, granted.jobs, seen, uuids, policy) };
 }
 
 /** Throws `ConservationError` when a cell's books do not balance. `placed` is what `placeNodeHour` gives for them. */
@@ -230,7 +235,7 @@ function onDevices({ spansByDevice }: DecodedHour): Set<ProcessId> {
   return processes;
 }
 
-function countedOnly(seen: FirstSeen, counted: readonly Job[]): FirstSeen {
+function countedOnly(seen: FirstSeen, counted: readonly Job[]): Map<string, ReadonlyMap<string, number>> {
   const ids = new Set(counted.map((job) => job.id));
   return new Map([...seen].filter(([job]) => ids.has(job)));
 }

@@ -58,7 +58,8 @@ function hourOf(
     decoded: {
       spansByDevice: new Map([[GPU, spans]]),
       ...{ gapsByDevice: new Map(), nodeGaps: [], processes: node.processes, connections },
-      ...{ dials: [], holders: [], integrity: [], accounted: [], memory: () => [], clockSteps: [] },
+      ...{ dials: [], holders: [], integrity: [], accounted: [], grants: [], memory: () => [] },
+      clockSteps: [],
       pollIntervalMs: 5000,
       ...decoded,
     },
