@@ -81,8 +81,8 @@ export class AccountingBook {
       const owner = sight ?? this.#ownerOfUnseen(row, unseen, afterMs, seenMs);
       if (sight === null) place(ended, { ...row, stayed: false }, owner);
       else {
-        const leftMs = this.#openAfter(sight, row, reading.monotonicMs);
-        if (leftMs !== null) place(ended, { ...row, openMs: leftMs, stayed: true }, owner);
+        const left = this.#openAfter(sight, row, reading.monotonicMs);
+        if (left !== null) place(ended, { ...row, ...left, stayed: true }, owner);
       }
       facts.push({
         device: row.device,
@@ -141,12 +141,12 @@ export class AccountingBook {
     { afterMs, sinceMs, atMs }: Sight,
     { device, openMs }: EndedProcess,
     nowMs: number,
-  ): number | null {
+  ): { readonly openMs: number; readonly sure: boolean } | null {
     if (atMs !== this.#measuredMs.get(device)) return null;
     const leastMs = afterMs === null ? 0 : openMs - (atMs - afterMs);
-    if (leastMs > 0) return Math.round(leastMs);
+    if (leastMs > 0) return { openMs: Math.round(leastMs), sure: true };
     const mostMs = openMs - (atMs - sinceMs);
-    return mostMs < 0 || mostMs >= (nowMs - atMs) / 2 ? null : Math.round(mostMs);
+    return mostMs < 0 || mostMs >= (nowMs - atMs) / 2 ? null : { openMs: Math.round(mostMs), sure: false };
   }
 
   #ownerOfUnseen(row: EndedProcess, known: Map<number, Owner>, afterMs: number, seenMs: number): Owner {
@@ -179,16 +179,24 @@ const larger = (a: number | null, b: number | null): number | null =>
 
 function place(
   ended: Map<string, EndedTenant[]>,
-  row: EndedProcess & { readonly stayed: boolean },
+  row: EndedProcess & Pick<EndedTenant, 'stayed' | 'sure'>,
   { key, type }: Owner,
 ): void {
   const tenants = ended.get(row.device) ?? [];
   ended.set(row.device, tenants);
-  const { openMs, busyPercent, maxMemoryBytes, stayed } = row;
+  const { openMs, busyPercent, maxMemoryBytes, stayed, sure = false } = row;
   const at = tenants.findIndex(({ process }) => process === key);
   const other = tenants[at];
   if (other === undefined)
-    tenants.push({ process: key, type, stayed, openMs, busyPercent, memoryBytes: maxMemoryBytes });
+    tenants.push({
+      process: key,
+      type,
+      stayed,
+      ...(sure ? { sure } : {}),
+      openMs,
+      busyPercent,
+      memoryBytes: maxMemoryBytes,
+    });
   // The same pid twice: one tenant, with all of the time.
   else
     tenants[at] = {

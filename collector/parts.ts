@@ -26,6 +26,8 @@ export interface EndedTenant {
   readonly process: string;
   readonly type: string;
   readonly openMs: number;
+  /** Of one that stayed: it was open for that long at the least. */
+  readonly sure?: boolean;
   readonly busyPercent: number | null;
   readonly memoryBytes: number | null;
 }
@@ -35,10 +37,7 @@ export type StartOf = (process: string) => number | null;
 /** When it ended, likewise. */
 export type EndOf = StartOf;
 
-/**
- * So many ended processes of one device and interval are placed, the busiest and longest; nearly all of them lie at its
- * end, so that what further ones had is mostly inside the time of these.
- */
+/** So many ended processes of one device and interval are placed, the busiest and longest. */
 const MAX_PLACED = 16;
 
 type Placed = EndedTenant & Stretched;
@@ -103,8 +102,8 @@ function changesWithin(
     const endMs = endOf(process);
     const known = endMs !== null && endMs > fromMs && endMs < toMs;
     const goneMs = trailing === null ? (known ? Math.round(endMs) : halfMs) : fromMs;
-    // Nothing is open for longer than its process lives.
-    const latestMs = known && trailing === null ? goneMs : toMs;
+    // Nothing is open for longer than its process lives; when that ended is known to half of a second only.
+    const latestMs = known && trailing === null && row?.sure !== true ? goneMs : toMs;
     changes.set(process, row === undefined ? goneMs : Math.min(latestMs, fromMs + row.openMs));
   }
   return changes.size === 0 ? null : changes;
@@ -170,15 +169,25 @@ function together(a: Occupancy, b: Occupancy): Occupancy {
   };
 }
 
-/** When an unseen one ended is not known, only that it did. What was open for longer has all of the interval. */
+/**
+ * When an unseen one ended is not known, only that it did. They are put one before the other, from the end of the interval
+ * back, as short programs follow each other; what does not fit there any more lies beside the others at the end. What was
+ * open for longer has all of the interval.
+ */
 function placedIn({ fromMs, toMs }: Stretched, there: Occupancy, ended: readonly EndedTenant[]): Placed[] {
   if (ended.length === 0) return [];
   const room = Math.min(MAX_PLACED, BATCH_LIMITS.tenantsPerTenancy - there.occupants.length);
+  let freeMs = toMs;
   return ended
     .filter((one) => one.openMs > 0 && !one.stayed && !isThere(there, one.process))
     .sort((a, b) => (b.busyPercent ?? 0) - (a.busyPercent ?? 0) || b.openMs - a.openMs)
     .slice(0, Math.max(0, room))
-    .map((one) => ({ ...one, fromMs: Math.max(fromMs, toMs - one.openMs), toMs }));
+    .map((one) => {
+      const fits = one.openMs <= freeMs - fromMs;
+      const endMs = fits ? freeMs : toMs;
+      if (fits) freeMs -= one.openMs;
+      return { ...one, fromMs: Math.max(fromMs, endMs - one.openMs), toMs: endMs };
+    });
 }
 
 const isThere = ({ occupants }: Occupancy, process: string): boolean =>

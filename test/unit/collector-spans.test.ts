@@ -164,13 +164,13 @@ describe('a process that only accounting tells of', () => {
     }
   });
 
-  test('is one of several: a cut for each, and never more than there is', () => {
+  test('is one of several: they follow each other where they fit, and never more than there is', () => {
     expect(
       shown([RESTS, { ended: [burst(3000, 100), burst(1000, 100, '78/?1'), burst(9000, 50, '79/?1')] }]),
     ).toEqual([
-      ['79/?1 A', 0, [2000], [1000], [[1000]]],
-      ['77/?1 A, 79/?1 A', 2000, [2000], [2000], [[1333], [667]]],
-      ['77/?1 A, 78/?1 A, 79/?1 A', 4000, [1000], [1000], [[400], [400], [200]]],
+      ['79/?1 A', 0, [1000], [500], [[500]]],
+      ['78/?1 A, 79/?1 A', 1000, [1000], [1000], [[667], [333]]],
+      ['77/?1 A, 79/?1 A', 2000, [3000], [3000], [[2000], [1000]]],
     ]);
   });
 
