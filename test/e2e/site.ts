@@ -43,17 +43,19 @@ export interface Site {
   findings(): Promise<Finding[]>;
   finding(id: string): Promise<FindingDetail>;
   signInLink(): string;
+  /** A token as `gpuledger token create` makes it. */
+  token(args: readonly string[]): Promise<string>;
   stop(): Promise<void>;
 }
 
-/** The service runs when it resolves. */
-export async function createSite(): Promise<Site> {
+/** The service runs when it resolves. `node` is what the agent calls itself, `devices` the UUIDs of what it has. */
+export async function createSite(node = NODE, devices: readonly string[] = DEVICES): Promise<Site> {
   const temporary = temporaryFolder('e2e');
   const data = join(temporary.path, 'data');
   const tools = join(temporary.path, 'tools');
   mkdirSync(tools, { recursive: true });
   const nvidiaSmi = createFakeNvidiaSmi(join(temporary.path, 'smi'));
-  nvidiaSmi.setDevices(DEVICES.map((uuid, index) => ({ uuid, index, model: 'NVIDIA H100 80GB HBM3' })));
+  nvidiaSmi.setDevices(devices.map((uuid, index) => ({ uuid, index, model: 'NVIDIA H100 80GB HBM3' })));
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const programs: Program[] = [];
@@ -102,7 +104,7 @@ export async function createSite(): Promise<Site> {
       keep(
         startProgram('collector/cli/main.ts', [
           'run',
-          ...['--api', url, '--cluster', 'main', '--node', NODE, '--token-file', agentTokenFile],
+          ...['--api', url, '--cluster', 'main', '--node', node, '--token-file', agentTokenFile],
           ...['--spool', join(temporary.path, 'spool'), '--poll', '1', '--nvidia-smi', nvidiaSmi.path],
         ]),
       ),
@@ -128,6 +130,7 @@ export async function createSite(): Promise<Site> {
       if (!found) throw new Error(`no sign-in link in: ${service?.output()}`);
       return found[0];
     },
+    token,
     stop: async () => {
       await Promise.all(programs.map((program) => program.kill('SIGTERM')));
       temporary.remove();
@@ -135,7 +138,7 @@ export async function createSite(): Promise<Site> {
   };
   await site.startService();
   adminToken = await token(['--role', 'admin', '--name', 'e2e']);
-  writeFileSync(agentTokenFile, await token(['--role', 'agent', '--node', NODE, '--name', NODE]), {
+  writeFileSync(agentTokenFile, await token(['--role', 'agent', '--node', node, '--name', node]), {
     mode: 0o600,
   });
   return site;

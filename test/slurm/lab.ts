@@ -1,0 +1,100 @@
+/** The cluster of cluster.sh for tests: started, asked, and stopped; and who of its users runs what. */
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { temporaryFolder, until } from '../e2e/processes.ts';
+
+const SCRIPT = fileURLToPath(new URL('cluster.sh', import.meta.url));
+const HOOKS = fileURLToPath(new URL('../../docs/deploy/slurm/', import.meta.url));
+const NEEDED = ['slurmctld', 'slurmd', 'slurmdbd', 'munged', 'mariadbd', 'squeue', 'runuser', 'curl'];
+
+/** Why a real Slurm cannot run here; null: it can. */
+export function whyNot(): string | null {
+  if (process.getuid?.() !== 0) return 'not root';
+  const missing = NEEDED.filter((name) => spawnSync('sh', ['-c', `command -v ${name}`]).status !== 0);
+  return missing.length === 0 ? null : `not installed: ${missing.join(', ')}`;
+}
+
+export interface Lab {
+  readonly conf: string;
+  /** Runs a program of Slurm as root; what it printed. */
+  slurm(file: string, ...args: readonly string[]): string;
+  /** sbatch as a user; the job's id. */
+  submit(user: string, args: readonly string[], script: string): string;
+  /** A copy of /bin/sleep under a name of its own, which its users may run. */
+  executable(name: string): string;
+  pidOfDaemon(name: string): number;
+  stop(): void;
+}
+
+/** `url` and `tokenFile`: where its prolog and epilog send to. */
+export function startLab(url: string, token: string): Lab {
+  const folder = temporaryFolder('slurm');
+  const lab = folder.path;
+  spawnSync('chmod', ['755', lab]);
+  const hooks = join(lab, 'hooks');
+  const tools = join(lab, 'tools');
+  for (const path of [hooks, tools]) mkdirSync(path);
+  writeFileSync(join(hooks, 'token'), token, { mode: 0o600 });
+  writeFileSync(
+    join(hooks, 'hooks.conf'),
+    `GPULEDGER_URL=${url}\nGPULEDGER_TOKEN_FILE=${join(hooks, 'token')}\n`,
+  );
+  for (const hook of ['prolog', 'epilog'])
+    writeFileSync(
+      join(hooks, `${hook}.sh`),
+      `#!/bin/sh\nexport GPULEDGER_HOOKS_CONF=${join(hooks, 'hooks.conf')}\nexec ${HOOKS}${hook}.sh\n`,
+      { mode: 0o755 },
+    );
+  const conf = join(lab, 'etc', 'slurm.conf');
+  const run = (file: string, args: readonly string[], env: Record<string, string> = {}): string => {
+    const { status, stdout, stderr } = spawnSync(file, [...args], {
+      encoding: 'utf8',
+      cwd: '/',
+      timeout: 60_000,
+      env: { PATH: process.env['PATH'], LC_ALL: 'C', TZ: 'UTC', SLURM_CONF: conf, ...env },
+    });
+    if (status !== 0) throw new Error(`${file} ${args.join(' ')}: ${status}\n${stdout}\n${stderr}`);
+    return stdout;
+  };
+  const stop = (): void => {
+    run('bash', [SCRIPT, 'down', lab]);
+    folder.remove();
+  };
+  try {
+    run('bash', [SCRIPT, 'up', lab], { HOOKS: hooks });
+  } catch (error) {
+    stop();
+    throw error;
+  }
+  return {
+    conf,
+    slurm: (file, ...args) => run(file, args),
+    submit: (user, args, script) => {
+      const wrapped = ['-D', '/', '-o', '/dev/null', '--parsable', ...args, '--wrap', script];
+      return run('runuser', ['-u', user, '--', 'sbatch', ...wrapped]).trim();
+    },
+    executable: (name) => {
+      const path = join(tools, name);
+      copyFileSync('/bin/sleep', path);
+      return path;
+    },
+    pidOfDaemon: (name) => Number(readFileSync(join(lab, 'run', 'slurm', `${name}.pid`), 'utf8')),
+    stop,
+  };
+}
+
+/** The pid of the process that runs `path`, other than `but`. */
+export const pidOf = (path: string, but = 0): Promise<number> =>
+  until(`a process that runs ${path}`, () => {
+    for (const name of readdirSync('/proc')) {
+      if (!/^\d+$/.test(name) || Number(name) === but) continue;
+      try {
+        if (readlinkSync(`/proc/${name}/exe`) === path) return Number(name);
+      } catch {
+        // gone, or a kernel thread
+      }
+    }
+    return null;
+  });

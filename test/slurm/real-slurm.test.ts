@@ -1,0 +1,189 @@
+/**
+ * A real Slurm: jobs by sbatch, real processes in its control groups, its prolog and epilog, the real agent and the real
+ * service. Only the devices are stand-ins. Where its packages are not installed, this is skipped, and says so.
+ */
+import { spawn } from 'node:child_process';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { JobList, JobRow } from '../../api/contract/jobs.ts';
+import { createSlurmSource, SlurmSettings } from '../../api/schedulers/slurm/source.ts';
+import { until } from '../e2e/processes.ts';
+import { createSite, type Site } from '../e2e/site.ts';
+import { type Lab, pidOf, startLab, whyNot } from './lab.ts';
+import { type RecordingSink, sinkTo } from './sink.ts';
+
+const GIB = 2 ** 30;
+const NODE = 'gn1';
+const device = (index: number): string => `GPU-22222222-bbbb-4bbb-8bbb-00000000000${index}`;
+const reason = whyNot();
+if (reason !== null) console.log(`skipped: tests with a real Slurm (${reason})`);
+
+describe.skipIf(reason !== null)('a real Slurm', () => {
+  let site: Site;
+  let lab: Lab;
+  let sink: RecordingSink;
+  let following: Promise<void>;
+  const stop = new AbortController();
+  const strangers: ReturnType<typeof spawn>[] = [];
+
+  beforeAll(async () => {
+    site = await createSite(NODE, [0, 1, 2, 3].map(device));
+    const token = await site.token(['--role', 'scheduler', '--name', 'slurm']);
+    lab = startLab(site.url, token);
+    site.startAgent();
+    await until('the node to enrol', async () => ((await site.nodes()).length > 0 ? true : null));
+    sink = sinkTo(site.url, token, 'slurm/lab');
+    const settings = SlurmSettings.parse({ cluster: 'lab', conf: lab.conf, pollSeconds: 1, backfillDays: 1 });
+    following = createSlurmSource(settings).follow(null, sink, stop.signal);
+    following.catch((error) => console.log(error));
+  }, 120_000);
+
+  afterAll(async () => {
+    stop.abort();
+    for (const one of strangers) one.kill('SIGKILL');
+    await following?.catch(() => undefined);
+    lab?.stop();
+    await site?.stop();
+  }, 60_000);
+
+  /** Runs of a job, the first one first. */
+  const runsOf = async (id: string): Promise<JobRow[]> =>
+    (await site.get<JobList>('/v1/jobs?source=slurm')).items
+      .filter((job) => job.externalId === id)
+      .sort((a, b) => a.incarnation - b.incarnation);
+  const when = (what: string, id: string, holds: (run: JobRow, all: readonly JobRow[]) => boolean) =>
+    until(
+      what,
+      async () => {
+        const runs = await runsOf(id);
+        const last = runs.at(-1);
+        return last !== undefined && holds(last, runs) ? runs : null;
+      },
+      60_000,
+    );
+  const finding = (executable: string, why: string) =>
+    until(
+      `a finding about ${executable}: ${why}`,
+      async () =>
+        (await site.findings()).find(
+          (one) => one.source.executable === executable && one.reasons.includes(why),
+        ),
+      60_000,
+      () => JSON.stringify(sink.problems),
+    );
+  const use = (index: number, pid: number, sm = 50) => ({ device: device(index), pid, sm, memoryBytes: GIB });
+  /** Outside of every job, as another session of a user is. */
+  const stranger = (user: string, path: string, env: Record<string, string> = {}): void => {
+    const settings = Object.entries(env).map(([name, value]) => `${name}=${value}`);
+    strangers.push(
+      spawn('runuser', ['-u', user, '--', 'env', ...settings, path, '600'], { stdio: 'ignore' }),
+    );
+  };
+
+  test('each use lands in the right place with the right job', { timeout: 240_000 }, async () => {
+    const path = (name: string) => lab.executable(name);
+    const names = ['trainer', 'evaluator', 'stray', 'spoofed', 'session', 'requeued'] as const;
+    const [trainer, evaluator, stray, spoofed, session, requeued] = names.map(path) as [
+      ...[string, string, string, string, string, string],
+    ];
+    const train = lab.submit(
+      'alice',
+      ['--gres=gpu:a100:2', '-J', 'train', '--comment=RL-42'],
+      `${trainer} 600`,
+    );
+    await pidOf(trainer);
+    const evaluate = lab.submit(
+      'bob',
+      ['--gres=gpu:1', '-w', NODE, '-J', 'x|y\n999|999|forged|alice|research|gpu|RUNNING'],
+      `${stray} 600 & ${evaluator} 600; wait`,
+    );
+    const tasks = lab.submit('bob', ['--array=0-1', '-w', 'gn2'], 'true');
+    const [trainerPid, evaluatorPid, strayPid] = [
+      await pidOf(trainer),
+      await pidOf(evaluator),
+      await pidOf(stray),
+    ];
+    stranger('alice', spoofed, { SLURM_JOB_ID: train, SLURM_JOBID: train });
+    stranger('alice', session);
+    const others = [use(3, strayPid), use(3, await pidOf(spoofed)), use(3, await pidOf(session))];
+    site.nvidiaSmi.setProcesses([use(0, trainerPid, 80), use(2, evaluatorPid, 60), ...others]);
+
+    // Used, and held: of two devices that the job has, one computes.
+    const [run] = await when(
+      'use of the job',
+      train,
+      ({ use: { usedMs, heldMs } }) => usedMs > 2000 && heldMs > 2000,
+    );
+    expect(run).toMatchObject({
+      ...{ account: 'research', user: 'alice', name: 'train', sourceInstance: 'lab', end: null },
+      allocations: [{ node: NODE, indices: [0, 1], devices: [device(0), device(1)], share: 1 }],
+      attributes: { partition: 'gpu', comment: 'RL-42' },
+    });
+    const [other] = await when('use of the other job', evaluate, ({ use: { usedMs } }) => usedMs > 2000);
+    expect(other).toMatchObject({ account: 'infra', user: 'bob', allocations: [{ devices: [device(2)] }] });
+    expect(await runsOf('999')).toEqual([]);
+
+    // What no declaration covers, each by its own reason.
+    const outside = await finding(stray, 'outside_allocation');
+    expect((await site.finding(outside.id)).insideJob).toMatchObject({ externalId: evaluate });
+    await finding(spoofed, 'unverified_claim');
+    const alone = await finding(session, 'no_job');
+    expect((await site.finding(alone.id)).insideJob).toBeNull();
+
+    // Each task of an array is a job of its own; without devices it is known all the same.
+    const array = await until('both tasks', async () => {
+      const { items } = await site.get<JobList>('/v1/jobs?source=slurm');
+      const found = items.filter(
+        (one) => one.attributes['array']?.startsWith(`${tasks}_`) === true && one.end !== null,
+      );
+      return found.length === 2 ? found : null;
+    });
+    expect(new Set(array.map((one) => one.externalId)).size).toBe(2);
+    expect(array.flatMap((one) => one.allocations)).toEqual([]);
+
+    // A requeued job runs twice: two runs, each with its own use.
+    const again = lab.submit('bob', ['--gres=gpu:1', '-w', NODE, '--requeue'], `${requeued} 600`);
+    const firstPid = await pidOf(requeued);
+    const busy = [use(0, trainerPid, 80), use(2, evaluatorPid, 60)];
+    site.nvidiaSmi.setProcesses([...busy, use(3, firstPid)]);
+    await when('use of the first run', again, (one) => one.use.usedMs > 1000);
+    lab.slurm('scontrol', 'requeue', again);
+    await until('the first run to be over', () =>
+      lab.slurm('squeue', '-h', '-j', again, '-o', '%T').trim() === 'PENDING' ? true : null,
+    );
+    lab.slurm('scontrol', 'update', `JobId=${again}`, 'StartTime=now');
+    site.nvidiaSmi.setProcesses([...busy, use(3, await pidOf(requeued, firstPid))]);
+    const [first, second] = await when(
+      'use of the second run',
+      again,
+      (one, all) => all.length === 2 && one.use.usedMs > 1000,
+    );
+    expect(first?.end).not.toBeNull();
+    expect(second).toMatchObject({
+      end: null,
+      allocations: [{ indices: [3] }],
+      attributes: { restarts: '1' },
+    });
+
+    // A job that Slurm gives up while its processes live on: slurmd is dead, and its node is set down.
+    process.kill(lab.pidOfDaemon('slurmd.gn1'), 'SIGKILL');
+    lab.slurm('scontrol', 'update', `NodeName=${NODE}`, 'State=DOWN', 'Reason=fan broken');
+    const [over] = await when('the end of the job', train, (one) => one.end !== null);
+    expect(over).toMatchObject({ allocations: [{ indices: [0, 1] }] });
+    const orphan = await finding(trainer, 'after_end');
+    expect((await site.finding(orphan.id)).insideJob).toMatchObject({ externalId: train });
+
+    // The books balance, and only the clone of a job that is lost knows nothing.
+    const sums = await site.sums();
+    expect(sums.usedMs + sums.heldMs + sums.unaccountedMs + sums.idleMs + sums.unobservedMs).toBe(
+      sums.capacityMs,
+    );
+    expect(sums.usedMs).toBeGreaterThan(0);
+    expect(sums.unaccountedMs).toBeGreaterThan(0);
+    expect(sink.problems).toEqual([]);
+    await until(
+      'the condition of the node',
+      () => sink.said.find((one) => one.node === NODE && one.condition === 'down'),
+      90_000,
+    );
+  });
+});
