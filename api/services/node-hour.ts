@@ -19,8 +19,8 @@ import {
 import { endWithJobs } from '../domain/departure.ts';
 import { isJobBoundary, ownersOf } from '../domain/evidence.ts';
 import { type FindingPart, type FindingRow, groupFindings, mergeRows } from '../domain/finding.ts';
-import { type IntegrityFinding, integrityFindings } from '../domain/integrity.ts';
 import { withGrants } from '../domain/grants.ts';
+import { type IntegrityFinding, integrityFindings } from '../domain/integrity.ts';
 import { type Interval, intersect } from '../domain/interval.ts';
 import type { Holding, Job } from '../domain/job.ts';
 import { type NetworkFinding, networkFindings } from '../domain/network.ts';
@@ -169,7 +169,7 @@ export function placeNodeHour(inputs: NodeHourInputs): PlacedHour {
       ? new Map()
       : countedOnly(firstSeenIn(judge, decoded.spansByDevice, policy), counted);
   // Where the kubelet was heard, its word is remembered for the hours in which it was not.
-  for (const job of counted) firstSeen.set(job.id, granted.seen.get(job.id) ?? firstSeen.get(job.id) ?? new Map());
+  for (const [job, devices] of countedOnly(granted.seen, counted)) firstSeen.set(job, devices);
   const uuids = facts.devices.map((device) => device.device);
   const seen = earliest(inputs.firstSeenElsewhere, firstSeen);
   return { node, judge, firstSeen, holdings: bindNode(nodeName, granted.jobs, seen, uuids, policy) };
