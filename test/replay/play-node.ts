@@ -81,7 +81,7 @@ export class PlayedNode {
     const boot = this.#boots.find(
       ({ fromMs, toMs }) => fromMs <= this.#world.nowMs && this.#world.nowMs < toMs,
     );
-    if (boot === undefined || this.#running !== null) return;
+    if (boot === undefined || this.#running !== null || this.#isOff()) return;
     const ports = this.#portsOf(boot);
     const abort = new AbortController();
     const agent = createAgent(configOf(this.#built, boot.node), {
@@ -93,6 +93,13 @@ export class PlayedNode {
     });
     const ended = agent.run(abort.signal);
     this.#running = { agent, abort, ended };
+  }
+
+  /** Another of its faults goes on. */
+  #isOff(): boolean {
+    return [...this.#spans('agent_killed'), ...this.#spans('agent_stopped')].some(
+      ({ fromMs, toMs }) => fromMs <= this.#world.nowMs && this.#world.nowMs < toMs,
+    );
   }
 
   #portsOf({ node }: Boot): SimulatedPorts {

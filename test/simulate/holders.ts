@@ -4,7 +4,7 @@
  */
 import type { Built } from '../replay/build.ts';
 import type { Declared } from '../replay/build-jobs.ts';
-import { jobKey } from './oracle.ts';
+import { jobKey } from './keys.ts';
 import { DECLARATION_LEAD } from './plots-diverted.ts';
 import { overlapMs, type Zone } from './zones.ts';
 

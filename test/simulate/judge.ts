@@ -8,8 +8,10 @@ import { openSqlite } from '../../api/store/sqlite/open.ts';
 import type { Built } from '../replay/build.ts';
 import type { Played } from '../replay/play.ts';
 import { holdersOf, sharesOf } from './holders.ts';
-import { type Bounds, type Expected, expectationsOf, NO_JOB, tripleOf } from './oracle.ts';
+import { NO_JOB, tripleOf } from './keys.ts';
+import { type Bounds, type Expected, expectationsOf } from './oracle.ts';
 import { type CellRow, type EntryRow, type Rows, readRows } from './rows.ts';
+import { slackMs } from './zones.ts';
 
 /** What was not as it must be: which rule, and what in words. */
 export interface Failure {
@@ -27,6 +29,7 @@ export type Rule =
   | 'reason'
   | 'settled'
   | 'alarm'
+  | 'late'
   | 'verify'
   | 'order';
 
@@ -162,9 +165,10 @@ function judgeUses(entries: readonly EntryRow[], expected: Expected, name: Namin
     if (ms < bounds.fromMs || ms > bounds.toMs)
       failures.push({ rule: rule(key), text: saying(said(key), ms, bounds) });
   }
-  for (const [key, ms] of there) {
+  for (const key of new Set([...there.keys(), ...expected.present.keys()])) {
     const bounds = expected.present.get(key) ?? NOTHING;
-    if (ms > bounds.toMs)
+    const ms = there.get(key) ?? 0;
+    if (ms < bounds.fromMs || ms > bounds.toMs)
       failures.push({ rule: 'unaccounted', text: saying(`${said(key)}, there`, ms, bounds) });
   }
   for (const [device, ms] of nameless) {
@@ -207,18 +211,27 @@ function judgeReasons(built: Built, entries: readonly EntryRow[], name: Naming):
 }
 
 /** Every record has come: nothing waits any more, and what is seen beside the ledger is what was there to see. */
-async function judgeFindings({ scenario }: Built, { app }: Played): Promise<Failure[]> {
+async function judgeFindings(built: Built, { app, firstSeenMs }: Played): Promise<Failure[]> {
+  const { scenario } = built;
   const { items } = await app.services.queries.findings(AUDITOR, FindingsQuery.parse({ limit: 500 }));
   const expected = new Set([...scenario.expect.network, ...scenario.expect.integrity]);
+  const slowMs = 2 * slackMs(built) + VISIBLE_MS;
   return items
     .filter(({ resolvedAt }) => resolvedAt === null)
-    .flatMap(({ kind, reason, state, severity, source }): Failure[] => {
+    .flatMap(({ id, kind, reason, state, severity, source, firstSeen }): Failure[] => {
       const text = `${kind} ${reason} ${source.executable ?? ''}`;
       if (state !== 'settled') return [{ rule: 'settled', text: `still awaits a record: ${text}` }];
+      const afterMs = (firstSeenMs.get(id) ?? Infinity) - Math.max(built.startMs, Date.parse(firstSeen));
+      if (scenario.faults.length === 0 && AT_ONCE.includes(reason) && afterMs > slowMs)
+        return [{ rule: 'late', text: `${text} was to be seen after ${seconds(afterMs)} s` }];
       if (kind === 'compute' || severity === 'notice' || expected.has(reason)) return [];
       return [{ rule: 'alarm', text }];
     });
 }
+
+/** Reasons that await nobody's word to be seen, and how long what they are about may stay unseen beside two polls. */
+const AT_ONCE = ['no_job', 'unknown_job', 'unverified_claim'];
+const VISIBLE_MS = 2_000;
 
 async function judgeProof(file: string): Promise<Failure[]> {
   const store = openSqlite({ file, readOnly: true });

@@ -6,6 +6,8 @@ import type { Boot, Built } from '../replay/build.ts';
 import { jobsOf } from '../replay/build-jobs.ts';
 import { truthAt } from '../replay/truth.ts';
 import { type SimNode, type SimProcess, startTicks } from '../simulator/model.ts';
+import { holdersOf } from './holders.ts';
+import { jobKey, NO_JOB, processKey, tripleOf } from './keys.ts';
 import { blindness, edgesOf, overlapMs, type Piece, piecesOf, slackMs, union, type Zone } from './zones.ts';
 
 /** Milliseconds, both ends allowed. */
@@ -25,14 +27,6 @@ export interface Expected {
   readonly nameless: ReadonlyMap<string, number>;
 }
 
-/** For no job at all. */
-export const NO_JOB = '-';
-export const processKey = (bootId: string, pid: number, ticks: number): string => `${bootId}/${pid}/${ticks}`;
-export const jobKey = (source: string, id: string, incarnation: number): string =>
-  `${source} ${id} ${incarnation}`;
-export const tripleOf = (device: string, process: string, job: string): string =>
-  `${device}|${process}|${job}`;
-
 /** What readings in whole percents, and the noise of some loads, leave open. */
 const RELATIVE = 0.03;
 const ABSOLUTE_MS = 500;
@@ -51,6 +45,7 @@ export function expectationsOf(built: Built): Expected {
   const uses = new Map<string, Sum>();
   const present = new Map<string, Sum>();
   const unobserved = new Map<string, Bounds>();
+  const holdings = holdersOf(built);
   const nameless = new Map<string, number>();
   for (const boots of built.boots.values()) {
     for (const boot of boots) {
@@ -59,7 +54,8 @@ export function expectationsOf(built: Built): Expected {
         unobserved.set(uuid, { fromMs: totalMs(seen.surely), toMs: totalMs(seen.maybe) });
         const zones = union([...seen.maybe, ...edgeZones(built, boot.node, index)]);
         const pieces = piecesOf(built, boot, index);
-        const sums = sumUses(built, boot, pieces, zones, (is, job) => {
+        const isFree = holdings.get(uuid)?.length === 0;
+        const sums = sumUses(built, boot, pieces, zones, isFree, (is, job) => {
           if (is === 'declared') return keys.get(job ?? '') ?? NO_JOB;
           return is === 'overhead' && policed !== undefined ? jobKey('policy', policed.id, 0) : NO_JOB;
         });
@@ -108,6 +104,7 @@ function sumUses(
   boot: Boot,
   pieces: readonly Piece[],
   zones: readonly Zone[],
+  isFree: boolean,
   whose: (is: string, job: string | null) => string,
 ): Summed[] {
   const found = new Map<
@@ -115,7 +112,7 @@ function sumUses(
     { process: SimProcess; job: string; executing: Sum; there: Sum; near: Set<Zone> }
   >();
   for (const piece of pieces) {
-    for (const { process, smPercent, divided } of piece.uses) {
+    for (const { process, smPercent, sevenths } of piece.uses) {
       const { is, job } = truthAt(built.truths.get(process), (piece.fromMs + piece.toMs) / 2);
       const key = whose(is, job);
       const id = `${process.pid} ${process.startMs} ${key}`;
@@ -128,10 +125,13 @@ function sumUses(
       };
       found.set(id, one);
       const sureMs = piece.toMs - piece.fromMs - overlapMs(zones, piece);
-      const executedMs = divided ? 0 : (sureMs * smPercent) / 100;
+      const executedMs = sevenths > 0 ? 0 : (sureMs * smPercent) / 100;
       one.executing.lowMs += executedMs;
       one.executing.highMs += executedMs;
-      one.there.highMs += sureMs;
+      // Of what no job holds, somebody without a job who is alone there has all; of an instance, what it is.
+      const thereMs = sevenths > 0 ? (sureMs * sevenths) / 7 : sureMs;
+      one.there.highMs += thereMs;
+      if (sevenths > 0 || (isFree && piece.uses.length === 1)) one.there.lowMs += thereMs;
       for (const zone of zones) if (zone.fromMs < piece.toMs && piece.fromMs < zone.toMs) one.near.add(zone);
     }
   }

@@ -135,8 +135,8 @@ export interface TrueUse {
   readonly process: SimProcess;
   /** 0–100, without noise. */
   readonly smPercent: number;
-  /** In a divided device: what nobody is told. */
-  readonly divided: boolean;
+  /** Of a divided device, in sevenths: what of it its instance is. Nobody is told what executes there. 0: not divided. */
+  readonly sevenths: number;
 }
 
 /** A stretch in which nothing on a device changes. */
@@ -155,9 +155,10 @@ export function piecesOf(built: Built, boot: Boot, device: number): Piece[] {
     const startMs = cuts[at] ?? endMs;
     if (startMs >= endMs) return [];
     const state = view.at((startMs + endMs) / 2).devices[device];
-    const divided = state?.device.instances !== undefined;
-    const uses = (state?.actual ?? []).map(({ process, smPercent }) => {
-      return { process: originals.get(process) ?? process, smPercent, divided };
+    const uses = (state?.actual ?? []).map(({ process, use, smPercent }) => {
+      const instance = state?.device.instances?.find(({ gpuInstance }) => gpuInstance === use.gpuInstance);
+      const sevenths = Number(/(\d)g\./.exec(instance?.profile ?? '')?.[1] ?? 0);
+      return { process: originals.get(process) ?? process, smPercent, sevenths };
     });
     return [{ fromMs: startMs, toMs: endMs, uses }];
   });
