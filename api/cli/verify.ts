@@ -1,12 +1,13 @@
 /** `gpuledger verify`: rebuilds every cell from the facts and compares. Works on the data folder, also while the service runs. */
 import { join } from 'node:path';
 import { SingleBar } from 'cli-progress';
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { DATABASE_NAME, DEFAULT_DATA_FOLDER } from '../config.ts';
 import { type VerifyReport, verify } from '../services/verify.ts';
 import { openSqlite } from '../store/sqlite/open.ts';
 import { EXIT } from './exit.ts';
 import { print, printJson, printTable, visible } from './output.ts';
+import { createVerifyThreads } from './verify-threads.ts';
 
 const KINDS = {
   tampered: 'changed after it was written',
@@ -38,8 +39,25 @@ function printReport(report: VerifyReport): void {
   print(report.ok ? 'The ledger is what its facts say.' : 'The ledger is NOT what its facts say.');
 }
 
-async function run(flags: { data: string; json?: boolean; signatures: boolean }): Promise<void> {
-  const store = openSqlite({ file: join(flags.data, DATABASE_NAME), readOnly: true });
+interface Flags {
+  readonly data: string;
+  readonly json?: boolean;
+  readonly signatures: boolean;
+  readonly threads: number;
+}
+
+const MAX_THREADS = 64;
+
+function threadsOf(text: string): number {
+  const count = Number(text);
+  if (!Number.isInteger(count) || count < 1 || count > MAX_THREADS)
+    throw new InvalidArgumentError(`Give a whole number from 1 to ${MAX_THREADS}.`);
+  return count;
+}
+
+async function run(flags: Flags): Promise<void> {
+  const file = join(flags.data, DATABASE_NAME);
+  const store = openSqlite({ file, readOnly: true });
   const bar =
     flags.json || !process.stderr.isTTY
       ? null
@@ -53,6 +71,7 @@ async function run(flags: { data: string; json?: boolean; signatures: boolean })
         bar?.update(doneHours);
       },
       { signatures: flags.signatures },
+      flags.threads > 1 ? createVerifyThreads(file, flags.threads) : [],
     );
     bar?.stop();
     if (flags.json) printJson(report);
@@ -73,6 +92,7 @@ export const verifyCommand = (): Command =>
         .default(DEFAULT_DATA_FOLDER),
     )
     .option('--no-signatures', 'leave the signatures apart: only hashes and chains are checked')
+    .option('--threads <count>', 'work on as many nodes at a time, 1 to 64', threadsOf, 1)
     .option('--json', 'print JSON for programs')
     .addHelpText(
       'after',

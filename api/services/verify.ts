@@ -74,21 +74,8 @@ export interface VerifyOptions {
   readonly signatures?: boolean;
 }
 
-/** `store` must be opened for reading only: one state of it is held until the end. */
-export async function verify(
-  store: Store,
-  onProgress: (progress: VerifyProgress) => void,
-  options: VerifyOptions = {},
-): Promise<VerifyReport> {
-  await store.audit.begin();
-  try {
-    return await verifySnapshot(store, onProgress, options);
-  } finally {
-    await store.audit.end();
-  }
-}
-
-interface Findings {
+/** What was found in some of the nodes. */
+export interface VerifyPart {
   batches: number;
   cells: number;
   checked: number;
@@ -100,49 +87,75 @@ interface Findings {
   readonly chain: string[];
 }
 
+/** A thread with a store of its own: verifies nodes, by the store's numbers, and tells of each hour. */
+export type VerifyThread = (
+  nodes: readonly number[],
+  options: VerifyOptions,
+  onHour: () => void,
+) => Promise<VerifyPart>;
+
+/**
+ * `store` must be opened for reading only: one state of it is held until the end. With `threads` nodes are divided
+ * between them, each with a state of its own of the same file: what is booked meanwhile may be in some.
+ */
+export async function verify(
+  store: Store,
+  onProgress: (progress: VerifyProgress) => void,
+  options: VerifyOptions = {},
+  threads: readonly VerifyThread[] = [],
+): Promise<VerifyReport> {
+  await store.audit.begin();
+  try {
+    return await verifySnapshot(store, onProgress, options, threads);
+  } finally {
+    await store.audit.end();
+  }
+}
+
+/** Verifies some nodes on one state of the store, opened for reading only. */
+export async function verifyPart(
+  store: Store,
+  nodes: readonly number[],
+  options: VerifyOptions,
+  onHour: () => void,
+): Promise<VerifyPart> {
+  await store.audit.begin();
+  try {
+    const found = nothingFound(options);
+    for (const node of await store.audit.listNodes())
+      if (nodes.includes(node.node)) await verifyNode(store, node, options, found, onHour);
+    return found;
+  } finally {
+    await store.audit.end();
+  }
+}
+
+const nothingFound = ({ signatures = true }: VerifyOptions): VerifyPart => ({
+  ...{ batches: 0, cells: 0, checked: 0, pending: 0, erased: 0, differenceCount: 0 },
+  ...{ signatures: signatures ? 0 : null, differences: [], chain: [] },
+});
+
 async function verifySnapshot(
   store: Store,
   onProgress: (progress: VerifyProgress) => void,
-  { signatures = true }: VerifyOptions,
+  options: VerifyOptions,
+  threads: readonly VerifyThread[],
 ): Promise<VerifyReport> {
-  const found: Findings = {
-    ...{ batches: 0, cells: 0, checked: 0, pending: 0, erased: 0, differenceCount: 0 },
-    ...{ signatures: signatures ? 0 : null, differences: [], chain: [] },
-  };
+  const found = nothingFound(options);
   const nodes = await store.audit.listNodes();
-  const hours = new Map<number, number[]>();
-  for (const { node } of nodes) hours.set(node, await store.audit.listHours(node));
-  const totalHours = [...hours.values()].reduce((sum, list) => sum + list.length, 0);
+  const hours = new Map<number, number>();
+  for (const { node } of nodes) hours.set(node, (await store.audit.listHours(node)).length);
+  const totalHours = [...hours.values()].reduce((sum, count) => sum + count, 0);
   let doneHours = 0;
-  for (const { node, cluster, nodeName } of nodes) {
-    const trace: NodeTrace = {
-      signatures: signatures
-        ? createSignatureCheck(nodeName, await store.keys.list(cluster, nodeName))
-        : null,
-      ...{ chain: createChainCheck(nodeName), told: new Set(), pending: new Set(), tools: null },
-    };
-    for (const hourMs of hours.get(node) ?? []) {
-      await verifyHour(store, { node, cluster, nodeName, hourMs }, trace, found);
-      doneHours += 1;
-      onProgress({ doneHours, totalHours });
-      await nextTurn();
-    }
-    const streams = await store.audit.listStreams(node);
-    found.chain.push(...trace.chain.finish(streams), ...(trace.signatures?.finish(streams) ?? []));
-    if (found.signatures !== null) found.signatures += trace.signatures?.count ?? 0;
-    if (canonicalJson(trace.tools) !== canonicalJson(await store.audit.readTools(node)))
-      add(found, {
-        kind: 'tampered',
-        where: `node ${nodeName}, what its GPUs are read with`,
-        what: 'is not what its agent listed last',
-      });
-    for (const { id, hours } of await store.audit.listProcessHours(node))
-      if (hours.some((hourMs) => !trace.pending.has(hourMs) && !trace.told.has(`${id} ${hourMs}`)))
-        add(found, {
-          kind: 'tampered',
-          where: `node ${nodeName}, ${id}`,
-          what: 'no agent sent this process',
-        });
+  const onHour = (): void => {
+    doneHours += 1;
+    onProgress({ doneHours, totalHours });
+  };
+  if (threads.length === 0) for (const node of nodes) await verifyNode(store, node, options, found, onHour);
+  else {
+    const lists = divide(hours, threads.length);
+    const parts = threads.map((thread, at) => thread(lists[at] ?? [], options, onHour));
+    for (const part of await Promise.all(parts)) addPart(found, part);
   }
   for (const what of await store.audit.checkSums())
     add(found, { kind: 'tampered', where: what, what: 'does not add up' });
@@ -156,7 +169,62 @@ async function verifySnapshot(
   return { ok, nodes: nodes.length, ...found };
 }
 
-function add(found: Findings, difference: VerifyDifference): void {
+/** The keys in about equal parts by weight. */
+function divide(weights: ReadonlyMap<number, number>, count: number): number[][] {
+  const parts: { keys: number[]; weight: number }[] = [];
+  for (let part = 0; part < count; part += 1) parts.push({ keys: [], weight: 0 });
+  for (const [key, weight] of [...weights].sort(([, a], [, b]) => b - a)) {
+    const least = parts.reduce((best, next) => (next.weight < best.weight ? next : best));
+    least.keys.push(key);
+    least.weight += weight;
+  }
+  return parts.map((part) => part.keys);
+}
+
+function addPart(found: VerifyPart, part: VerifyPart): void {
+  for (const name of ['batches', 'cells', 'checked', 'pending', 'erased'] as const) found[name] += part[name];
+  if (found.signatures !== null) found.signatures += part.signatures ?? 0;
+  found.chain.push(...part.chain);
+  for (const difference of part.differences) add(found, difference);
+  // Those that the part only counted.
+  found.differenceCount += part.differenceCount - part.differences.length;
+}
+
+async function verifyNode(
+  store: Store,
+  { node, cluster, nodeName }: { node: number; cluster: string; nodeName: string },
+  { signatures = true }: VerifyOptions,
+  found: VerifyPart,
+  onHour: () => void,
+): Promise<void> {
+  const trace: NodeTrace = {
+    signatures: signatures ? createSignatureCheck(nodeName, await store.keys.list(cluster, nodeName)) : null,
+    ...{ chain: createChainCheck(nodeName), told: new Set(), pending: new Set(), tools: null },
+  };
+  for (const hourMs of await store.audit.listHours(node)) {
+    await verifyHour(store, { node, cluster, nodeName, hourMs }, trace, found);
+    onHour();
+    await nextTurn();
+  }
+  const streams = await store.audit.listStreams(node);
+  found.chain.push(...trace.chain.finish(streams), ...(trace.signatures?.finish(streams) ?? []));
+  if (found.signatures !== null) found.signatures += trace.signatures?.count ?? 0;
+  if (canonicalJson(trace.tools) !== canonicalJson(await store.audit.readTools(node)))
+    add(found, {
+      kind: 'tampered',
+      where: `node ${nodeName}, what its GPUs are read with`,
+      what: 'is not what its agent listed last',
+    });
+  for (const { id, hours } of await store.audit.listProcessHours(node))
+    if (hours.some((hourMs) => !trace.pending.has(hourMs) && !trace.told.has(`${id} ${hourMs}`)))
+      add(found, {
+        kind: 'tampered',
+        where: `node ${nodeName}, ${id}`,
+        what: 'no agent sent this process',
+      });
+}
+
+function add(found: VerifyPart, difference: VerifyDifference): void {
   found.differenceCount += 1;
   // A sign of tampering must not drown among the others.
   if (found.differences.length < LISTED_DIFFERENCES) found.differences.push(difference);
@@ -178,7 +246,7 @@ interface NodeTrace {
   tools: readonly ToolFact[] | null;
 }
 
-async function verifyHour(store: Store, hour: NodeHour, trace: NodeTrace, found: Findings): Promise<void> {
+async function verifyHour(store: Store, hour: NodeHour, trace: NodeTrace, found: VerifyPart): Promise<void> {
   const where = `node ${hour.nodeName}, ${new Date(hour.hourMs).toISOString()}`;
   let batches: StoredBatch[];
   try {
@@ -304,7 +372,7 @@ async function compareStored(
 }
 
 /** Findings whose whole is not what their parts give: a changed severity, one that was hidden. */
-async function verifyFindings(store: Store, found: Findings): Promise<void> {
+async function verifyFindings(store: Store, found: VerifyPart): Promise<void> {
   for (const id of await store.audit.listFindings()) {
     const known = (await store.ledger.read((reader) => reader.readFindings(0, [], [id]))).get(id);
     if (known === undefined) continue;

@@ -32,8 +32,8 @@ export interface Service {
   stop(): Promise<void>;
 }
 
-export function startService(startMs = START): Service {
-  const file = join(temporaryFolder(), 'gpuledger.sqlite');
+/** `file`: of a service that ran before. */
+export function startService(startMs = START, file = join(temporaryFolder(), 'gpuledger.sqlite')): Service {
   const store = openSqlite({ file });
   const clock = handClock(startMs);
   const live = createLive();
