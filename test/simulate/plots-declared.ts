@@ -19,7 +19,7 @@ export interface Run {
 }
 
 /** When a job is: before everything or within, open or with an end. */
-export function span(site: Site): { start: number; end: number | undefined } {
+function span(site: Site): { start: number; end: number | undefined } {
   const { random, length } = site;
   const start = random.chance(0.4) ? -site.second(200, HOUR) : site.second(20, length * 0.4);
   const end = random.chance(0.5) ? undefined : site.second(Math.max(start, 0) + 240, length * 0.95);
@@ -27,7 +27,7 @@ export function span(site: Site): { start: number; end: number | undefined } {
 }
 
 /** How late its source tells of a job: mostly at once, sometimes by so much that verdicts must be taken back. */
-export function lateness(site: Site): Pick<Part<'jobs'>, 'known' | 'endKnown'> {
+function lateness(site: Site): Pick<Part<'jobs'>, 'known' | 'endKnown'> {
   const { random } = site;
   return {
     known: random.pick([0, 0, 0, 25, 70, 400]),

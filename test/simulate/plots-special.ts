@@ -3,7 +3,7 @@ import { type Plot, PYTHON, slurmJob, worker } from './plots-declared.ts';
 import { gpusOf, type Site } from './site.ts';
 
 /** Instances that a GPU is divided into, by their numbers and slices of seven. */
-export const INSTANCES = [
+const INSTANCES = [
   { id: 1, profile: '3g.40gb', slices: 3 },
   { id: 5, profile: '2g.20gb', slices: 2 },
   { id: 9, profile: '1g.10gb', slices: 1 },

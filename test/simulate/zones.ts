@@ -131,7 +131,7 @@ function spanOf({ startMs, scenario }: Built, fault: ScenarioFault): Zone {
 }
 
 /** A process computing in one way on a device. */
-export interface TrueUse {
+interface TrueUse {
   readonly process: SimProcess;
   /** 0–100, without noise. */
   readonly smPercent: number;
