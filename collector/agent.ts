@@ -97,7 +97,6 @@ class PollingAgent implements Agent {
   #earlyMs = Number.NEGATIVE_INFINITY;
   #connectionsMs = Number.NEGATIVE_INFINITY;
   #stateMs = Number.NEGATIVE_INFINITY;
-
   constructor(config: AgentConfig, raw: Ports, log: AgentLog) {
     this.#config = config;
     const ports = heldToService(raw, config.procRoot);

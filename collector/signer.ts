@@ -51,6 +51,13 @@ function signerOf(key: KeyObject, problem: string | null): Signer {
   };
 }
 
+/** The public key of `folder`, for people to compare; null: no agent has made one yet. Throws what the disk throws. */
+export function publicKeyIn(files: Files, folder: string): string | 'damaged' | null {
+  const found = readKey(files, join(folder, KEY_FILE));
+  if (found === 'absent') return null;
+  return found === 'damaged' ? found : publicKeyOf(found);
+}
+
 function readKey(files: Files, path: string): KeyObject | 'absent' | 'damaged' {
   let text: string;
   try {

@@ -1,6 +1,7 @@
 /** Can batches be kept, is there room for them, is their chain whole, and who uses the folder? */
 import { dirname, join, resolve } from 'node:path';
 import { headAfter } from '../batch.ts';
+import { publicKeyIn } from '../signer.ts';
 import {
   batchFileName,
   isStreamName,
@@ -22,7 +23,7 @@ const WRITABLE_BY_OTHERS = 0o022;
 const mebibytes = (bytes: number): string => `${Math.ceil(bytes / MIB)} MiB`;
 
 export function checkSpool(patient: Patient): Check[] {
-  return [checkFolder(patient), checkChain(patient), checkLock(patient)];
+  return [checkFolder(patient), checkChain(patient), checkKey(patient), checkLock(patient)];
 }
 
 /** The folder, or the nearest one above it that exists: the agent makes the rest. */
@@ -171,6 +172,30 @@ function firstDamaged({ settings, ports }: Patient, stream: string, seqs: readon
     lastHash = headAfter(read.batch).lastHash;
   }
   return null;
+}
+
+function checkKey({ settings, ports }: Patient): Check {
+  const { spoolFolder } = settings.agent;
+  try {
+    const key = publicKeyIn(ports.files, spoolFolder);
+    if (key === null)
+      return found('key', 'ok', 'The node has no key yet: the first run of the agent makes one.');
+    if (key === 'damaged')
+      return found(
+        'key',
+        'fail',
+        `${join(spoolFolder, 'key.pem')} is damaged: the agent will make another one, which the service tells as new.`,
+        'Put the key back from a backup, or accept the new one: gpuledger fleet accept-key.',
+      );
+    return found('key', 'ok', `The node signs by ${key}; gpuledger fleet keys must list the same.`);
+  } catch (error) {
+    return found(
+      'key',
+      'unknown',
+      `The key of the node cannot be read: ${messageOf(error)}.`,
+      'Run the doctor as the account of the agent.',
+    );
+  }
 }
 
 function checkLock({ settings, lockOwner }: Patient): Check {

@@ -8,6 +8,7 @@ import { exitCodeOf } from '../../collector/doctor.ts';
 import { execute } from '../../collector/ports/execute.ts';
 import { clock, files } from '../../collector/ports/real.ts';
 import type { Execute } from '../../collector/ports.ts';
+import { openSigner } from '../../collector/signer.ts';
 import { writeHead } from '../../collector/spool-files.ts';
 import { type Service, startService } from '../http/service.ts';
 import { createWard, startStranger, UUIDS, type Ward } from './doctor-fixture.ts';
@@ -219,6 +220,15 @@ describe('the doctor on the spool', () => {
     expect((await chain())?.finding).toContain('before number 3 are missing');
     writeFileSync(stream, '{');
     expect((await chain())?.finding).toContain('stream.json');
+  });
+
+  it('says by which key the node signs, and that one is damaged', async () => {
+    const key = async () => (await ward.examine()).get('key');
+    expect(await key()).toMatchObject({ status: 'ok', finding: expect.stringContaining('no key yet') });
+    const { publicKey } = openSigner(files, ward.spool);
+    expect(await key()).toMatchObject({ status: 'ok', finding: expect.stringContaining(publicKey) });
+    writeFileSync(join(ward.spool, 'key.pem'), 'no key');
+    expect(await key()).toMatchObject({ status: 'fail', finding: expect.stringContaining('damaged') });
   });
 
   it('tells who uses it', async () => {

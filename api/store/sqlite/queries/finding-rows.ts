@@ -14,11 +14,13 @@ export const rateOn = (card: string, model: string): string =>
   `coalesce((SELECT a.micros_per_gpu_hour FROM rates a WHERE a.version = ${card} AND a.model = ${model}),
     (SELECT a.micros_per_gpu_hour FROM rates a WHERE a.version = ${card} AND a.model = 'default'))`;
 
+const MOMENTS = MOMENTARY.map((reason) => `'${reason}'`).join(', ');
+
 /** Whether finding f of a node in state s is still running, see `runningSlackMs`. */
 export const RUNNING = `(f.resolved_at_ms IS NULL
   AND f.last_seen_ms >= coalesce(s.complete_to_ms, 0)
     - CASE WHEN f.kind = 'network' THEN ${RUNNING_SLACK_MS.network}
-      WHEN f.kind = 'integrity' AND f.reason NOT IN (${MOMENTARY.map((reason) => `'${reason}'`).join(', ')}) THEN ${RUNNING_SLACK_MS.integrity}
+      WHEN f.kind = 'integrity' AND f.reason NOT IN (${MOMENTS}) THEN ${RUNNING_SLACK_MS.integrity}
       ELSE ${RUNNING_SLACK_MS.usual} END
   AND coalesce(s.silent_to_ms, 0) <= coalesce(s.complete_to_ms, 0))`;
 
