@@ -277,6 +277,10 @@ export const JobDetail = JobRow.extend({
       description:
         'Other declarations of the same devices for the same time, which share it equally; not those inside of each other',
     }),
+  usedInOthersMs: Ms.meta({
+    description:
+      'Executing of its processes in what another job holds, inside of which it runs: counted there',
+  }),
   inside: z.array(
     z.object({
       executable: z.string(),

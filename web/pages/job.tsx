@@ -250,6 +250,7 @@ function Use({ job }: { job: JobDetail }) {
     <dl className="facts facts-key">
       {fact('Allocated', use.allocatedMs)}
       {fact('Used', use.usedMs)}
+      {job.usedInOthersMs > 0 ? fact('Used inside another job', job.usedInOthersMs) : null}
       {fact('Reserved, not active', use.heldMs)}
       <div className="fact">
         <dt>Efficiency</dt>

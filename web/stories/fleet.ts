@@ -208,6 +208,7 @@ export function jobDetail(job: JobRow): JobDetail {
     ...job,
     overlaps: [],
     versions: [version, { ...version, version: 1, recordedAt: at(56 * HOUR_MS), executables: [] }],
+    usedInOthersMs: 0,
     inside: [
       {
         executable: '/usr/bin/python3.11',

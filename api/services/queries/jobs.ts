@@ -105,6 +105,7 @@ export async function askJob(questions: Questions, caller: Caller, id: string): 
     ...toJobRow(facts.row),
     versions: facts.versions.map(toJob),
     overlaps: overlapsWith(facts, scopeOf(caller).accounts),
+    usedInOthersMs: facts.usedInOthersMs,
     inside: facts.inside.map((inside) => ({ ...inside })),
     devices: facts.devices.map((device) => ({
       node: device.node,

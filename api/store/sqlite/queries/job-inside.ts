@@ -20,7 +20,12 @@ const DEVICES = `
   FROM ledger_hours l JOIN nodes n ON n.node = l.node JOIN devices v ON v.device = l.device
   WHERE l.holder = @job GROUP BY l.node, l.device ORDER BY n.name, v.device_index, v.uuid LIMIT ${ROWS_MAX}`;
 
+const USED_IN_OTHERS = `
+  SELECT coalesce(sum(e.ms), 0) AS ms FROM entries e
+  WHERE e.job = @job AND e.bucket = 'used' AND e.holder IS NOT NULL AND e.holder <> @job`;
+
 export interface JobInsideQuestions {
+  usedInOthers(job: number): number;
   inside(job: number): JobInsideRow[];
   devices(job: number): JobDeviceRow[];
 }
@@ -28,7 +33,9 @@ export interface JobInsideQuestions {
 export function jobInsideQuestions(reader: Reader): JobInsideQuestions {
   const inside = reader.question<Omit<JobInsideRow, 'suspicious'> & { suspicious: number }>(INSIDE);
   const devices = reader.question<Omit<JobDeviceRow, 'bound'> & { bound: number }>(DEVICES);
+  const usedInOthers = reader.question<{ ms: number }>(USED_IN_OTHERS);
   return {
+    usedInOthers: (job) => usedInOthers.first({ job })?.ms ?? 0,
     inside: (job) => inside.all({ job }).map((row) => ({ ...row, suspicious: row.suspicious === 1 })),
     devices: (job) => devices.all({ job }).map((row) => ({ ...row, bound: row.bound === 1 })),
   };

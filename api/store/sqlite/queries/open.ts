@@ -109,6 +109,7 @@ export function openQuestions(file: string): Questions {
           versions: jobs.versions(row.job),
           beside: jobs.beside(row.job),
           inside: inside.inside(row.job),
+          usedInOthersMs: inside.usedInOthers(row.job),
           devices: inside.devices(row.job),
         };
       }),
