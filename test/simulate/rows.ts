@@ -24,7 +24,8 @@ export interface CellRow {
 }
 
 const jobOf = (column: string): string =>
-  `(SELECT s.name || ' ' || j.external_id || ' ' || j.incarnation FROM jobs j JOIN sources s ON s.source = j.source WHERE j.job = ${column})`;
+  `(SELECT s.name || ' ' || j.external_id || ' ' || j.incarnation FROM jobs j JOIN sources s ON s.source = j.source
+    WHERE j.job = ${column})`;
 const DEVICE = '(SELECT d.uuid FROM devices d WHERE d.device = t.device)';
 
 const ENTRIES = `SELECT ${DEVICE} AS device, bucket, reason, activity, ${jobOf('t.holder')} AS holder, ${jobOf('t.job')} AS job,
