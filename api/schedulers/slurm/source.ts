@@ -1,8 +1,11 @@
 /** A Slurm cluster as a source of declarations. */
-import type { Source } from '../source.ts';
+import type { Source, SourceCheck, SourceProblem } from '../source.ts';
+import type { Slurm } from './answers.ts';
+import { checkSlurm } from './check.ts';
 import { followSlurm } from './follow.ts';
 import { createMemory } from './following.ts';
 import { createPrograms } from './programs.ts';
+import { createRest } from './rest.ts';
 import { SlurmSettings } from './settings.ts';
 
 export { SlurmSettings };
@@ -13,18 +16,27 @@ export function createSlurmSource(settings: SlurmSettings): Source {
     source: 'slurm',
     instance: settings.cluster,
     async follow(sinceMs, sink, signal) {
-      const slurm = createPrograms(settings, (program) =>
-        sink.problem({
-          subject: program,
-          message: 'writes no JSON: it is asked for text, which has neither names nor the indices of devices',
-        }),
-      );
+      const slurm = waysOf(settings, (problem) => sink.problem(problem));
       try {
         await followSlurm({ slurm, settings, memory, sink, signal, nowMs: Date.now }, sinceMs);
       } catch (error) {
         if (!signal.aborted) throw error;
       }
     },
-    check: async () => [],
+    check: async (signal): Promise<readonly SourceCheck[]> => {
+      const problems: SourceProblem[] = [];
+      const slurm = waysOf(settings, (problem) => void problems.push(problem));
+      return checkSlurm({ slurm, settings, signal, problems });
+    },
   };
+}
+
+function waysOf(settings: SlurmSettings, problem: (problem: SourceProblem) => void): Slurm {
+  if (settings.rest !== undefined) return createRest(settings, settings.rest);
+  return createPrograms(settings, (program) =>
+    problem({
+      subject: program,
+      message: 'writes no JSON: it is asked for text, which has neither names nor the indices of devices',
+    }),
+  );
 }
