@@ -1,9 +1,18 @@
 /** The cluster of cluster.sh for tests: started, asked, and stopped; and who of its users runs what. */
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { temporaryFolder, until } from '../e2e/processes.ts';
+import { until } from '../e2e/processes.ts';
 
 const SCRIPT = fileURLToPath(new URL('cluster.sh', import.meta.url));
 const HOOKS = fileURLToPath(new URL('../../docs/deploy/slurm/', import.meta.url));
@@ -30,8 +39,8 @@ export interface Lab {
 
 /** `url` and `tokenFile`: where its prolog and epilog send to. */
 export function startLab(url: string, token: string): Lab {
-  const folder = temporaryFolder('slurm');
-  const lab = folder.path;
+  // Its daemons and users are several accounts, to whom the tests' own temporary folder is closed.
+  const lab = mkdtempSync('/var/tmp/gpuledger-slurm-');
   spawnSync('chmod', ['755', lab]);
   const hooks = join(lab, 'hooks');
   const tools = join(lab, 'tools');
@@ -60,7 +69,7 @@ export function startLab(url: string, token: string): Lab {
   };
   const stop = (): void => {
     run('bash', [SCRIPT, 'down', lab]);
-    folder.remove();
+    rmSync(lab, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   };
   try {
     run('bash', [SCRIPT, 'up', lab], { HOOKS: hooks });
