@@ -10,7 +10,13 @@ import {
 import { canonicalJson, sha256Hex } from '../api/contract/canonical.ts';
 import type { Redact } from './redaction.ts';
 import type { FileSystems } from './sources/mounts.ts';
-import { type Part, type ProcessStat, type Procfs, startedMs } from './sources/procfs.ts';
+import {
+  type Part,
+  type ProcessStat,
+  type Procfs,
+  parseExecutablePath,
+  startedMs,
+} from './sources/procfs.ts';
 import { cutText } from './text.ts';
 
 /** Earlier cgroups and executables that a fact keeps: the first half of them for good, then the latest. */
@@ -38,6 +44,8 @@ export interface ProcessRecord {
   refreshedMs: number;
   /** When it last ran what is known of it; null: not looked at by this run of the agent. */
   checkedMs: number | null;
+  /** What `exe` pointed to when it was last found to be the known executable. */
+  link: Buffer | null;
   titledMs: number;
 }
 
@@ -115,6 +123,7 @@ export function refreshRecord(
   }
   takePlaces(context, record, stat, folder);
   const executable = readExecutable(context, folder, fact.namespaces);
+  record.link = null;
   const renamed = stat.comm !== fact.comm;
   if (executable.ok && !sameExecutable(executable.value, fact.executable)) {
     if (fact.executable !== null) remember(fact.earlierExecutables, fact.executable, sameExecutable);
@@ -143,10 +152,15 @@ export function hasExecuted(
 ): boolean {
   const known = record.fact.executable;
   if (known === null) return false;
-  const now = context.procfs.executablePath(context.procfs.folder(stat));
-  const other = now.ok && (now.value.path !== known.path || now.value.deleted !== known.deleted);
-  if (now.ok && !other) record.checkedMs = atMs;
-  return other;
+  const link = context.procfs.executableLink(context.procfs.folder(stat));
+  if (!link.ok) return false;
+  if (record.link === null || !record.link.equals(link.value)) {
+    const now = parseExecutablePath(link.value);
+    if (now.path !== known.path || now.deleted !== known.deleted) return true;
+    record.link = link.value;
+  }
+  record.checkedMs = atMs;
+  return false;
 }
 
 /** From now on the text of its command line is kept. */
@@ -178,7 +192,7 @@ function newRecord(fact: ProcessFact, salt: string, worded: boolean, atMs: numbe
     ...never,
     worded,
     refreshedMs: atMs,
-    checkedMs: atMs,
+    ...{ checkedMs: atMs, link: null },
     titledMs,
   };
 }

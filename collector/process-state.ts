@@ -53,7 +53,7 @@ export function restoreRecords(
       worded: (entry.personal?.commandLine ?? null) !== null,
       // Long ago: everything is looked at again at the first poll.
       refreshedMs: Number.NEGATIVE_INFINITY,
-      checkedMs: null,
+      ...{ checkedMs: null, link: null },
       titledMs: Number.NEGATIVE_INFINITY,
     });
   }

@@ -3,6 +3,7 @@ import { createAgent } from '../agent.ts';
 import type { AgentSettings } from '../config.ts';
 import { AGENT_VERSION } from '../identity.ts';
 import { createLog } from '../log.ts';
+import { createLauncher } from '../ports/launcher.ts';
 import { clock, createPorts } from '../ports/real.ts';
 import { ShipError } from '../ports.ts';
 import { SpoolError } from '../spool-files.ts';
@@ -29,7 +30,8 @@ export async function watch(settings: AgentSettings): Promise<number> {
     // A log that nobody takes any more must not end the measuring.
     process.stderr.on('error', () => undefined);
     const log = createLog(settings.log, clock.wallMs, (line) => process.stderr.write(line));
-    const agent = createAgent(settings.agent, createPorts({ apiUrl: api, token }), log);
+    const ports = createPorts({ apiUrl: api, token });
+    const agent = createAgent(settings.agent, { ...ports, execute: createLauncher(ports.execute) }, log);
     const { cluster, node } = settings.agent;
     const to = new URL(api).origin;
     log('info', `version ${AGENT_VERSION} watches ${cluster}/${node} and reports to ${to}`, 'agent');

@@ -4,11 +4,11 @@ import type { Execute, Executed } from '../ports.ts';
 import { messageOf } from '../spool-files.ts';
 
 /** How long a child that was killed may take to go before it is left behind: it is stuck in the driver. */
-const KILL_WAIT_MS = 2000;
+export const KILL_WAIT_MS = 2000;
 /** How long the outputs of a program that has ended may stay open: something that it started holds them. */
 const DRAIN_MS = 1000;
 /** While so many could not be ended, no other is started on top of them. */
-const MAX_STUCK = 3;
+export const MAX_STUCK = 3;
 
 const FAILURES: Record<string, Executed['failure']> = {
   ENOENT: 'missing',
@@ -21,10 +21,10 @@ const codeOf = (error: unknown): string =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
 
 /** What a program gets of the agent's environment: nothing that makes the dynamic linker load something else. */
-const cleanEnvironment = (): NodeJS.ProcessEnv => ({ PATH: process.env['PATH'], LC_ALL: 'C' });
+export const cleanEnvironment = (): NodeJS.ProcessEnv => ({ PATH: process.env['PATH'], LC_ALL: 'C' });
 
 /** With all that it started, as far as that is still in its group. */
-function killGroup({ pid }: ChildProcess): void {
+export function killGroup({ pid }: ChildProcess): void {
   if (pid === undefined) return;
   try {
     process.kill(-pid, 'SIGKILL');
@@ -41,6 +41,9 @@ const notRun = (failure: Executed['failure'], message: string): Executed => ({
   durationMs: 0,
 });
 
+export const stuckCalls = (count: number): Executed =>
+  notRun('timeout', `${count} calls before this one are stuck and cannot be ended`);
+
 /**
  * Programs run without a shell, with nothing on their standard input, an English locale, a clean environment and
  * a process group of their own.
@@ -52,7 +55,7 @@ export function createExecute(kill: (child: ChildProcess) => void = killGroup): 
   return (file, args, { timeoutMs, maxOutputBytes }) =>
     new Promise((resolve) => {
       if (stuck.size >= MAX_STUCK) {
-        resolve(notRun('timeout', `${stuck.size} calls before this one are stuck and cannot be ended`));
+        resolve(stuckCalls(stuck.size));
         return;
       }
       const startedMs = performance.now();

@@ -22,6 +22,7 @@ import {
 import { dirname } from 'node:path';
 import type { AgentClock, FileStat, Files, HeldFile, Ports } from '../ports.ts';
 import { execute } from './execute.ts';
+import { callLocal } from './local-call.ts';
 import { createNetwork, type Service } from './network.ts';
 
 const READ_CHUNK_BYTES = 64 * 1024;
@@ -217,4 +218,5 @@ export const createPorts = (service: Service): Ports => ({
   files,
   clock,
   network: createNetwork(service),
+  callLocal,
 });

@@ -1,12 +1,15 @@
 /**
- * The stat files of the processes that are looked at in every poll, held open: reading one again is a single call, and
- * the kernel tells by ESRCH that the process has ended, so that whoever gets its pid next cannot pass for it.
+ * Files of the processes that are looked at in every poll, held open: reading one again is a single call, and the kernel
+ * tells by ESRCH that the process has ended, so that whoever gets its pid next cannot pass for it.
  */
 import type { Files, HeldFile } from '../ports.ts';
 import { attempt, type ProcessStat, parseStat, STAT_BYTES } from './procfs.ts';
 
 /** Descriptors that the agent keeps; processes beyond are read by their path. */
 const MAX_HELD = 256;
+/** The cheapest file of a process to read, a fourth of what its stat costs: asked for nothing but whether it is there. */
+const SIGN_OF_LIFE = 'oom_score_adj';
+const SIGN_BYTES = 16;
 const SPACE = 0x20;
 const CLOSE = 0x29;
 /** Behind the name: state, parent, group, session. */
@@ -34,14 +37,21 @@ export class HeldStats {
 
   /** Whether the process that was held by this pid has ended; false where none is held. */
   isOver(pid: number): boolean {
-    return this.#held.has(pid) && this.#held.get(pid) !== null && this.read(pid) === null;
+    const held = this.#held.get(pid) ?? null;
+    if (held === null || held.isAlive()) return false;
+    this.#release(pid, held);
+    return true;
   }
 
   /** From now on `read` tells of this process. */
   hold(stat: ProcessStat): void {
     if (this.#held.has(stat.pid) || this.#held.size >= MAX_HELD) return;
-    const file = attempt(() => this.#files.hold(`${this.#root}/${stat.pid}/stat`));
-    const held = file.ok ? new HeldStat(file.value, stat.startTicks) : null;
+    const folder = `${this.#root}/${stat.pid}`;
+    const file = attempt(() => this.#files.hold(`${folder}/stat`));
+    const sign = attempt(() => this.#files.hold(`${folder}/${SIGN_OF_LIFE}`));
+    const held = file.ok
+      ? new HeldStat(file.value, sign.ok ? sign.value : file.value, stat.startTicks)
+      : null;
     this.#held.set(stat.pid, held);
     // Between the reading and the opening another may have taken the pid.
     if (held !== null && held.read() === null) this.#release(stat.pid, held);
@@ -60,14 +70,16 @@ export class HeldStats {
 
 class HeldStat {
   readonly #file: HeldFile;
+  readonly #sign: HeldFile;
   readonly #startTicks: number;
   #stat: ProcessStat | null = null;
   /** Pid, name and steady fields as last read, and where the name ends. */
   #steady: Buffer = Buffer.alloc(0);
   #closeAt = -1;
 
-  constructor(file: HeldFile, startTicks: number) {
+  constructor(file: HeldFile, sign: HeldFile, startTicks: number) {
     this.#file = file;
+    this.#sign = sign;
     this.#startTicks = startTicks;
   }
 
@@ -89,8 +101,17 @@ class HeldStat {
     return stat;
   }
 
+  isAlive(): boolean {
+    try {
+      return this.#sign.read(SIGN_BYTES).length > 0;
+    } catch {
+      return false;
+    }
+  }
+
   close(): void {
     this.#file.close();
+    if (this.#sign !== this.#file) this.#sign.close();
   }
 
   #isSteady(bytes: Buffer): boolean {

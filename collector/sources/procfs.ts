@@ -210,8 +210,8 @@ export interface Procfs {
   commandLine(folder: string): Part<CommandLine>;
   claims(folder: string): Part<Claim[]>;
   executable(folder: string): Part<ExecutableFact>;
-  /** What `exe` points to and nothing else: the cheap way to notice an exec. */
-  executablePath(folder: string): Part<{ path: string; deleted: boolean }>;
+  /** What `exe` points to, as it is, for `parseExecutablePath`: the cheap way to notice an exec. */
+  executableLink(folder: string): Part<Buffer>;
   namespaces(folder: string): Part<Namespaces>;
 }
 
@@ -222,8 +222,8 @@ export function createProcfs(files: Files, root: string): Procfs {
     const part = read(rest, maxBytes);
     return part.ok ? { ok: true, value: parse(part.value.bytes) } : part;
   };
-  const executablePath = (folder: string): Part<{ path: string; deleted: boolean }> =>
-    attempt(() => parseExecutablePath(files.readLink(path(`${folder}/exe`))));
+  const executableLink = (folder: string): Part<Buffer> =>
+    attempt(() => files.readLink(path(`${folder}/exe`)));
   return {
     pids() {
       const part = attempt(() => files.list(root));
@@ -268,20 +268,20 @@ export function createProcfs(files: Files, root: string): Procfs {
       return part.ok ? { ok: true, value: parseCommandLine(part.value.bytes, part.value.cut) } : part;
     },
     executable(folder) {
-      const link = executablePath(folder);
+      const link = executableLink(folder);
       if (!link.ok) return link;
       const identity = attempt(() => files.identify(path(`${folder}/exe`)));
       return {
         ok: true,
         value: {
-          ...link.value,
+          ...parseExecutablePath(link.value),
           device: identity.ok ? identity.value.device : null,
           inode: identity.ok ? identity.value.inode : null,
           fileSystem: null,
         },
       };
     },
-    executablePath,
+    executableLink,
     namespaces(folder) {
       const inode = (name: string): number => {
         const link = files.readLink(path(`${folder}/ns/${name}`)).toString('latin1');

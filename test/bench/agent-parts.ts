@@ -10,6 +10,7 @@ import { DeviceHolders } from '../../collector/device-holders.ts';
 import { DialBook } from '../../collector/dials.ts';
 import { HiddenProcesses } from '../../collector/hidden-processes.ts';
 import { JobMembers } from '../../collector/job-members.ts';
+import { createLauncher } from '../../collector/ports/launcher.ts';
 import { createPorts } from '../../collector/ports/real.ts';
 import { ProcessRegistry } from '../../collector/process-registry.ts';
 import { Report } from '../../collector/report.ts';
@@ -82,6 +83,7 @@ wrap(CONTROL_GROUPS, HiddenProcesses.prototype, 'lookAtMounts', 'lookAtMembers')
 wrap(TOOLS, Tools.prototype, 'look');
 
 const real = createPorts({ apiUrl: api, token: () => 'glt_bench' });
+const launch = createLauncher(real.execute);
 const agent = createAgent(
   {
     cluster: 'main',
@@ -98,7 +100,7 @@ const agent = createAgent(
   },
   {
     ...real,
-    execute: (file, args, bounds) => within(STARTS, () => real.execute(file, args, bounds)),
+    execute: (file, args, bounds) => within(STARTS, () => launch(file, args, bounds)),
     network: { send: (request) => within(SENDING, () => real.network.send(request)) },
   },
   () => undefined,

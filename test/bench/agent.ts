@@ -22,7 +22,7 @@ import { LEAN_FLAGS } from '../../collector/cli/hand-over.ts';
 import { type LoadSize, type NodeLoad, startLoad } from './node-load.ts';
 import { startReceiver } from './receiver.ts';
 import { type Cost, type Result, showTable } from './table.ts';
-import { type Cpu, cpuOf, type Memory, memoryOf, writtenBytesOf } from './usage.ts';
+import { type Cpu, childrenOf, cpuOf, type Memory, memoryOf, writtenBytesOf } from './usage.ts';
 
 const SIZE: LoadSize = { gpus: 8, gpuProcesses: 16, otherProcesses: 1000 };
 const POLL_MS = 5000;
@@ -86,6 +86,24 @@ const pidOf = (child: ChildProcess): number => {
   return child.pid;
 };
 
+/** The shell that starts programs is the agent's own, what it starts is nvidia-smi. Pages that both share count once. */
+function withShells({ cpu, memory, ms }: Window, shells: readonly number[], before: readonly Cpu[]): Window {
+  const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+  const after = shells.map(cpuOf);
+  const spent = (of: keyof Cpu): number =>
+    sum(after.map((cpu) => cpu[of])) - sum(before.map((cpu) => cpu[of]));
+  const pssBytes = sum(shells.map((pid) => memoryOf(pid).pssBytes));
+  return {
+    ms,
+    cpu: { ownMs: cpu.ownMs + spent('ownMs'), childrenMs: cpu.childrenMs + spent('childrenMs') },
+    memory: {
+      rssBytes: memory.rssBytes + pssBytes,
+      pssBytes: memory.pssBytes + pssBytes,
+      anonymousBytes: memory.anonymousBytes + sum(shells.map((pid) => memoryOf(pid).anonymousBytes)),
+    },
+  };
+}
+
 async function measureAgent(folder: string, load: NodeLoad): Promise<Pick<Result, 'agent' | 'bytes'>> {
   const receiver = await startReceiver();
   const args = ['run', '--api', receiver.url, '--node', 'bench', '--spool', join(folder, 'spool')];
@@ -98,7 +116,9 @@ async function measureAgent(folder: string, load: NodeLoad): Promise<Pick<Result
     await rest(WARM_UP_MS);
     const opening = receiver.received();
     const written = writtenBytesOf(pid);
-    const window = await measure(pid, measureMs);
+    const shells = childrenOf(pid);
+    const before = shells.map(cpuOf);
+    const window = withShells(await measure(pid, measureMs), shells, before);
     const closing = receiver.received();
     if (closing.batches === opening.batches) throw new Error('the agent sent nothing while it was measured');
     // What an hour's first batches hold (inventory, all processes) comes once an hour, as it did in the warm-up.

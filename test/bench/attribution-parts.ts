@@ -10,6 +10,7 @@ import { createSealer } from '../../api/services/seal.ts';
 import { openSqlite } from '../../api/store/sqlite/open.ts';
 import { type Service, startService } from '../store/service.ts';
 import { CLUSTER, HOUR, MINUTE } from '../store/site.ts';
+import { job as domainJob } from '../unit/domain-facts.ts';
 import type { Rates, Result, Times } from './attribution-table.ts';
 import { createNodeDays, DAY, PROCESS_SPANS_PER_HOUR } from './node-days.ts';
 
@@ -67,12 +68,25 @@ export function measureRates(): Rates {
   const texts = HOURS.map((hourMs) => days.hour(hourMs).map(({ body }) => JSON.stringify(body)));
   const parse = (hour: readonly string[]): BatchBody[] => hour.map((text): BatchBody => JSON.parse(text));
   const devices = days.gpus.map(({ uuid: device }) => device);
+  const declared = domainJob('7', {
+    cluster: CLUSTER,
+    boundaries: ['slurm:7'],
+    startMs: DAY_START,
+    endMs: DAY_START + DAY,
+  });
   const inputsOf = (hourMs: number, bodies: readonly BatchBody[]): NodeHourInputs => {
     const hour = { cluster: CLUSTER, nodeName: 'n1', hourMs };
     const decoded = decodeHour(hour, bodies, new Map());
     const capacity = [{ fromMs: hourMs, toMs: hourMs + HOUR }];
     return {
-      ...{ ...hour, decoded, processes: decoded.processes, bookedToMs: hourMs + HOUR, sources: [], jobs: [] },
+      ...{
+        ...hour,
+        decoded,
+        processes: decoded.processes,
+        bookedToMs: hourMs + HOUR,
+        sources: [],
+        jobs: [declared],
+      },
       facts: {
         ...{ devices: devices.map((device) => ({ device, capacity })), reportsFromMs: DAY_START },
         ...{ policy: DEFAULT_POLICY, keyChanges: [] },
@@ -83,6 +97,7 @@ export function measureRates(): Rates {
   const spans = 24 * PROCESS_SPANS_PER_HOUR;
   const rate = (work: () => void): number => (1000 * spans) / cpuPerRun(work);
   const kept = HOURS.map((hourMs, hour) => inputsOf(hourMs, parse(texts[hour] ?? [])));
+  const undeclared = kept.map((inputs) => ({ ...inputs, jobs: [] }));
   return {
     fromBatches: rate(() => {
       for (const [hour, hourMs] of HOURS.entries())
@@ -90,6 +105,9 @@ export function measureRates(): Rates {
     }),
     fromMemory: rate(() => {
       for (const inputs of kept) computeNodeHour(inputs);
+    }),
+    undeclared: rate(() => {
+      for (const inputs of undeclared) computeNodeHour(inputs);
     }),
     parsing: rate(() => {
       for (const text of texts) parse(text);

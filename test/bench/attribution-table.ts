@@ -16,6 +16,8 @@ export interface Rates {
   readonly fromBatches: number;
   /** From what is kept in memory. */
   readonly fromMemory: number;
+  /** The same where no job is declared: each process is a finding with its signals. */
+  readonly undeclared: number;
   /** The parsing of the same batches alone. */
   readonly parsing: number;
   /** A join of the same spans with their jobs in SQLite, which answers less: no verdicts, no second axis. */
@@ -70,6 +72,7 @@ export function showTable(result: Result): string {
     ['attributed, from batches as they came', perSecond(rates.fromBatches)],
     ['  limit: parsing these batches', perSecond(rates.parsing)],
     ['attributed, from what is kept in memory', perSecond(rates.fromMemory)],
+    ['  the same with no job declared: findings', perSecond(rates.undeclared)],
     ['  peer: a join with jobs in SQLite', perSecond(rates.sqliteJoin)],
   );
   const durations = new Table({ head: ['', 'median', 'p99', 'CPU, median'], style: compact });

@@ -19,6 +19,12 @@ export function cpuOf(pid: number): Cpu {
   return { ownMs: ticks(11) + ticks(12), childrenMs: ticks(13) + ticks(14) };
 }
 
+/** What a process's main thread has started and not waited for yet. */
+export function childrenOf(pid: number): number[] {
+  const pids = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1').trim();
+  return pids === '' ? [] : pids.split(' ').map(Number);
+}
+
 export interface Memory {
   /** Everything resident, the shared pages of the program file included. */
   readonly rssBytes: number;

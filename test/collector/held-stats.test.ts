@@ -29,10 +29,26 @@ describe('a held process', () => {
     held.hold(statOf(pid));
     expect(held.read(pid)).toEqual(statOf(pid));
     expect(held.read(pid)).toEqual(statOf(pid));
-    expect(descriptors()).toBe(before + 1);
+    expect(descriptors()).toBe(before + 2);
+    expect(held.isOver(pid)).toBe(false);
     child.kill('SIGKILL');
     await once(child, 'exit');
     expect(held.read(pid)).toBeNull();
+    expect(descriptors()).toBe(before);
+  });
+
+  it('is over once it has ended, which nobody else is told of who is not held', async () => {
+    const child = spawn('sleep', ['600'], { stdio: 'ignore' });
+    await once(child, 'spawn');
+    const pid = child.pid ?? 0;
+    const before = descriptors();
+    const held = new HeldStats(files, '/proc');
+    expect(held.isOver(pid)).toBe(false);
+    held.hold(statOf(pid));
+    child.kill('SIGKILL');
+    await once(child, 'exit');
+    expect(held.isOver(pid)).toBe(true);
+    expect(held.isOver(pid)).toBe(false);
     expect(descriptors()).toBe(before);
   });
 
