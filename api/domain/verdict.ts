@@ -36,28 +36,33 @@ export interface NodeFacts {
 
 interface Judged {
   readonly evidence: Evidence | null;
-  readonly suspicious: boolean;
-  /** A record could still change it: the sources that could cover this time have not answered up to here. */
-  readonly provisional: boolean;
-  /** From when on that is so, while nothing else changes; Infinity: never. */
-  readonly provisionalFromMs: number;
-  /** A provisional verdict is final no earlier than this; 0 where the time itself is the limit. */
-  readonly finalAtMs: number;
 }
 
 /** It is the use of `job`. */
 export interface Used extends Judged {
   readonly reason: null;
   readonly job: Job;
+  readonly suspicious: boolean;
 }
 
 interface Unaccounted extends Judged {
   readonly reason: Reason;
   /** The job that the process sits inside. A claim alone puts nothing inside a job. */
   readonly job: Job | null;
+  /**
+   * From when on a record could still change it, while nothing else changes: up to here the sources that could cover the
+   * time have answered. Infinity: never.
+   */
+  readonly provisionalFromMs: number;
+  /** A provisional verdict is final no earlier than this; 0 where the time itself is the limit. */
+  readonly finalAtMs: number;
 }
 
 export type Verdict = Used | Unaccounted;
+
+/** Whether the record that could change a verdict of a moment may not have come yet. */
+export const awaitsRecord = (verdict: Verdict, atMs: number): boolean =>
+  verdict.reason !== null && verdict.provisionalFromMs <= atMs;
 
 /** Sources of these names speak for kernel boundaries of their own kind only. */
 const BOUNDARY_SOURCES: readonly string[] = ['slurm', 'kubernetes', 'docker', 'podman', 'pbs', 'lsf', 'oar'];
@@ -116,26 +121,22 @@ export function createJudge(facts: NodeFacts): Judge {
     const process = processAt(id, atMs);
     const known = tiesOfId(id);
     const tied = process === undefined ? null : strongest(process, known, atMs, holders, policy);
-    if (tied === null || process === undefined) {
+    if (process === undefined || tied === null) {
       const reason = known.unknownJob === null ? 'no_job' : 'unknown_job';
-      return {
-        ...{ reason, job: null, evidence: null, suspicious: false, finalAtMs: 0 },
-        ...openFrom(watermarks.anyJob(known.owner), atMs),
-      };
+      const provisionalFromMs = watermarks.anyJob(known.owner);
+      return { reason, job: null, evidence: null, provisionalFromMs, finalAtMs: 0 };
     }
     const refined = refine(process, known, tied, atMs, holders);
     const { reason, job, evidence } = refined;
-    if (reason === null)
-      return { ...refined, reason, finalAtMs: 0, ...openFrom(Number.POSITIVE_INFINITY, atMs) };
+    if (reason === null) return { ...refined, reason };
     const endMs = reason === 'after_end' ? endAt(job, atMs, policy) : null;
     const graceEndMs = endMs === null ? 0 : endMs + policy.endGraceMs;
     const completeToMs = reason === 'unverified_claim' ? watermarks.anyJob(known.owner) : watermarks.of(job);
     // Within the grace nothing is final before the grace itself is over.
-    const fromMs = atMs < graceEndMs && graceEndMs > completeToMs ? Number.NEGATIVE_INFINITY : completeToMs;
+    const fromMs = graceEndMs > completeToMs ? Number.NEGATIVE_INFINITY : completeToMs;
     return {
-      ...{ reason, job: evidence === 'claim' ? null : job, evidence, suspicious: false },
-      finalAtMs: graceEndMs,
-      ...openFrom(reason === 'foreign_in_job' ? Number.POSITIVE_INFINITY : fromMs, atMs),
+      ...{ reason, job: evidence === 'claim' ? null : job, evidence, finalAtMs: graceEndMs },
+      provisionalFromMs: reason === 'foreign_in_job' ? Number.POSITIVE_INFINITY : fromMs,
     };
   };
 
@@ -167,7 +168,8 @@ export function createJudge(facts: NodeFacts): Judge {
       const process = processAt(id, atMs);
       if (verdict.reason === null || process === undefined) return verdict;
       const exemption = exemptionOf(facts, process, tiesOfId(id), type, atMs);
-      return exemption === null ? verdict : exempted(exemption);
+      if (exemption === null) return verdict;
+      return { reason: null, job: exemption, evidence: 'policy', suspicious: false };
     },
     isForeign(id, job) {
       const process = processes.get(id);
@@ -176,17 +178,6 @@ export function createJudge(facts: NodeFacts): Judge {
     undeclaredFromMs: watermarks.anyJob(null),
   };
 }
-
-/** A standing declaration awaits no record. */
-const exempted = (job: Job): Verdict => ({
-  ...{ reason: null, job, evidence: 'policy', suspicious: false, finalAtMs: 0 },
-  ...{ provisional: false, provisionalFromMs: Number.POSITIVE_INFINITY },
-});
-
-const openFrom = (fromMs: number, atMs: number): Pick<Verdict, 'provisional' | 'provisionalFromMs'> => ({
-  provisional: atMs >= fromMs,
-  provisionalFromMs: fromMs,
-});
 
 interface Tied {
   readonly job: Job;

@@ -7,7 +7,7 @@ import { type Entry, type ObservedProcess, RULES_VERSION } from '../domain/cell.
 import { gapsOf, spansOf } from '../domain/decode.ts';
 import type { Holding, Job } from '../domain/job.ts';
 import { executablePath } from '../domain/process.ts';
-import type { Judge } from '../domain/verdict.ts';
+import { awaitsRecord, type Judge } from '../domain/verdict.ts';
 import type { StoredBatch } from '../store/batches.ts';
 import type { Store } from '../store/store.ts';
 import { ServiceError } from './errors.ts';
@@ -251,7 +251,10 @@ function stepsOf(
     const holders = jobs.filter((job) =>
       holdings.some((one) => one.job === job.id && one.fromMs <= atMs && atMs < one.toMs),
     );
-    const { reason, job, evidence, provisional, suspicious } = judge.judge(process.id, atMs, holders, type);
+    const verdict = judge.judge(process.id, atMs, holders, type);
+    const { reason, job, evidence } = verdict;
+    const provisional = awaitsRecord(verdict, atMs);
+    const suspicious = verdict.reason === null && verdict.suspicious;
     const step = {
       ...{ fromMs: atMs, reason, job: nameOfJob(jobs, job?.id ?? null), evidence, provisional, suspicious },
     };

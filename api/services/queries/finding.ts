@@ -4,7 +4,7 @@ import type { FindingDetail, ProcessView } from '../../contract/findings.ts';
 import type { Caller } from '../../domain/caller.ts';
 import type { ProcessId } from '../../domain/cell.ts';
 import { SIGNALS } from '../../domain/signals/registry.ts';
-import { createJudge } from '../../domain/verdict.ts';
+import { awaitsRecord, createJudge } from '../../domain/verdict.ts';
 import type {
   ChargedRow,
   ConnectionRow,
@@ -139,7 +139,7 @@ function awaitsIn(hours: readonly HourRecord[]): Roles['awaits'] {
     const holders = holdings
       .filter((holding) => holding.device === device && holding.fromMs <= atMs && atMs < holding.toMs)
       .flatMap((holding) => facts.jobs.get(holding.job) ?? []);
-    return found.judge.judge(process, atMs, holders, '').provisional;
+    return awaitsRecord(found.judge.judge(process, atMs, holders, ''), atMs);
   };
 }
 
