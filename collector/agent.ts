@@ -3,7 +3,6 @@
  * batches when they are due; shipping goes on beside it. Nothing that a tool, a disk or the service does ends it.
  */
 import { randomUUID } from 'node:crypto';
-import { join } from 'node:path';
 import { HOUR_MS } from '../api/contract/batch.ts';
 import { AccountingBook } from './accounting.ts';
 import { Devices } from './devices.ts';
@@ -15,6 +14,8 @@ import { Observer } from './observer.ts';
 import type { Failure } from './occupancy.ts';
 import type { StartOf } from './parts.ts';
 import type { Ports } from './ports.ts';
+import { PodDevices } from './pod-devices.ts';
+import { restoreProcesses, saveProcesses } from './process-memory.ts';
 import { createProcessTable, type ProcessTable } from './processes.ts';
 import { seededRandom } from './random.ts';
 import type { Reading } from './reading.ts';
@@ -43,6 +44,8 @@ export interface AgentConfig {
   readonly nvidiaSmi: string;
   readonly procRoot: string;
   readonly passwdPath: string;
+  /** The kubelet's socket; where there is none, nothing is asked of it. Absent: not looked for. */
+  readonly podResources?: string;
   readonly inventoryIntervalMs: number;
   /** Of the pace; random unless given, so that nobody can foresee when the next poll comes. */
   readonly seed?: string;
@@ -67,7 +70,6 @@ export interface Agent {
 const EARLY_BATCH_MS = 2000;
 const EARLY_BATCHES_BELOW_MS = 600_000;
 const STATE_SAVE_MS = 30_000;
-const MAX_STATE_BYTES = 64 * 1024 * 1024;
 /** Sockets are looked at this often; of agents that ship in long intervals, three times in each. */
 const CONNECTIONS_MS = 10_000;
 const CONNECTIONS_PER_SHIP = 3;
@@ -87,6 +89,7 @@ class PollingAgent implements Agent {
   readonly #accounting: AccountingBook;
   readonly #devices: Devices;
   readonly #host: HostWatch;
+  readonly #pods: PodDevices;
   readonly #builder: SpanBuilder;
   readonly #report: Report;
   readonly #observer: Observer;
@@ -113,7 +116,7 @@ class PollingAgent implements Agent {
     const signer = openSigner(ports.files, config.spoolFolder);
     this.#shipper = createShipper(this.#spool, ports, this.#random, signer);
     this.#table = createProcessTable(ports, config, () => ports.clock.repairedMs);
-    this.#restoreProcesses();
+    restoreProcesses(ports.files, config.spoolFolder, this.#table);
     this.#accounting = new AccountingBook(this.#table);
     this.#devices = new Devices(config, ports, {
       problem: ({ source, device, message }) =>
@@ -139,11 +142,16 @@ class PollingAgent implements Agent {
       liveFacts: () => this.#table.liveFacts(),
       tools: () => this.#observer.tools(),
       host: () => this.#host.fact(),
+      grants: () => this.#pods.fact(),
     });
     if (signer.problem !== null) this.#report.addProblem(ports.clock.wallMs(), 'key', signer.problem);
     this.#host = new HostWatch(ports, {
       processes: () => (config.procRoot === '/proc' ? this.#table.countAll() : null),
       problem: (message) => this.#report.addProblem(ports.clock.wallMs(), 'host', message),
+    });
+    this.#pods = new PodDevices(config.podResources ?? '', ports, {
+      changed: () => this.#report.grantsChanged(),
+      state: (wrong) => this.#tellOf('kubelet', wrong, 'the kubelet says whose devices are whose'),
     });
     this.#observer = new Observer(config, ports.files, this.#table.known, {
       observed: (seen) => this.#report.addObservations(seen),
@@ -162,6 +170,7 @@ class PollingAgent implements Agent {
       this.#table.endOf(key),
     );
     if (news) this.#newsMs = atMs;
+    void this.#pods.lookIfDue(changed);
     if (!this.#begun) this.#begin(atMs);
     // The stretch before the first good reading belongs to the time without one.
     if (wasBlind !== null && this.#devices.blind === null) this.#cut(atMs, wasBlind);
@@ -362,29 +371,19 @@ class PollingAgent implements Agent {
     return lastToMs === null || aheadMs > BACKWARD_SEGMENT_MS ? 0 : lastToMs;
   }
 
-  #statePath(): string {
-    return join(this.#config.spoolFolder, 'processes.json');
-  }
-
   #saveProcesses(): void {
     this.#stateMs = this.#ports.clock.monotonicMs();
     try {
-      this.#ports.files.writeDurably(
-        this.#statePath(),
-        Buffer.from(JSON.stringify(this.#table.exportState())),
-      );
+      saveProcesses(this.#ports.files, this.#config.spoolFolder, this.#table);
     } catch (error) {
       this.#report.addProblem(this.#ports.clock.wallMs(), 'spool', `processes.json: ${messageOf(error)}`);
     }
   }
 
-  #restoreProcesses(): void {
-    try {
-      const { bytes, cut } = this.#ports.files.read(this.#statePath(), MAX_STATE_BYTES);
-      if (!cut) this.#table.importState(JSON.parse(bytes.toString('utf8')));
-    } catch {
-      // The first run, or a damaged file: evidence starts afresh, which /proc mostly gives again.
-    }
+  /** Logs and reports it. */
+  #tellOf(thing: string, wrong: string | null, well: string): void {
+    this.#tell(thing, wrong, well);
+    if (wrong !== null) this.#report.addProblem(this.#ports.clock.wallMs(), thing, wrong);
   }
 
   /** Logs when the state of a thing changes: `wrong` says what is wrong with it, null that nothing is. */

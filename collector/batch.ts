@@ -21,6 +21,7 @@ import {
   type ToolFact,
 } from '../api/contract/batch.ts';
 import { canonicalJson, sha256Hex } from '../api/contract/canonical.ts';
+import type { GrantsFact } from '../api/contract/grants.ts';
 
 /** A batch is split before its JSON passes this, so that several fit into one request. */
 const BATCH_BYTES = 2 * 1024 * 1024;
@@ -69,6 +70,7 @@ export interface Content {
   readonly observations: Observations;
   readonly tools: readonly ToolFact[] | null;
   readonly host: HostFact | null;
+  readonly grants: GrantsFact | null;
   readonly clockSteps: readonly ClockStep[];
   readonly problems: readonly AgentProblem[];
   readonly personal: readonly PersonalRecord[];
@@ -158,6 +160,7 @@ export function makeBatches(content: Content, sender: Sender, head: Head): Batch
         ...lists,
         tools: isFirst ? upTo(BATCH_LIMITS.tools, content.tools) : null,
         host: isFirst ? content.host : null,
+        ...(isFirst && content.grants !== null ? { grants: content.grants } : {}),
         clockSteps: isLast ? content.clockSteps.slice(0, BATCH_LIMITS.problems) : [],
         problems: isLast ? content.problems.slice(0, BATCH_LIMITS.problems) : [],
       },

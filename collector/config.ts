@@ -50,6 +50,7 @@ const Settings = z.object({
   nvidiaSmi: path.default('nvidia-smi'),
   proc: path.default('/proc'),
   passwd: path.default('/etc/passwd'),
+  podResources: path.default('/var/lib/kubelet/pod-resources/kubelet.sock'),
   internalRange: z
     .array(z.union([z.cidrv4(), z.cidrv6()], 'must be a network such as 10.0.0.0/8'))
     .max(64, 'must be at most 64 networks')
@@ -80,6 +81,7 @@ const SETTINGS: Readonly<Record<Name, { flag: string; key: string }>> = {
   nvidiaSmi: { flag: '--nvidia-smi', key: 'GPULEDGER_NVIDIA_SMI' },
   proc: { flag: '--proc', key: 'GPULEDGER_PROC' },
   passwd: { flag: '--passwd', key: 'GPULEDGER_PASSWD' },
+  podResources: { flag: '--pod-resources', key: 'GPULEDGER_POD_RESOURCES' },
   internalRange: { flag: '--internal-range', key: 'GPULEDGER_INTERNAL_RANGES' },
   secretOption: { flag: '--secret-option', key: 'GPULEDGER_SECRET_OPTIONS' },
   log: { flag: '--log', key: 'GPULEDGER_LOG' },
@@ -149,6 +151,7 @@ export function readConfig(
       nvidiaSmi: settings.nvidiaSmi,
       procRoot: settings.proc,
       passwdPath: settings.passwd,
+      podResources: settings.podResources,
       inventoryIntervalMs: Math.round(settings.inventory * 1000),
       internalRanges: [...INTERNAL_RANGES, ...settings.internalRange],
       secretOptions: settings.secretOption,

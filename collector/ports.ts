@@ -1,7 +1,7 @@
 import type { BatchRequest, BatchResponse } from '../api/contract/batch.ts';
 
 /**
- * The four ways in which the agent reaches the world. Live use has them on the real machine (`ports/real.ts`); history,
+ * The ways in which the agent reaches the world. Live use has them on the real machine (`ports/real.ts`); history,
  * replay and tests run the same agent on others.
  */
 export interface Ports {
@@ -9,7 +9,15 @@ export interface Ports {
   readonly files: Files;
   readonly clock: AgentClock;
   readonly network: Network;
+  /** Absent where nothing local is to be asked. */
+  readonly callLocal?: CallLocal;
 }
+
+/**
+ * Asks a gRPC service on a Unix socket: the message that answers `message`. Rejects with an error, whose `code` is the
+ * system's where it has one.
+ */
+export type CallLocal = (socketPath: string, method: string, message: Buffer) => Promise<Buffer>;
 
 interface ExecuteOptions {
   readonly timeoutMs: number;

@@ -14,6 +14,7 @@ import {
   type ProcessFact,
   type ToolFact,
 } from '../api/contract/batch.ts';
+import type { GrantsFact } from '../api/contract/grants.ts';
 import { type Content, makeBatches, type Observations, type Sender } from './batch.ts';
 import type { Taken } from './spans.ts';
 import type { Spool } from './spool.ts';
@@ -39,6 +40,7 @@ export interface ReportSources {
   /** null: not looked at yet. */
   tools(): readonly ToolFact[] | null;
   host(): HostFact | null;
+  grants(): GrantsFact | null;
 }
 
 export type Stretch = Pick<Taken, 'fromMs' | 'toMs' | 'tenancies' | 'gaps' | 'clockSteps'>;
@@ -59,6 +61,7 @@ export class Report {
   #toolsTold = '';
   #factsTold = '';
   #hostTold = '';
+  #grantsTold = '';
   /** Why the last append failed; null when it did not. */
   #refusal: string | null = null;
 
@@ -114,6 +117,11 @@ export class Report {
     this.#toolsTold = '';
   }
 
+  /** The next batch carries what the kubelet gave again. */
+  grantsChanged(): void {
+    this.#grantsTold = '';
+  }
+
   /** Time of the whole node that a later batch has to report as not measured. */
   owe(fromMs: number, toMs: number, reason: GapReason, detail: string): void {
     const last = this.#debts.at(-1);
@@ -159,6 +167,7 @@ export class Report {
     if (this.#factsTold !== place) this.addFacts(this.#sources.liveFacts());
     const tools = this.#toolsTold === place ? null : this.#sources.tools();
     const host = this.#hostTold === place ? null : this.#sources.host();
+    const grants = this.#grantsTold === place ? null : this.#sources.grants();
     const done = this.#append({
       ...stretch,
       inventory,
@@ -166,6 +175,7 @@ export class Report {
       observations: this.#observations,
       tools,
       host,
+      grants,
       problems: this.#problems,
       personal: [...this.#personal.values()],
     });
@@ -174,12 +184,14 @@ export class Report {
       this.#factsTold = '';
       this.#hostTold = '';
       this.#toolsTold = '';
+      this.#grantsTold = '';
       return false;
     }
     this.#inventoryTold = place;
     this.#factsTold = place;
     if (tools !== null) this.#toolsTold = place;
     if (host !== null) this.#hostTold = place;
+    if (grants !== null) this.#grantsTold = place;
     this.#facts.clear();
     this.#observations = nothingSeen();
     this.#personal.clear();
@@ -228,6 +240,7 @@ const EMPTY: Omit<Content, 'fromMs' | 'toMs'> = {
   observations: nothingSeen(),
   tools: null,
   host: null,
+  grants: null,
   clockSteps: [],
   problems: [],
   personal: [],

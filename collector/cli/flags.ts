@@ -36,6 +36,10 @@ export const withSettings = (command: Command): Command =>
     .option('--proc <folder>', 'where /proc of the host is (GPULEDGER_PROC, default /proc)')
     .option('--passwd <file>', 'names of users (GPULEDGER_PASSWD, default /etc/passwd)')
     .option(
+      '--pod-resources <socket>',
+      'where the kubelet says whose devices are whose (GPULEDGER_POD_RESOURCES, default /var/lib/kubelet/pod-resources/kubelet.sock)',
+    )
+    .option(
       '--internal-range <network...>',
       "the site's own networks, beside the private ones (GPULEDGER_INTERNAL_RANGES, between commas)",
     )

@@ -138,7 +138,7 @@ const SENDER = {
   ...{ driverVersion: null, pollIntervalMs: POLL_MS },
 };
 const NOTHING_ELSE = {
-  ...{ inventory: null, processes: [], tools: null, host: null, problems: [], personal: [] },
+  ...{ inventory: null, processes: [], tools: null, host: null, grants: null, problems: [], personal: [] },
   observations: { connections: [], accounted: [], holders: [], dials: [], integrity: [] },
 };
 
