@@ -93,6 +93,14 @@ function createGatherer(hour: SignalHour): (subject: Subject) => SignalFacts {
   for (const spans of decoded.spansByDevice.values())
     for (const { tenants } of spans) for (const { process } of tenants) onDevices.add(process);
   const declared = known(declaredIn(hour.cells));
+  let byProcess: MemoryByProcess | null = null;
+  const memory = (): MemoryByProcess => {
+    byProcess ??= Map.groupBy(
+      decoded.memory().map((one, at) => ({ ...one, at })),
+      ({ process }) => process,
+    );
+    return byProcess;
+  };
   const familyOf = (processes: readonly ObservedProcess[]): Family => ({
     processes,
     connections: processes.flatMap(({ id }): readonly ObservedConnection[] => sockets.get(id) ?? []),
@@ -119,7 +127,7 @@ function createGatherer(hour: SignalHour): (subject: Subject) => SignalFacts {
       family: familyOf([...family]),
       beside: familyOf(beside),
       load: devices.map((device) => loadOf(decoded.spansByDevice.get(device) ?? [], ids)),
-      memory: memoryOf(decoded, devices, ids),
+      memory: memoryOf(memory(), devices, ids),
       integrity: decoded.integrity,
       clockSteps: decoded.clockSteps,
       jobs: jobsOf(own, held, node, judge),
@@ -178,11 +186,19 @@ function loadOf(spans: readonly ObservedSpan[], own: ReadonlySet<ProcessId>): Lo
   });
 }
 
+type Memory = ReturnType<DecodedHour['memory']>[number];
+/** With their places in what was reported. */
+type MemoryByProcess = ReadonlyMap<ProcessId, readonly (Memory & { readonly at: number })[]>;
+
+/** By process and device, in the order in which they were reported. */
 function memoryOf(
-  decoded: DecodedHour,
+  memory: MemoryByProcess,
   devices: readonly string[],
-  own: ReadonlySet<ProcessId>,
+  ids: ReadonlySet<ProcessId>,
 ): SignalFacts['memory'] {
-  const mine = decoded.memory().filter(({ device, process }) => own.has(process) && devices.includes(device));
-  return [...Map.groupBy(mine, ({ device, process }) => `${device} ${process}`).values()];
+  const groups = [...ids].flatMap((id) => {
+    const mine = (memory.get(id) ?? []).filter(({ device }) => devices.includes(device));
+    return [...Map.groupBy(mine, ({ device }) => device).values()];
+  });
+  return groups.sort(([a], [b]) => (a?.at ?? 0) - (b?.at ?? 0));
 }
