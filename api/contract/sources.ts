@@ -63,7 +63,7 @@ export const SourceIn = z
 export type SourceIn = z.infer<typeof SourceIn>;
 
 export const CONDITIONS = ['drained', 'down', 'reserved', 'maintenance'] as const;
-/** PUT /v1/sources/{source}/{sourceInstance}/conditions: why nodes have no job. The same node, condition and start again is a correction. */
+/** PUT /v1/sources/{source}/{sourceInstance}/conditions: why nodes have no job. The same beginning again is a correction. */
 export const ConditionsIn = z
   .strictObject({
     conditions: list(

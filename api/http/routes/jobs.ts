@@ -38,8 +38,8 @@ says the same, 200 and a new version when it differs. Every version is kept.`,
       path: '/v1/jobs/bulk',
       tag: 'Jobs',
       summary: 'Declare many jobs',
-      description: `Each is taken as POST /v1/jobs takes it, and answered by itself, in the order of the request: one that is refused
-keeps none of the others back. Their order counts where a job comes twice.`,
+      description: `POST /v1/jobs for each of them. Each is answered by itself, in the order of the request: one that is refused keeps none
+of the others back. Their order counts where a job comes twice.`,
       access: 'jobs:write',
       bodyLimitBytes: SOURCE_LIMITS.requestBytes,
       params: NO_PARAMS,

@@ -60,7 +60,7 @@ export function sourceRoutes({ declarations, queries }: Services): Route[] {
       tag: 'Jobs',
       summary: 'Say why nodes have no job: drained, down, reserved, in maintenance',
       description:
-        'They become the reason of idle and not measured time. The same node, condition and start again is a correction; every version is kept.',
+        'They become the reason of idle and not measured time. The same beginning again is a correction; all versions are kept.',
       access: 'sources:write',
       bodyLimitBytes: CONDITIONS_LIMIT_BYTES,
       params: SourceParams,
