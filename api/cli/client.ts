@@ -32,13 +32,29 @@ export const withClient = (command: Command): Command =>
 
 export const withJson = (command: Command): Command => command.option('--json', 'print JSON for programs');
 
-/** The service could not be reached at all, or broke off. */
+/** The service could not be reached at all, broke off, or is too busy. */
 export class Unreachable extends CliError {}
+
+/** The service says no. */
+export class Refused extends CliError {
+  readonly status: number;
+  constructor(message: string, status: number) {
+    super(message);
+    this.name = 'Refused';
+    this.status = status;
+  }
+}
 
 export interface Client {
   readonly url: string;
   /** Sends a request and checks the answer. Throws `CliError` with what the problem says, or `Unreachable`. */
-  ask<T>(schema: z.ZodType<T>, method: string, path: string, body?: unknown): Promise<T>;
+  ask<T>(
+    schema: z.ZodType<T>,
+    method: string,
+    path: string,
+    body?: unknown,
+    signal?: AbortSignal,
+  ): Promise<T>;
   text(path: string): Promise<string>;
 }
 
@@ -63,7 +79,8 @@ function findToken(options: ClientOptions): string | null {
   return readToken(join(folder, CLI_TOKEN_NAME), false);
 }
 
-async function problemOf(response: Response, url: string): Promise<CliError> {
+async function problemOf(response: Response, url: string): Promise<Refused> {
+  const refused = (message: string): Refused => new Refused(message, response.status);
   const text = await response.text();
   let parsed: unknown = null;
   try {
@@ -72,14 +89,14 @@ async function problemOf(response: Response, url: string): Promise<CliError> {
     // Not one of our problems: a proxy, or another service on that port.
   }
   const problem = Problem.safeParse(parsed);
-  if (!problem.success) return new CliError(`${url} answered ${response.status}: is it a gpuledger service?`);
+  if (!problem.success) return refused(`${url} answered ${response.status}: is it a gpuledger service?`);
   const { detail, errors = [] } = problem.data;
   const fields = errors.map((one) => `${one.field}: ${one.message}`).join('; ');
   const remedy =
     response.status === 401
       ? '. Give a token with --token-file or GPULEDGER_TOKEN; make one with: gpuledger token create'
       : '';
-  return new CliError(fields === '' ? `${detail}${remedy}` : `${detail} (${fields})`);
+  return refused(fields === '' ? `${detail}${remedy}` : `${detail} (${fields})`);
 }
 
 export function createClient(flags: unknown): Client {
@@ -93,12 +110,12 @@ export function createClient(flags: unknown): Client {
     throw new CliError(`--url ${url} is not an address such as http://127.0.0.1:8470`, EXIT.usage);
   const token = findToken(options);
 
-  async function send(method: string, path: string, body?: unknown): Promise<Response> {
+  async function send(method: string, path: string, body?: unknown, stop?: AbortSignal): Promise<Response> {
     let response: Response;
     try {
       response = await fetch(url + path, {
         method,
-        signal: AbortSignal.timeout(TIMEOUT_MS),
+        signal: AbortSignal.any([AbortSignal.timeout(TIMEOUT_MS), ...(stop === undefined ? [] : [stop])]),
         headers: {
           ...(token === null ? {} : { authorization: `Bearer ${token}` }),
           ...(body === undefined ? {} : { 'content-type': 'application/json' }),
@@ -106,6 +123,7 @@ export function createClient(flags: unknown): Client {
         ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });
     } catch (error) {
+      stop?.throwIfAborted();
       const cause =
         error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
       throw new Unreachable(
@@ -114,15 +132,15 @@ export function createClient(flags: unknown): Client {
     }
     if (!response.ok) {
       const problem = await problemOf(response, url);
-      throw response.status >= 500 ? new Unreachable(problem.message) : problem;
+      throw response.status >= 500 || response.status === 429 ? new Unreachable(problem.message) : problem;
     }
     return response;
   }
 
   return {
     url,
-    async ask(schema, method, path, body) {
-      const response = await send(method, path, body);
+    async ask(schema, method, path, body, signal) {
+      const response = await send(method, path, body, signal);
       const answer = schema.safeParse(await response.json().catch(() => null));
       if (!answer.success)
         throw new CliError(`${url} gave an answer of something else, or of another version of gpuledger`);

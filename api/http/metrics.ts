@@ -41,6 +41,15 @@ function createGauges(registers: [Registry]) {
       'source',
       'instance',
     ]),
+    sourceFailing: gauge(
+      'source_failing',
+      '1 where a source fails, or its runner is silent; absent where nobody runs it.',
+      ['source', 'instance'],
+    ),
+    sourceProblems: gauge('source_problems', 'What a source could not use, of the last hour.', [
+      'source',
+      'instance',
+    ]),
     dirty: gauge('attribution_backlog', 'Node-hours that wait to be attributed.'),
     completeTo: gauge(
       'complete_to_timestamp_seconds',
@@ -80,6 +89,10 @@ export function createMetrics(queries: Queries, installation: Installation): Met
       }
       for (const { source, instance, lagMs } of now.sources)
         gauges.sourceLag.set({ source, instance }, lagMs / 1000);
+      for (const { source, instance, failing, problems } of now.runners) {
+        gauges.sourceFailing.set({ source, instance }, failing ? 1 : 0);
+        gauges.sourceProblems.set({ source, instance }, problems);
+      }
       gauges.dirty.set(now.dirtyNodeHours);
       if (now.completeToMs !== null)
         gauges.completeTo.set({ cluster: installation.cluster }, now.completeToMs / 1000);

@@ -1,7 +1,7 @@
 /** The figures behind /metrics. */
 import type { Sums } from '../../contract/ledger.ts';
 import type { FindingCountRow, Questions } from '../../store/questions.ts';
-import { completeToMs, isSilent, sourceCompleteToMs } from './completeness.ts';
+import { completeToMs, isSilent, sourceCompleteToMs, toSource } from './completeness.ts';
 
 export interface MetricsAnswer {
   readonly month: readonly { readonly model: string; readonly bucket: string; readonly ms: number }[];
@@ -12,6 +12,13 @@ export interface MetricsAnswer {
     readonly silent: boolean;
   }[];
   readonly sources: readonly { readonly source: string; readonly instance: string; readonly lagMs: number }[];
+  /** Of sources that somebody runs. */
+  readonly runners: readonly {
+    readonly source: string;
+    readonly instance: string;
+    readonly failing: boolean;
+    readonly problems: number;
+  }[];
   readonly dirtyNodeHours: number;
   readonly completeToMs: number | null;
 }
@@ -58,6 +65,12 @@ export async function askMetrics(questions: Questions, nowMs: number): Promise<M
               lagMs: Math.max(0, nowMs - completeToMs),
             },
           ];
+    }),
+    runners: facts.progress.sources.flatMap((row) => {
+      const { source, sourceInstance: instance, health } = toSource(row, nowMs);
+      if (health === null) return [];
+      const failing = health.state === 'failing' || health.silent;
+      return [{ source, instance, failing, problems: health.problemCount }];
     }),
     dirtyNodeHours: facts.dirtyNodeHours,
     completeToMs: completeToMs(facts.progress),
