@@ -35,7 +35,13 @@ const CONFINED: readonly {
   {
     what: 'child_process',
     pattern: /from 'node:child_process'/,
-    to: ['collector/ports/execute.ts', 'collector/ports/launcher.ts', 'api/cli/start.ts', 'api/cli/run.ts'],
+    to: [
+      'collector/ports/execute.ts',
+      'collector/ports/launcher.ts',
+      'api/cli/start.ts',
+      'api/cli/run.ts',
+      'api/schedulers/program.ts',
+    ],
   },
   { what: 'better-sqlite3', pattern: /from 'better-sqlite3'/, to: ['api/store/sqlite/'] },
   { what: 'express', pattern: /from 'express'/, to: ['api/http/', 'api/app.ts'] },
