@@ -26,15 +26,23 @@ stop() {
 down() {
   if [ -s "$LAB/run/slurm/slurmctld.pid" ]; then
     for user in $USERS; do timeout 5 scancel -f -u "$user" 2>/dev/null || true; done
-    for _ in $(seq 60); do [ -z "$(timeout 5 squeue -h 2>/dev/null)" ] && break; sleep 0.2; done
+    for _ in $(seq 25); do [ -z "$(timeout 5 squeue -h 2>/dev/null)" ] && break; sleep 0.2; done
   fi
   # The controller first, then what it talks to.
   for file in slurmctld slurmd.gn1 slurmd.gn2 slurmdbd; do stop "$LAB/run/slurm/$file.pid"; done
   stop "$LAB/run/mysql/mysqld.pid"
   stop "$LAB/run/munge/munged.pid"
-  # What a slurmd leaves of its control groups, innermost first.
+  # What a slurmd that was killed leaves: its jobs, and its control groups, innermost first.
   for node in gn1 gn2; do
-    find /sys/fs/cgroup -maxdepth 6 -depth -type d -path "*/slurm_$node*" -exec rmdir {} + 2>/dev/null || true
+    for group in /sys/fs/cgroup/*/"slurm_$node"; do
+      [ -d "$group" ] || continue
+      find "$group" -name cgroup.procs -exec cat {} + 2>/dev/null | sort -u | xargs -r kill -9 2>/dev/null || true
+      for _ in $(seq 20); do
+        find "$group" -depth -type d -exec rmdir {} + 2>/dev/null || true
+        [ -d "$group" ] || break
+        sleep 0.1
+      done
+    done
   done
 }
 

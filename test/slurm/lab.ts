@@ -1,5 +1,5 @@
 /** The cluster of cluster.sh for tests: started, asked, and stopped; and who of its users runs what. */
-import { spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import {
   copyFileSync,
   mkdirSync,
@@ -34,6 +34,10 @@ export interface Lab {
   /** A copy of /bin/sleep under a name of its own, which its users may run. */
   executable(name: string): string;
   pidOfDaemon(name: string): number;
+  /** A folder of Slurm's programs that know no JSON. */
+  withoutJson(): string;
+  /** slurmrestd on a socket of its own; null: it is not installed. */
+  startRest(): string | null;
   stop(): void;
 }
 
@@ -67,7 +71,9 @@ export function startLab(url: string, token: string): Lab {
     if (status !== 0) throw new Error(`${file} ${args.join(' ')}: ${status}\n${stdout}\n${stderr}`);
     return stdout;
   };
+  let rest: ChildProcess | null = null;
   const stop = (): void => {
+    if (rest?.pid !== undefined) process.kill(-rest.pid, 'SIGKILL');
     run('bash', [SCRIPT, 'down', lab]);
     rmSync(lab, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   };
@@ -88,6 +94,26 @@ export function startLab(url: string, token: string): Lab {
       const path = join(tools, name);
       copyFileSync('/bin/sleep', path);
       return path;
+    },
+    withoutJson: () => {
+      const bin = join(lab, 'bin');
+      mkdirSync(bin, { recursive: true });
+      for (const name of ['squeue', 'sacct', 'sinfo', 'scontrol'])
+        writeFileSync(
+          join(bin, name),
+          `#!/bin/sh\ncase " $* " in *" --json "*) echo "$0: unrecognized option '--json'" >&2; exit 1 ;; esac\nexec ${name} "$@"\n`,
+          { mode: 0o755 },
+        );
+      return bin;
+    },
+    startRest: () => {
+      if (spawnSync('sh', ['-c', 'command -v slurmrestd']).status !== 0) return null;
+      const socket = join(lab, 'jobs', 'rest.sock');
+      const args = ['-u', 'bob', '--', 'slurmrestd', '-f', conf, '-a', 'rest_auth/local', `unix:${socket}`];
+      const env = { PATH: process.env['PATH'], SLURM_CONF: conf };
+      rest = spawn('runuser', args, { stdio: 'ignore', detached: true, env, cwd: '/' });
+      run('sh', ['-c', `for i in $(seq 100); do [ -S ${socket} ] && exit 0; sleep 0.1; done; exit 1`]);
+      return `unix:${socket}`;
     },
     pidOfDaemon: (name) => Number(readFileSync(join(lab, 'run', 'slurm', `${name}.pid`), 'utf8')),
     stop,

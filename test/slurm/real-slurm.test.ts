@@ -4,8 +4,10 @@
  */
 import { spawn } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { z } from 'zod';
 import type { JobList, JobRow } from '../../api/contract/jobs.ts';
 import { createSlurmSource, SlurmSettings } from '../../api/schedulers/slurm/source.ts';
+import type { Declaration, SourceSink } from '../../api/schedulers/source.ts';
 import { until } from '../e2e/processes.ts';
 import { createSite, type Site } from '../e2e/site.ts';
 import { type Lab, pidOf, startLab, whyNot } from './lab.ts';
@@ -39,7 +41,7 @@ describe.skipIf(reason !== null)('a real Slurm', () => {
 
   afterAll(async () => {
     stop.abort();
-    for (const one of strangers) one.kill('SIGKILL');
+    for (const { pid } of strangers) if (pid !== undefined) process.kill(-pid, 'SIGKILL');
     await following?.catch(() => undefined);
     lab?.stop();
     await site?.stop();
@@ -75,7 +77,10 @@ describe.skipIf(reason !== null)('a real Slurm', () => {
   const stranger = (user: string, path: string, env: Record<string, string> = {}): void => {
     const settings = Object.entries(env).map(([name, value]) => `${name}=${value}`);
     strangers.push(
-      spawn('runuser', ['-u', user, '--', 'env', ...settings, path, '600'], { stdio: 'ignore' }),
+      spawn('runuser', ['-u', user, '--', 'env', ...settings, path, '600'], {
+        stdio: 'ignore',
+        detached: true,
+      }),
     );
   };
 
@@ -172,7 +177,7 @@ describe.skipIf(reason !== null)('a real Slurm', () => {
     const orphan = await finding(trainer, 'after_end');
     expect((await site.finding(orphan.id)).insideJob).toMatchObject({ externalId: train });
 
-    // The books balance, and only the clone of a job that is lost knows nothing.
+    // The books balance, and nothing that Slurm said was unreadable.
     const sums = await site.sums();
     expect(sums.usedMs + sums.heldMs + sums.unaccountedMs + sums.idleMs + sums.unobservedMs).toBe(
       sums.capacityMs,
@@ -186,4 +191,52 @@ describe.skipIf(reason !== null)('a real Slurm', () => {
       90_000,
     );
   });
+
+  test('says the same by JSON, by text and through slurmrestd', { timeout: 120_000 }, async () => {
+    const ended = async (more: Record<string, unknown>): Promise<string[]> => {
+      const declared = await declaredBy({
+        cluster: 'lab',
+        conf: lab.conf,
+        pollSeconds: 1,
+        backfillDays: 1,
+        ...more,
+      });
+      return declared
+        .filter((job) => job.end !== null)
+        .map(
+          ({ externalId, incarnation, start, end, account }) =>
+            `${externalId} ${incarnation} ${start} ${end} ${account}`,
+        )
+        .sort();
+    };
+    const known = await ended({});
+    expect(known.length).toBeGreaterThan(5);
+    expect(await ended({ bin: lab.withoutJson() })).toEqual(known);
+    const rest = lab.startRest();
+    if (rest === null) return;
+    expect(await ended({ rest: { url: rest } })).toEqual(known);
+    const answers = await createSlurmSource(
+      SlurmSettings.parse({ cluster: 'elsewhere', rest: { url: rest } }),
+    ).check(stop.signal);
+    expect(answers.find((one) => one.name === 'nodes')).toMatchObject({ ok: true });
+    await expect(declaredBy({ cluster: 'elsewhere', rest: { url: rest } })).rejects.toThrow(
+      'of cluster lab, not of elsewhere',
+    );
+    await expect(declaredBy({ cluster: 'elsewhere', conf: lab.conf })).rejects.toThrow('of cluster lab');
+  });
 });
+
+/** All that a source declares until it has caught up. */
+async function declaredBy(settings: z.input<typeof SlurmSettings>): Promise<Declaration[]> {
+  const declared: Declaration[] = [];
+  const stop = new AbortController();
+  const sink: SourceSink = {
+    declare: async (jobs) => void declared.push(...jobs),
+    complete: async () => undefined,
+    endMissing: async () => stop.abort(),
+    conditions: async () => undefined,
+    problem: () => undefined,
+  };
+  await createSlurmSource(SlurmSettings.parse(settings)).follow(null, sink, stop.signal);
+  return declared;
+}
