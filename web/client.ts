@@ -5,6 +5,7 @@ import type { FindingDetail, FindingList } from '../api/contract/findings.ts';
 import type { DeviceList, NodeList } from '../api/contract/fleet.ts';
 import type { FleetIntegrity, NodeDetail } from '../api/contract/integrity.ts';
 import type { JobDetail, JobList } from '../api/contract/jobs.ts';
+import type { NodeKeyList } from '../api/contract/keys.ts';
 import type { Overview, Session } from '../api/contract/overview.ts';
 import type { Policies } from '../api/contract/policy.ts';
 import type { Problem } from '../api/contract/primitives.ts';
@@ -96,6 +97,8 @@ export const getDevices = (query: Query, signal?: AbortSignal): Promise<DeviceLi
   get('/v1/devices', query, signal);
 export const getIntegrity = (signal?: AbortSignal): Promise<FleetIntegrity> =>
   get('/v1/integrity', {}, signal);
+export const getKeys = (node: string, signal?: AbortSignal): Promise<NodeKeyList> =>
+  get('/v1/keys', { node }, signal);
 export const getSources = (signal?: AbortSignal): Promise<SourceList> => get('/v1/sources', {}, signal);
 export const getPolicy = (signal?: AbortSignal): Promise<Policies> => get('/v1/policy', {}, signal);
 export const getStatement = (period: string, signal?: AbortSignal): Promise<Statement> =>

@@ -8,6 +8,7 @@ import {
   getIntegrity,
   getJob,
   getJobs,
+  getKeys,
   getNode,
   getNodes,
   getOverview,
@@ -108,6 +109,10 @@ export const useDevices = (node: string) =>
 
 export const useIntegrity = () =>
   useQuery({ queryKey: ['integrity'], queryFn: ({ signal }) => getIntegrity(signal) });
+
+/** Those of one node. */
+export const useKeys = (node: string) =>
+  useQuery({ queryKey: ['keys', node], queryFn: ({ signal }) => getKeys(node, signal) });
 
 export const useSources = () =>
   useQuery({ queryKey: ['sources'], queryFn: ({ signal }) => getSources(signal) });

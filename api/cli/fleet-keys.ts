@@ -40,7 +40,7 @@ export async function acceptKey(node: string, key: string, flags: { json?: boole
   const [only] = meant;
   if (only === undefined || meant.length > 1)
     throw new CliError(
-      `${visible(node)} has no key that begins with ${visible(key)}; "gpuledger fleet keys" lists them, and ${KEY_CHARS} characters tell them apart`,
+      `${visible(node)} has no key that begins with ${visible(key)}; see "gpuledger fleet keys"`,
       EXIT.usage,
     );
   const path = `/v1/nodes/${encodeURIComponent(node)}/keys/${only.key}`;

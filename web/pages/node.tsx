@@ -9,6 +9,7 @@ import { nowWords } from '../components/device-grid.tsx';
 import { Empty, Failure } from '../components/failure.tsx';
 import { FindingsTable } from '../components/findings-table.tsx';
 import { Ago, Moment } from '../components/moment.tsx';
+import { NodeKeys } from '../components/node-keys.tsx';
 import { HostFacts, NodeTools } from '../components/node-tools.tsx';
 import { PageHead } from '../components/page-head.tsx';
 import { PagePlaceholder } from '../components/page-placeholder.tsx';
@@ -205,6 +206,7 @@ export function NodePage() {
       <Section title="Agent">
         <AgentFacts node={node} />
       </Section>
+      {node.enrolled ? <NodeKeys node={node.name} /> : null}
       <Section title="Problems" hint="Newest first, at most 20." padded={false}>
         <DataTable
           caption={`Problems that the agent of ${node.name} reported`}

@@ -1,6 +1,7 @@
 /** Canned files through which GPUs are read: most nodes agree, one does not, and one has no library. */
 import type { FleetIntegrity, NodeDetail, ToolOut } from '../../api/contract/integrity.ts';
-import { at } from './facts.ts';
+import type { NodeKeyList } from '../../api/contract/keys.ts';
+import { at, HOUR_MS } from './facts.ts';
 import { NODES } from './fleet.ts';
 
 const SMI = '5f0c6f5d5d4c1d5e0b3d7c66b7f8a9123efc09218acb54a1d2e7cc01fb65d3aa';
@@ -86,3 +87,13 @@ export const AGREED: FleetIntegrity = {
 };
 
 export const NOTHING_LISTED: FleetIntegrity = { ...AGREED, nodes: 0, groups: [] };
+
+/** A node that was installed anew, and that somebody must still say something of. */
+export function keysOf(node: string): NodeKeyList {
+  const key = { node, firstUsed: at(30 * 24 * HOUR_MS), recorded: at(30 * 24 * HOUR_MS), recordedBy: node };
+  const items = [
+    { ...key, key: 'a1'.repeat(32), first: true, accepted: null, waiting: false },
+    { ...key, key: 'b2'.repeat(32), first: false, firstUsed: at(HOUR_MS), accepted: null, waiting: true },
+  ];
+  return { keys: items.length, items };
+}

@@ -3,7 +3,7 @@ import type { Overview } from '../../api/contract/overview.ts';
 import { at, complete, HOUR_MS, NOW_MS, sums } from './facts.ts';
 import { detailOf, FINDINGS } from './findings.ts';
 import { DEVICES, JOBS, jobDetail, NODES, SOURCES, statement } from './fleet.ts';
-import { AGREED, INTEGRITY, NODE_DETAILS, NOTHING_LISTED } from './integrity.ts';
+import { AGREED, INTEGRITY, keysOf, NODE_DETAILS, NOTHING_LISTED } from './integrity.ts';
 import { NO_POLICY, POLICIES } from './policy.ts';
 
 export const SCENARIOS = [
@@ -128,6 +128,7 @@ function answerFor(scenario: keyof typeof PARTS, path: string, query: URLSearchP
     return node ? ok(node) : problem(404, 'not_found', 'There is no such node.');
   }
   if (kind === 'integrity') return ok(settled ? INTEGRITY : some ? AGREED : NOTHING_LISTED);
+  if (kind === 'keys') return ok(some ? keysOf(query.get('node') ?? '') : { keys: 0, items: [] });
   if (kind === 'nodes')
     return page(some ? NODES.filter((node) => node.name.includes(query.get('search') ?? '')) : []);
   if (kind === 'devices')
