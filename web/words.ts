@@ -33,6 +33,7 @@ const REASON_WORDS: Readonly<Record<string, string>> = {
   no_job: 'No matching declaration',
   no_process: 'Work that shows no process',
   telemetry_conflict: 'Power and utilisation disagree',
+  unlike_declared: 'Not as its job said',
   reverse_tunnel: 'Reverse tunnel out of a job',
   relayed_connection: 'Outside and inside at once, out of a job',
   network_scan: 'Many connection attempts from a job',

@@ -47,9 +47,11 @@ function headline(finding: FindingDetail): string {
   const opening =
     finding.resolvedAt !== null
       ? 'No longer standing: '
-      : kind === 'compute'
-        ? `No declaration covers ${state === 'settled' ? '' : 'yet '}`
-        : 'Seen beside the ledger: ';
+      : finding.reason === 'unlike_declared'
+        ? 'Not as its job said: '
+        : kind === 'compute'
+          ? `No declaration covers ${state === 'settled' ? '' : 'yet '}`
+          : 'Seen beside the ledger: ';
   const account = source.user === null ? '' : `, which ran as OS account ${source.user}`;
   const job =
     insideJob === null

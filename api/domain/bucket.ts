@@ -2,7 +2,7 @@
 export const BUCKETS = ['used', 'held', 'unaccounted', 'idle', 'unobserved'] as const;
 export type Bucket = (typeof BUCKETS)[number];
 
-/** Why use is unaccounted, in the order in which the reasons are tried. */
+/** Why use is unaccounted, in the order in which the reasons are tried; the last one is no such reason. */
 export const REASONS = [
   'unverified_claim',
   'unknown_job',
@@ -14,7 +14,10 @@ export const REASONS = [
   'no_job',
   'no_process',
   'telemetry_conflict',
+  'unlike_declared',
 ] as const;
+/** Of findings alone: a job's use that is marked. Its time is `used`, and none of it is the finding's. */
+export const MARKED_REASON = 'unlike_declared';
 export type Reason = (typeof REASONS)[number];
 
 /**

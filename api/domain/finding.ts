@@ -1,7 +1,7 @@
 // Findings: unaccounted time, grouped by the source that it comes from, and what may be said about it.
 import type { IntegrityKind } from '../contract/batch.ts';
 import { type FINDING_KINDS, SEVERITIES, type STRENGTHS } from '../contract/findings.ts';
-import { type Evidence, REASONS, type Reason } from './bucket.ts';
+import { type Evidence, MARKED_REASON, REASONS, type Reason } from './bucket.ts';
 import type { Entry, ProcessId } from './cell.ts';
 import { findingId, rootOf } from './source.ts';
 import type { Judge, NodeFacts } from './verdict.ts';
@@ -80,12 +80,13 @@ export function groupFindings(
   };
   for (const { device, entries } of cells) {
     for (const entry of entries) {
-      if (entry.bucket !== 'unaccounted' || entry.reason === null) continue;
+      const reason = reasonOf(entry, facts);
+      if (reason === null) continue;
       const root = entry.process === null ? null : rootFor(entry, entry.process);
       const id = findingId('compute', facts.cluster, facts.node, root ?? `device ${device}`);
       const part = parts.get(id) ?? { root, rows: new Map<string, FindingRow>() };
       parts.set(id, part);
-      const row = toRow(device, entry, entry.reason);
+      const row = toRow(device, entry, reason);
       const key = rowKey(row);
       const earlier = part.rows.get(key);
       part.rows.set(key, earlier === undefined ? row : addRows(earlier, row));
@@ -103,8 +104,22 @@ export function groupFindings(
     }));
 }
 
+/**
+ * What a finding says of an entry; null: nothing. A named process that is not as its job said stays the job's use; that it
+ * is marked is a finding without time, so that somebody may look. An executable that nobody could read says nothing.
+ */
+export function reasonOf(entry: Entry, { processes }: Pick<NodeFacts, 'processes'>): Reason | null {
+  if (entry.bucket === 'unaccounted') return entry.reason;
+  if (entry.bucket !== 'used' || !entry.suspicious || entry.process === null) return null;
+  return processes.get(entry.process)?.executable ? MARKED_REASON : null;
+}
+
 function toRow(device: string, entry: Entry, reason: Reason): FindingRow {
-  const active = entry.activity === 'active';
+  if (reason === MARKED_REASON) return { ...rowOf(device, entry, reason, false), residentMs: 0 };
+  return rowOf(device, entry, reason, entry.activity === 'active');
+}
+
+function rowOf(device: string, entry: Entry, reason: Reason, active: boolean): FindingRow {
   return {
     device,
     process: entry.process,
@@ -187,11 +202,12 @@ export function summarise(rows: readonly FindingRow[], edgeMs: number): FindingS
   const sum = (value: (row: FindingRow) => number): number =>
     rows.reduce((total, row) => total + value(row), 0);
   const byReason = totals(rows, (row) => row.reason);
-  const reason = REASONS.reduce((best, next) =>
+  const reason = REASONS.filter((one) => byReason.has(one)).reduce((best, next) =>
     (byReason.get(next) ?? 0) > (byReason.get(best) ?? 0) ? next : best,
   );
   const settledMs = sum((row) => timeOf(row) - row.provisionalActiveMs - row.provisionalResidentMs);
-  const state = settledMs > 0 ? 'settled' : 'provisional';
+  const marked = rows.every((row) => row.reason === MARKED_REASON);
+  const state = settledMs > 0 || marked ? 'settled' : 'provisional';
   const process = largest(totals(rows, (row) => row.process));
   return {
     reason,
@@ -209,10 +225,11 @@ export function summarise(rows: readonly FindingRow[], edgeMs: number): FindingS
     lastMs: rows.reduce((most, row) => Math.max(most, row.toMs), first.toMs),
     state,
     severity: severityOf(rows, edgeMs),
-    strength:
-      state === 'settled' && process !== null && reason !== 'telemetry_conflict' ? 'proof' : 'suspicion',
+    strength: state === 'settled' && process !== null && !NO_PROOF.includes(reason) ? 'proof' : 'suspicion',
   };
 }
+
+const NO_PROOF: readonly Reason[] = ['telemetry_conflict', MARKED_REASON];
 
 const timeOf = (row: FindingRow): number => row.activeMs + row.residentMs;
 const settledActiveOf = (row: FindingRow): number => row.activeMs - row.provisionalActiveMs;

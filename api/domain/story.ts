@@ -1,6 +1,7 @@
 // A finding's story in neutral sentences, which an admin can act on and the job's owner can accept.
 import { INTEGRITY_KINDS } from '../contract/batch.ts';
 import type { FindingDetail } from '../contract/findings.ts';
+import { MARKED_REASON } from './bucket.ts';
 import { candidatesOf, conflictsOf } from './candidates.ts';
 import type { ObservedProcess, SourceWatermark } from './cell.ts';
 import type { Dark } from './dark.ts';
@@ -71,7 +72,7 @@ export function tellStory(facts: StoryFacts): Story {
   return {
     observed: observed(facts),
     notObserved: notObserved(facts),
-    candidates: isBeside(summary.reason) ? [] : candidatesOf(facts),
+    candidates: isBeside(summary.reason) || summary.reason === MARKED_REASON ? [] : candidatesOf(facts),
     innocentCauses: [...CAUSES[summary.reason]],
     wouldChange: wouldChange(facts),
   };
@@ -123,7 +124,8 @@ function observed(facts: StoryFacts): string[] {
   if (isIntegrity(summary.reason) && facts.devices.length > 0) lines.push(`It is about ${place}.`);
   lines.push(SENTENCES[summary.reason], ...unseenLines(facts.unseen));
   lines.push(...detailLines(facts.details), ...holderLines(facts.holders));
-  if (facts.running && !MOMENTARY.includes(summary.reason)) lines.push('It was still there at the last reading.');
+  if (facts.running && !MOMENTARY.includes(summary.reason))
+    lines.push('It was still there at the last reading.');
   return lines;
 }
 

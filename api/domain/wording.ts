@@ -21,6 +21,8 @@ export const SENTENCES: Readonly<Record<FindingReason, string>> = {
   no_process: 'The device was in use while no reading showed a process on it.',
   telemetry_conflict:
     'The device drew working power, in two readings in a row, while it reported that nothing executed.',
+  unlike_declared:
+    'It ran inside a declared job, whose use it is, but is not as that job said, or not what it first ran where it said nothing.',
   reverse_tunnel:
     'A process inside a job held an external connection and was told to forward a port of the other side to this one.',
   relayed_connection:
@@ -82,6 +84,10 @@ export const CAUSES: Readonly<Record<FindingReason, readonly string[]>> = {
     'A sensor or the driver reports wrong values.',
     'Something keeps the device at high clocks without executing.',
   ],
+  unlike_declared: [
+    'The job runs more than one program, such as an evaluation beside a training, and did not say so.',
+    'A launcher or a wrapper of the site that the policy does not know as one.',
+  ],
   reverse_tunnel: ['A person reaches a notebook or a dashboard of this job from outside in this way.'],
   relayed_connection: [
     'A helper of the job reports to a service outside and talks to the job itself, as experiment trackers do.',
@@ -141,6 +147,10 @@ export const CHANGES: Readonly<Record<FindingReason, readonly string[]>> = {
     "The record of a job that held the device, for what only the driver's accounting lists.",
   ],
   telemetry_conflict: ['Readings of power and utilisation that agree.'],
+  unlike_declared: [
+    'A declaration of what the job runs: executables decide, where all else only marks.',
+    'Nothing in the ledger: the time is that of the job, and stays it.',
+  ],
   reverse_tunnel: [BESIDE],
   relayed_connection: [BESIDE],
   network_scan: [BESIDE],

@@ -1,5 +1,5 @@
 /** A finding as a whole after a node-hour was attributed again, and what of that is worth remembering. */
-import type { Reason } from '../domain/bucket.ts';
+import { MARKED_REASON, type Reason } from '../domain/bucket.ts';
 import { type FindingRow, graver, mergeRows, summarise } from '../domain/finding.ts';
 import type { Job } from '../domain/job.ts';
 import { duration, time } from '../domain/phrases.ts';
@@ -128,6 +128,10 @@ const NETWORK_WORDS = {
   gone: 'By later records it was not inside a job.',
   back: 'By corrected records it was inside a job.',
 };
+const MARKED_WORDS = {
+  gone: 'By what is known now it is as its job said.',
+  back: 'By what is known now it is not as its job said.',
+};
 const INTEGRITY_WORDS = {
   gone: 'By what is known now nothing reports it.',
   back: 'By what is known now it is reported again.',
@@ -143,6 +147,7 @@ const REASON_WORDS: Readonly<Record<Reason, string>> = {
   no_job: 'no job was tied to it',
   no_process: 'no process showed',
   telemetry_conflict: 'power and utilisation disagreed',
+  unlike_declared: 'not as its job said',
 };
 const inWords = (reason: string): string =>
   Object.entries(REASON_WORDS).find(([name]) => name === reason)?.[1] ?? reason;
@@ -203,9 +208,10 @@ function historyOf(
 ): string[] {
   if (before === null) return [];
   const was = before.state;
-  if (was.kind !== 'compute') {
+  const marked = was.reason === MARKED_REASON && (after === null || after.reason === MARKED_REASON);
+  if (was.kind !== 'compute' || marked) {
     if ((after === null) === before.resolved) return [];
-    const words = was.kind === 'network' ? NETWORK_WORDS : INTEGRITY_WORDS;
+    const words = marked ? MARKED_WORDS : was.kind === 'network' ? NETWORK_WORDS : INTEGRITY_WORDS;
     return [after === null ? words.gone : words.back];
   }
   const wasMs = was.activeMs + was.residentMs;

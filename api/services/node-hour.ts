@@ -7,6 +7,7 @@ import { apportion } from '../domain/apportion.ts';
 import { createAttributor } from '../domain/attribute.ts';
 import { bindNode, type FirstSeen, firstSeenIn, placesByCount } from '../domain/bind.ts';
 import { boundsOf } from '../domain/bounds.ts';
+import { MARKED_REASON } from '../domain/bucket.ts';
 import type { Entry, ObservedGap, ObservedProcess, ProcessId, SourceWatermark } from '../domain/cell.ts';
 import {
   type DecodedHour,
@@ -18,7 +19,7 @@ import {
 } from '../domain/decode.ts';
 import { endWithJobs } from '../domain/departure.ts';
 import { isJobBoundary, ownersOf } from '../domain/evidence.ts';
-import { type FindingPart, type FindingRow, groupFindings, mergeRows } from '../domain/finding.ts';
+import { type FindingPart, type FindingRow, groupFindings, mergeRows, reasonOf } from '../domain/finding.ts';
 import { withGrants } from '../domain/grants.ts';
 import { type IntegrityFinding, integrityFindings } from '../domain/integrity.ts';
 import { type Interval, intersect } from '../domain/interval.ts';
@@ -210,7 +211,7 @@ export function computeNodeHour(inputs: NodeHourInputs, placed = placeNodeHour(i
     dials: decoded.dials,
     firstSeen,
     findings,
-    partsOf: withBounds(divideByHolder(findings, cells), inputs),
+    partsOf: withBounds(divideByHolder(findings, cells, node), inputs),
     observations,
     signals: signalsOfHour({ ...seen, hour: interval }),
   };
@@ -279,23 +280,29 @@ const rowKey = (device: string, row: RowKeyed): string =>
   [device, row.process ?? '', row.reason, row.job ?? '', row.evidence ?? ''].join(' ');
 
 /** A row by holder, before it is known between which amounts it lies. */
-type HeldRow = Omit<FindingPartWrite, 'leastMs' | 'mostMs'>;
+interface HeldRow extends Omit<FindingPartWrite, 'leastMs' | 'mostMs'> {
+  /** Executing for a job, with a mark. */
+  readonly markedMs: number;
+}
 
 /** A finding's rows say nothing of who held the device; what was charged to whom needs it. */
 function divideByHolder(
   findings: readonly FindingPart[],
   cells: readonly CellWrite[],
+  node: NodeFacts,
 ): Map<string, HeldRow[]> {
   const idOf = new Map<string, string>();
   for (const { id, rows } of findings) for (const row of rows) idOf.set(rowKey(row.device, row), id);
   const parts = new Map<string, Map<string, HeldRow>>();
   for (const { device, entries } of cells) {
     for (const entry of entries) {
-      const { reason, holder, process, job, evidence, fromMs, toMs, ms } = entry;
-      if (entry.bucket !== 'unaccounted' || reason === null) continue;
+      const { holder, process, job, evidence, fromMs, toMs } = entry;
+      const reason = reasonOf(entry, node);
+      if (reason === null) continue;
+      const ms = reason === MARKED_REASON ? 0 : entry.ms;
       const key = rowKey(device, { process, reason, job, evidence });
       const id = idOf.get(key);
-      if (id === undefined) throw new Error('an unaccounted entry belongs to no finding');
+      if (id === undefined) throw new Error('an entry that is to be told of belongs to no finding');
       const own = parts.get(id) ?? new Map<string, HeldRow>();
       parts.set(id, own);
       const active = entry.activity === 'active' ? ms : 0;
@@ -303,6 +310,7 @@ function divideByHolder(
       own.set(`${key} ${holder ?? ''}`, {
         ...{ device, process, job, reason, evidence, holder },
         activeMs: (before?.activeMs ?? 0) + active,
+        markedMs: (before?.markedMs ?? 0) + entry.ms - ms,
         residentMs: (before?.residentMs ?? 0) + (ms - active),
         provisionalActiveMs: (before?.provisionalActiveMs ?? 0) + (entry.provisional ? active : 0),
         provisionalResidentMs: (before?.provisionalResidentMs ?? 0) + (entry.provisional ? ms - active : 0),
@@ -336,7 +344,7 @@ function boundedOn(
 ): FindingPartWrite[] {
   const held = [...Map.groupBy(parts, (part) => rowKey(device, part)).values()];
   const rows = held.flatMap((own) => {
-    const row = mergeRows(own.map(({ holder: _holder, ...part }) => part))[0];
+    const row = mergeRows(own.map(({ holder: _holder, markedMs: _marked, ...part }) => part))[0];
     const life = row?.process ? (processes.get(row.process) ?? null) : null;
     return row === undefined ? [] : [{ ...row, life }];
   });
@@ -350,6 +358,10 @@ function boundedOn(
     const weights = own.map((part) => part.activeMs + part.residentMs);
     const least = apportion(bounds[at]?.leastMs ?? 0, weights);
     const most = apportion(bounds[at]?.mostMs ?? 0, weights);
-    return own.map((part, index) => ({ ...part, leastMs: least[index] ?? 0, mostMs: most[index] ?? 0 }));
+    return own.map(({ markedMs, ...part }, index) => ({
+      ...{ ...part, leastMs: least[index] ?? 0 },
+      // Of what is marked it may be all of it that nobody meant.
+      mostMs: part.reason === MARKED_REASON ? markedMs : (most[index] ?? 0),
+    }));
   });
 }

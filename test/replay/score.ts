@@ -115,7 +115,7 @@ async function accused(built: Built, played: Played, findings: readonly Finding[
       if (built.truths.get(process)?.some(({ is }) => is === 'diverted'))
         diverting.add(`${node.bootId} ${process.pid} ${startTicks(node, process)}`);
   let wrongMs = 0;
-  for (const { id } of findings) {
+  for (const { id } of findings.filter(({ activeMs, residentMs }) => activeMs + residentMs > 0)) {
     const { processes } = await played.app.services.queries.finding(AUDITOR, id);
     for (const { bootId, pid, startTicks: ticks, role, activeMs } of processes)
       if (role === 'source' && ticks !== null && !diverting.has(`${bootId} ${pid} ${ticks}`))
@@ -263,7 +263,8 @@ async function missingOf(
   }
   if (!(finding.firstSeen < finding.lastSeen)) missing.push('evidence: first and last seen');
   if (finding.devices.length === 0) missing.push('evidence: device');
-  if (hasNeighbours(built, finding) && detail.story.candidates.length === 0)
-    missing.push('evidence: why no job matches');
+  // What is marked has its job.
+  const unmatched = finding.reason !== 'unlike_declared' && hasNeighbours(built, finding);
+  if (unmatched && detail.story.candidates.length === 0) missing.push('evidence: why no job matches');
   return missing;
 }

@@ -27,6 +27,7 @@ const hasSource = (finding: FindingDetail): boolean =>
 
 function opening(finding: FindingDetail): string {
   if (finding.resolvedAt !== null) return 'By later records this no longer stands: ';
+  if (finding.reason === 'unlike_declared') return `${reasonWords(finding.reason)}: `;
   if (!isCompute(finding)) return reasonWords(finding.reason) + (hasSource(finding) ? ': ' : '');
   return finding.state === 'settled' ? 'No declaration covers ' : 'No declaration covers yet ';
 }
