@@ -23,8 +23,7 @@ export function endWithJobs(
 ): readonly ObservedSpan[] {
   if (!anyEnded(spans, processes)) return spans;
   const leftMs = new Map<ProcessId, number>();
-  for (const [id, lastMs] of lastEnds(spans, processes)) {
-    const goneMs = processes.get(id)?.exitedMs ?? lastMs;
+  for (const [id, { lastMs, goneMs }] of lastEnds(spans, processes)) {
     if (goneMs <= lastMs || goneMs - lastMs > MAX_HALF_MS) continue;
     const seenMs = lastMs - (goneMs - lastMs);
     const ends = endsOf(id).filter((endMs) => endMs >= seenMs && endMs < lastMs);
@@ -37,15 +36,17 @@ export function endWithJobs(
   });
 }
 
-/** The end of the last span of each process that is known to have ended. */
+/** The end of the last span of each process that is known to have ended, and when it was found gone. */
 function lastEnds(
   spans: readonly ObservedSpan[],
   processes: ReadonlyMap<ProcessId, ObservedProcess>,
-): Map<ProcessId, number> {
-  const ends = new Map<ProcessId, number>();
+): Map<ProcessId, { readonly lastMs: number; readonly goneMs: number }> {
+  const ends = new Map<ProcessId, { lastMs: number; goneMs: number }>();
   for (const { tenants, toMs } of spans)
-    for (const { process } of tenants)
-      if ((processes.get(process)?.exitedMs ?? null) !== null) ends.set(process, toMs);
+    for (const { process } of tenants) {
+      const goneMs = processes.get(process)?.exitedMs ?? null;
+      if (goneMs !== null) ends.set(process, { lastMs: toMs, goneMs });
+    }
   return ends;
 }
 

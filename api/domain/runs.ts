@@ -1,4 +1,5 @@
 // Spans of one device in a row with the same processes, added up: most hours are a few long runs of many short spans.
+import { at } from './at.ts';
 import type { ObservedProcess, ObservedSpan, ObservedTenant, ProcessId } from './cell.ts';
 import { type Interval, lengthMs } from './interval.ts';
 
@@ -38,8 +39,7 @@ function findRuns(spans: readonly ObservedSpan[]): SpanRun[] {
   const runs: SpanRun[] = [];
   let first = 0;
   while (first < spans.length) {
-    const start = spans[first];
-    if (start === undefined) break;
+    const start = at(spans, first);
     let end = first + 1;
     if (isPlain(start))
       for (let last = start; end < spans.length; end += 1) {
@@ -92,7 +92,7 @@ function addTo(sum: Sum, ms: number, { fromMs, toMs }: Interval): void {
 const amountOf = ({ ms, fromMs, toMs }: Sum): Amount => ({ ms, hull: ms === 0 ? null : { fromMs, toMs } });
 
 function sumUp(spans: readonly ObservedSpan[], first: number, count: number, start: ObservedSpan): SpanRun {
-  const toMs = spans[first + count - 1]?.toMs ?? start.toMs;
+  const { toMs } = at(spans, first + count - 1);
   const run = { fromMs: start.fromMs, toMs, first, count, tenants: start.tenants };
   if (!isPlain(start)) return { ...run, sums: null };
   const active = Array.from({ length: Math.max(1, start.tenants.length) }, (): Sum => {
@@ -100,8 +100,7 @@ function sumUp(spans: readonly ObservedSpan[], first: number, count: number, sta
   });
   const rest: Sum = { ms: 0, fromMs: 0, toMs: 0 };
   for (let index = first; index < first + count; index += 1) {
-    const span = spans[index];
-    if (span === undefined) break;
+    const span = at(spans, index);
     for (const [at, sum] of active.entries())
       addTo(sum, (span.tenants.length === 0 ? span.activeMs : span.tenants[at]?.activeMs) ?? 0, span);
     addTo(rest, lengthMs(span) - (span.activeMs ?? 0), span);

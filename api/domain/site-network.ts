@@ -29,7 +29,6 @@ export function siteConnections(
   policy: Policy,
   peers: PeersByDigest,
 ): readonly ObservedConnection[] {
-  if (peers.size === 0) return connections;
   const own = policy.internalRanges.map(rangeOf);
   const tunnels = policy.approvedTunnels.map((tunnel) => ({ tunnel, ranges: tunnel.peers.map(rangeOf) }));
   return connections.map((fact) => {

@@ -1,10 +1,14 @@
 // What else a device says of a span: that it contradicts itself, how it is divided, and who was there unseen.
 import { describe, expect, test } from 'vitest';
 import { ACCOUNTED_TYPE } from '../../api/contract/batch.ts';
+import { at } from '../../api/domain/at.ts';
 import { attribute } from '../../api/domain/attribute.ts';
 import type { CellFacts, Entry, ObservedSpan } from '../../api/domain/cell.ts';
 import { processId } from '../../api/domain/cell.ts';
+import { cutSpan, inTenantOrder } from '../../api/domain/cutter.ts';
 import { groupFindings, summarise } from '../../api/domain/finding.ts';
+import { changedTime } from '../../api/domain/interval.ts';
+import { runsOf } from '../../api/domain/runs.ts';
 import { sumEntries } from '../../api/domain/sums.ts';
 import { createJudge } from '../../api/domain/verdict.ts';
 import {
@@ -284,5 +288,55 @@ describe('processes that only the driver’s accounting lists', () => {
     const facts = cell({ spans: [inConflict({ ...unseen, tenants: unseen.tenants.slice(0, 1) })] });
     const conflict = entriesOf(facts).filter((entry) => entry.reason === 'telemetry_conflict');
     expect(conflict).toMatchObject([{ process: null, ms: CONFLICT_MS }]);
+  });
+});
+
+describe('one process on several instances, and on none that is told', () => {
+  const place = (gpuInstance: number | null) => ({ process: pidOf(1), gpuInstance });
+
+  test('has one order, the one that is not told first', () => {
+    const sorted = [place(null), place(0), place(3)];
+    expect(sorted.toReversed().sort(inTenantOrder)).toEqual(sorted);
+    expect([place(3), place(null), place(0)].sort(inTenantOrder)).toEqual(sorted);
+  });
+
+  test('is cut with the rest, activity staying unknown', () => {
+    const whole = span(0, 1000, { 1: null });
+    expect(cutSpan(whole, { fromMs: 0, toMs: 400 })).toEqual({ ...whole, toMs: 400 });
+  });
+
+  test('is no run with spans in which it is elsewhere', () => {
+    const on = (fromMs: number, gpuInstance: number | null) => {
+      const one = span(fromMs, fromMs + 10, { 1: 5 });
+      return { ...one, tenants: one.tenants.map((tenant) => ({ ...tenant, gpuInstance })) };
+    };
+    const runs = runsOf([on(0, null), on(10, null), on(20, 1), on(30, 1)]);
+    expect(runs.map(({ first, count }) => [first, count])).toEqual([
+      [0, 2],
+      [2, 2],
+    ]);
+  });
+});
+
+test('an index beside a list is a fault, and no zero', () => {
+  expect(() => at([1], 1)).toThrow('there is no item 1 among 1');
+  expect(at([0], 0)).toBe(0);
+});
+
+describe('what changed between two sets of times', () => {
+  const one = (key: string, fromMs: number, toMs: number) => ({ key, fromMs, toMs });
+
+  test('is what only one of them has, of each kind', () => {
+    const before = [one('a', 0, 10), one('a', 20, 30), one('b', 0, 5)];
+    const after = [one('a', 5, 25), one('c', 1, 2)];
+    expect(changedTime(before, after)).toEqual([
+      ...[one('a', 0, 5), one('a', 10, 20), one('a', 25, 30)],
+      ...[one('b', 0, 5), one('c', 1, 2)],
+    ]);
+    expect(changedTime(after, before).map(({ fromMs, toMs }) => toMs - fromMs)).toEqual([5, 10, 5, 1, 5]);
+  });
+
+  test('is nothing where both have the same, however it is cut', () => {
+    expect(changedTime([one('a', 0, 10)], [one('a', 0, 10)])).toEqual([]);
   });
 });

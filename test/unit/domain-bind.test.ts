@@ -1,6 +1,6 @@
 // Which devices "two of this node" are.
 import { expect, test } from 'vitest';
-import { bindNode, firstSeenIn, OPEN_END_MS } from '../../api/domain/bind.ts';
+import { bindNode, firstSeenIn, OPEN_END_MS, placesByCount } from '../../api/domain/bind.ts';
 import type { Allocation, Job } from '../../api/domain/job.ts';
 import { DEFAULT_POLICY } from '../../api/domain/policy.ts';
 import { createJudge } from '../../api/domain/verdict.ts';
@@ -123,4 +123,53 @@ test('a self-declared job takes no place before it counts', () => {
     ['j_2', 'a', true],
     ['j_1', 'a', false],
   ]);
+});
+
+test('a job asks for devices by number where any of its versions does, on that node', () => {
+  const counts = (change: Partial<Allocation>, earlier?: Job[]) =>
+    placesByCount({ ...holder('n', change), ...(earlier === undefined ? {} : { earlier }) }, NODE);
+  expect([counts({ count: 1 }), counts({}), counts({ devices: ['a'] })]).toEqual([true, false, false]);
+  expect(counts({ count: 1, node: 'n2' })).toBe(false);
+  expect(counts({}, [holder('n', { count: 1 })])).toBe(true);
+});
+
+test('allocations of one job that begin together, and what was seen at once, have one order', () => {
+  const twice = holder(
+    'n',
+    {},
+    {
+      allocations: [allocation({ devices: ['a'], toMs: 900 }), allocation({ devices: ['a'], toMs: 500 })],
+    },
+  );
+  const both = [twice, holder('m', { count: 1 }), holder('k', { count: 1 })];
+  const of = (jobs: Job[], seen: Parameters<typeof bindNode>[2]) =>
+    bindNode(NODE, jobs, seen, DEVICES, DEFAULT_POLICY);
+  const seen = new Map(
+    ['j_m', 'j_k'].map((id) => [
+      id,
+      new Map([
+        ['d', 5],
+        ['c', 5],
+        ['b', 2000],
+      ]),
+    ]),
+  );
+  const placedThere = of(both, seen);
+  expect(of(both.toReversed(), new Map([...seen].reverse()))).toEqual(placedThere);
+  expect(placedThere.map(({ job: id, device, toMs }) => [id, device, toMs])).toEqual([
+    ['j_n', 'a', 500],
+    ['j_n', 'a', 900],
+    ['j_k', 'c', 1000],
+    ['j_m', 'd', 1000],
+  ]);
+});
+
+test('what is seen after a job has ended places nothing', () => {
+  const process = processFact(1, { cgroup: slurmCgroup(1) });
+  const ended = job('1', { startMs: 0, endMs: 1000 });
+  const facts = cell({ processes: [process], jobs: [ended] });
+  const seen = (fromMs: number) =>
+    firstSeenIn(createJudge(facts), new Map([[GPU, [span(fromMs, 2000, { 1: 1 })]]]), DEFAULT_POLICY);
+  expect([...(seen(999).get('j_1') ?? [])]).toEqual([[GPU, 999]]);
+  expect(seen(1000).size).toBe(0);
 });

@@ -18,6 +18,11 @@ test('a gap has its cause; what nobody reported is the agent’s silence; the sa
   ]);
 });
 
+test('of a process of which the device does not tell what it executed, nothing is said', () => {
+  const spans = [span(0, 10_000, { 1: null }), span(40_000, 50_000, { 1: null })];
+  expect(darkWithin(WHOLE, spans, [])).toMatchObject([{ fromMs: 10_000, sameAround: false }]);
+});
+
 test('what lies outside of the finding’s time, or is measured, is none', () => {
   const spans = [span(0, 10_000, { 1: 1 }), span(10_000, 20_000, {}), span(150_000, 160_000, { 1: 1 })];
   expect(darkWithin(WHOLE, spans, [])).toEqual([]);

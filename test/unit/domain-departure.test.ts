@@ -47,6 +47,17 @@ describe('a process that left', () => {
     ]);
   });
 
+  test('leaves each at its own time, where several left', () => {
+    const both = [span(0, 15_000, { 1: 6000, 2: 6000 })];
+    const processes = new Map([1, 2].map((pid) => [pidOf(pid), processFact(pid, { exitedMs: 20_000 })]));
+    const ends = (id: string) => (id === LEFT ? [14_000] : [12_000]);
+    expect(endWithJobs(both, processes, ends).map(({ toMs, tenants }) => [toMs, tenants.length])).toEqual([
+      [12_000, 2],
+      [14_000, 1],
+      [15_000, 0],
+    ]);
+  });
+
   test('may have unknown activity', () => {
     const unknown = [span(0, 15_000, { 1: null })];
     expect(shown(cut([12_000], 20_000, unknown))).toEqual([

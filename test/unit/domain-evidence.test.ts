@@ -1,5 +1,6 @@
 // Ties of a process to jobs, contradictions between them, and whether it fits what was declared.
 import { describe, expect, test } from 'vitest';
+import { at } from '../../api/domain/at.ts';
 import type { ObservedProcess } from '../../api/domain/cell.ts';
 import { indexJobs, runAt, tiesOf } from '../../api/domain/evidence.ts';
 import { fitOf, isDeclared, matchesPath } from '../../api/domain/fit.ts';
@@ -86,32 +87,32 @@ describe('ties', () => {
 describe('runs of a job', () => {
   const run = (name: string, startMs: number, endMs: number | null, change: Partial<Job> = {}) =>
     job('1', { id: name, startMs, endMs, ...change });
-  const at = (jobs: Job[], startedMs: number | null, atMs: number) =>
+  const runOf = (jobs: Job[], startedMs: number | null, atMs: number) =>
     runAt(jobs, startedMs, atMs, DEFAULT_POLICY).id;
   const first = run('a', 0, 10_000);
   const second = run('b', 20_000, null);
 
   test('the one that covers the time, else the nearest earlier, else the next', () => {
-    expect(at([second, first], null, 5000)).toBe('a');
-    expect(at([second, first], null, 15_000)).toBe('a');
-    expect(at([second, first], null, 25_000)).toBe('b');
-    expect(at([second, first], null, -5000)).toBe('a');
+    expect(runOf([second, first], null, 5000)).toBe('a');
+    expect(runOf([second, first], null, 15_000)).toBe('a');
+    expect(runOf([second, first], null, 25_000)).toBe('b');
+    expect(runOf([second, first], null, -5000)).toBe('a');
   });
 
   test('the one in which the process started, unless that is too near to its end to tell', () => {
-    expect(at([first, second], 1000, 25_000)).toBe('a');
-    expect(at([first, second], 9000, 25_000)).toBe('b');
+    expect(runOf([first, second], 1000, 25_000)).toBe('a');
+    expect(runOf([first, second], 9000, 25_000)).toBe('b');
   });
 
   test('of runs that began at once the same one, in whatever order they come', () => {
     const twins = [run('t', 20_000, null), run('s', 20_000, null)];
-    expect([at(twins, null, 25_000), at(twins.toReversed(), null, 25_000)]).toEqual(['t', 't']);
-    expect([at(twins, null, 0), at(twins.toReversed(), null, 0)]).toEqual(['s', 's']);
+    expect([runOf(twins, null, 25_000), runOf(twins.toReversed(), null, 25_000)]).toEqual(['t', 't']);
+    expect([runOf(twins, null, 0), runOf(twins.toReversed(), null, 0)]).toEqual(['s', 's']);
   });
 
   test('a self-declaration of the same boundary does not go before the scheduler’s record', () => {
     const own = run('c', 20_000, null, { selfDeclared: true, firstRecordedAtMs: 20_000 });
-    expect(at([own, second], null, 25_000)).toBe('b');
+    expect(runOf([own, second], null, 25_000)).toBe('b');
   });
 });
 
@@ -233,6 +234,27 @@ describe('facts of one process', () => {
       firstSeenMs: 0,
       exitedMs: 10,
     });
+  });
+
+  test('files of which neither device nor inode could be read are told apart by their paths', () => {
+    const nameless = (path: string) => ({
+      path,
+      device: null,
+      inode: null,
+      deleted: false,
+      fileSystem: null,
+    });
+    const facts = ['/a', '/b', '/a'].map((path) =>
+      processFact(5, { executable: nameless(path), startTicks: null }),
+    );
+    const merged = [...facts, processFact(5, { executable: null })].reduce(mergeProcess);
+    expect(merged).toMatchObject({
+      executable: { path: '/a' },
+      earlierExecutables: [{ path: '/b' }],
+      startTicks: 50,
+    });
+    const late = mergeProcess(processFact(5, { executable: null }), at(facts, 0));
+    expect(late).toMatchObject({ executable: { path: '/a' }, earlierExecutables: [], startTicks: 50 });
   });
 
   test('what became unreadable keeps its value', () => {

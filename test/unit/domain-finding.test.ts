@@ -5,8 +5,11 @@ import type { CellFacts } from '../../api/domain/cell.ts';
 import type { ObservedConnection } from '../../api/domain/decode.ts';
 import {
   type FindingRow,
+  graver,
   groupFindings,
   mergeRows,
+  RUNNING_SLACK_MS,
+  runningSlackMs,
   severityOf,
   summarise,
 } from '../../api/domain/finding.ts';
@@ -71,6 +74,32 @@ describe('sources', () => {
     expect(new Set(findingsOf(facts).map((finding) => finding.root))).toEqual(
       new Set([root.id, stranger.id]),
     );
+  });
+
+  test('of programs that could not be read the name decides which hosts sessions and which starts others', () => {
+    const bare = { cgroup: '0::/', uid: 1007, user: 'mallory', executable: null };
+    const rootFor = (comm: string) => {
+      const parent = processFact(30, { ...bare, comm });
+      const child = processFact(31, { ...bare, executable: miner.executable, parentPid: 30 });
+      return findingsOf(cell({ processes: [parent, child], spans: [span(0, 1000, { 31: 1000 })] }))[0]?.root;
+    };
+    expect(['bash', 'sshd', 'other'].map(rootFor)).toEqual([pidOf(30), pidOf(31), pidOf(31)]);
+  });
+
+  test('parts and their rows come in one order, what waits apart from what does not', () => {
+    const spans = [span(0, HOUR_MS, { 21: 1000, 22: 1000, 20: 0 })];
+    const facts = cell({
+      ...{ processes: [shell, miner, again], spans },
+      sources: [{ source: 'slurm', sourceInstance: 'main', completeToMs: HOUR_MS / 2 }],
+    });
+    const cells = ['GPU-2', 'GPU-1'].map((device) => ({ device, entries: attribute(facts).entries }));
+    const grouped = groupFindings(facts, createJudge(facts), cells);
+    expect(grouped).toEqual(groupFindings(facts, createJudge(facts), cells.toReversed()));
+    for (const { rows } of grouped)
+      for (const one of rows) {
+        expect(one.provisionalActiveMs).toBe(one.activeMs / 2);
+        expect(Math.abs(one.provisionalResidentMs - one.residentMs / 2)).toBeLessThanOrEqual(1);
+      }
   });
 
   test('inside a job the lineage ends below what the job declared', () => {
@@ -151,6 +180,19 @@ const row = (change: Partial<FindingRow> = {}): FindingRow => ({
 });
 
 describe('severity', () => {
+  test('the graver of two, whichever comes first', () => {
+    expect([graver('notice', 'warn'), graver('warn', 'notice'), graver('critical', 'critical')]).toEqual([
+      ...['warn', 'warn', 'critical'],
+    ]);
+  });
+
+  test('a finding runs on for as long as its kind is repeated; a moment does not last', () => {
+    expect(runningSlackMs({ kind: 'compute', reason: 'no_job' })).toBe(RUNNING_SLACK_MS.usual);
+    expect(runningSlackMs({ kind: 'network', reason: 'network_scan' })).toBe(RUNNING_SLACK_MS.network);
+    expect(runningSlackMs({ kind: 'integrity', reason: 'preload_set' })).toBe(RUNNING_SLACK_MS.integrity);
+    expect(runningSlackMs({ kind: 'integrity', reason: 'tool_changed' })).toBe(RUNNING_SLACK_MS.usual);
+  });
+
   test.each<[string, Partial<FindingRow>]>([
     ['notice', { activeMs: HOUR_MS * 2, provisionalActiveMs: HOUR_MS * 2 }],
     ['notice', { residentMs: HOUR_MS * 9 }],
@@ -256,6 +298,28 @@ describe('network', () => {
     expect(seen(tunnel(''), connection({ peers: 500, peerClass: 'internal' }))).toEqual([]);
   });
 
+  test('an option without what it forwards asks for nothing', () => {
+    expect(forwardsRemotePort({ commandLine: 'ssh -N -R' })).toBe(false);
+    expect(forwardsRemotePort({ commandLine: null })).toBe(false);
+  });
+
+  test('several come in one order, whatever order their processes come in', () => {
+    const line = 'ssh -N -R 2222:localhost:22 u@h';
+    const processes = [31, 32, 33].map((pid) =>
+      processFact(pid, { path: '/usr/bin/ssh', commandLine: line }),
+    );
+    const facts = cell({ processes, jobs: [job('8101')] });
+    const ids = (of: typeof processes) =>
+      networkFindings(
+        facts,
+        createJudge(facts),
+        of.map(({ id }) => connection({ process: id })),
+        new Set(),
+      ).map(({ id }) => id);
+    expect(ids(processes)).toEqual(ids(processes.toReversed()));
+    expect(new Set(ids(processes)).size).toBe(3);
+  });
+
   test('connections of a process that nothing is known of say nothing', () => {
     const facts = cell({});
     expect(networkFindings(facts, createJudge(facts), [connection({})], new Set())).toEqual([]);
@@ -301,6 +365,9 @@ describe('network', () => {
 
     test('is not what computes for the job, nor another process of that program', () => {
       expect(seen(tunnel('', { path: '/usr/bin/python3' }), out(), inward())).toEqual([]);
+      const unread = new Set([trainer.id, pidOf(99)]);
+      const facts = cell({ processes: [renamed, { ...trainer, executable: null }], jobs: [job('8101')] });
+      expect(networkFindings(facts, createJudge(facts), [out(), inward()], unread)).toHaveLength(1);
       const own = { process: trainer.id };
       expect(seen(processFact(30), out(own), inward(own))).toEqual([]);
     });

@@ -1,6 +1,7 @@
 // Exact decimals, billing periods and statements.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { at } from '../../api/domain/at.ts';
 import {
   addDecimals,
   formatDecimal,
@@ -192,8 +193,33 @@ describe('statements', () => {
     expect(made.total.amount).toBeNull();
   });
 
+  test('a line of no time needs no rate; one without a rate beside a priced one has no sum', () => {
+    const free = at(statement([line('a', 0, null)], 0).accounts, 0);
+    expect([free.total, at(free.lines, 0).amount]).toEqual(['0.00', '0.00']);
+    const lines = [line('a', 3_600_000, '1'), line('a', 1000, null)];
+    for (const some of [lines, lines.toReversed()]) {
+      const mixed = at(statement(some, 3_601_000).accounts, 0);
+      expect([mixed.total, at(mixed.lines, 0).amount, at(mixed.lines, 0).ratePerGpuHour]).toEqual([
+        null,
+        null,
+        null,
+      ]);
+    }
+    const same = at(at(statement([line('a', 0, null), line('a', 0, null)], 0).accounts, 0).lines, 0);
+    expect(same.amount).toBe('0.00');
+  });
+
+  test('accounts and models come in one order', () => {
+    const lines = ['c', 'a', 'b'].flatMap((account) => [
+      line(account, 1000, '1', 'H100'),
+      line(account, 1000, '1', 'A100'),
+    ]);
+    expect(statement(lines, 6000)).toEqual(statement(lines.toReversed(), 6000));
+  });
+
   test('without a currency nothing has an amount', () => {
     const made = statement([line('a', 3_600_000, '1')], 3_600_000, null);
+    expect(statement([], 0, null).total.amount).toBeNull();
     expect(made.accounts[0]?.lines[0]?.amount).toBeNull();
     expect(made.total.amount).toBeNull();
   });

@@ -6,7 +6,7 @@ import { fitOf } from '../../api/domain/fit.ts';
 import type { JobDeclares } from '../../api/domain/job.ts';
 import { DEFAULT_POLICY } from '../../api/domain/policy.ts';
 import { matchesGlob } from '../../api/domain/wildcards.ts';
-import { cell, holds, job, processFact, span } from './domain-facts.ts';
+import { cell, holds, job, pidOf, processFact, SESSION_CGROUP, span } from './domain-facts.ts';
 
 const file = (path: string) => ({ path, device: '8:1', inode: `i${path}`, deleted: false, fileSystem: null });
 /** How the last of a chain of processes, each the parent of the next, fits. */
@@ -124,6 +124,26 @@ describe('processes on a device', () => {
     const sum = (suspicious: boolean) =>
       entriesOf(1).reduce((ms, entry) => ms + (entry.suspicious === suspicious ? entry.ms : 0), 0);
     expect([sum(true), sum(false)]).toEqual([1_000_000, 2_600_000]);
+  });
+
+  test('others beside them, and their own that are marked anyway, change nothing', () => {
+    const strange = processFact(3, { cgroup: SESSION_CGROUP });
+    const unread = processFact(2, { executable: null });
+    const { entries } = attribute(
+      cell({
+        ...{ jobs: [of(1)], holdings: [holds(of(1))], processes: [processFact(1), unread, strange] },
+        spans: [span(0, 900, { 1: 300, 2: 300, 3: 300 }), span(900, 3_600_000, { 1: 100, 3: 100 })],
+      }),
+    );
+    const shown = entries.map(({ bucket, process, suspicious, ms }) => [bucket, process, suspicious, ms]);
+    expect(shown).toEqual(
+      expect.arrayContaining([
+        ['used', pidOf(1), true, 300],
+        ['used', pidOf(1), false, 100],
+        ['used', pidOf(2), true, 300],
+        ['unaccounted', pidOf(3), false, 400],
+      ]),
+    );
   });
 
   test('as many as it declared are not', () => {
