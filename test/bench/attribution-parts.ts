@@ -68,11 +68,10 @@ export function measureRates(): Rates {
   const texts = HOURS.map((hourMs) => days.hour(hourMs).map(({ body }) => JSON.stringify(body)));
   const parse = (hour: readonly string[]): BatchBody[] => hour.map((text): BatchBody => JSON.parse(text));
   const devices = days.gpus.map(({ uuid: device }) => device);
+  const whole = { node: 'n1', devices: null, count: null, fromMs: DAY_START, toMs: null, shareMilli: 1000 };
   const declared = domainJob('7', {
-    cluster: CLUSTER,
-    boundaries: ['slurm:7'],
-    startMs: DAY_START,
-    endMs: DAY_START + DAY,
+    ...{ cluster: CLUSTER, boundaries: ['slurm:7'], user: null, uid: null, allocations: [whole] },
+    ...{ startMs: DAY_START, endMs: DAY_START + DAY, declares: { executables: [], root: null } },
   });
   const inputsOf = (hourMs: number, bodies: readonly BatchBody[]): NodeHourInputs => {
     const hour = { cluster: CLUSTER, nodeName: 'n1', hourMs };
