@@ -13,20 +13,13 @@ import type { Store } from '../store/store.ts';
 import { wholeOf } from './finding-state.ts';
 import { readHourOf } from './load-hour.ts';
 import { boundariesOf, computeNodeHour, type HourOfNode, watermarksOf } from './node-hour.ts';
-import { POLICY_ACTION, policyDigest, policySubject } from './policies.ts';
 import { type ChainCheck, createChainCheck } from './verify-chain.ts';
 import { compareHour, type Difference, wrongSightings } from './verify-compare.ts';
-import {
-  checkKeys,
-  createSignatureCheck,
-  isOfKeys,
-  type JournalledKey,
-  type SignatureCheck,
-} from './verify-signatures.ts';
+import { verifyJournal, verifyPolicies } from './verify-journal.ts';
+import { checkKeys, createSignatureCheck, type SignatureCheck } from './verify-signatures.ts';
 
 /** Differences that are listed; more are only counted. */
 const LISTED_DIFFERENCES = 1_000;
-const JOURNAL_PAGE = 1_000;
 /** What stands in place of a device where the index of processes is meant: no rules explain that. */
 const INDEX = 'processes';
 
@@ -312,7 +305,7 @@ function restsOn(
 
 function parseBodies(batches: readonly StoredBatch[]): BatchBody[] | null {
   try {
-    return batches.map((batch): BatchBody => JSON.parse(batch.body));
+    return batches.map((batch): BatchBody => batch.decoded ?? JSON.parse(batch.body));
   } catch {
     // The hash of a body that is no JSON was wrong as well, and is reported.
     return null;
@@ -381,49 +374,4 @@ async function verifyFindings(store: Store, found: VerifyPart): Promise<void> {
     if (!same) add(found, { kind: 'tampered', where: `finding ${id}`, what: 'is not what its parts give' });
     await nextTurn();
   }
-}
-
-interface JournalCheck {
-  readonly problems: string[];
-  /** What it says of each version of the policy, by its subject. */
-  readonly policies: ReadonlyMap<string, string>;
-  readonly keys: readonly JournalledKey[];
-}
-
-async function verifyJournal(store: Store): Promise<JournalCheck> {
-  const problems: string[] = [];
-  const policies = new Map<string, string>();
-  const keys: JournalledKey[] = [];
-  let number = 0;
-  let hash = '0'.repeat(64);
-  for (;;) {
-    const rows = await store.audit.readJournal(number, JOURNAL_PAGE);
-    for (const row of rows) {
-      if (row.number !== number + 1)
-        problems.push(`journal: entries between ${number} and ${row.number} are missing`);
-      if (row.previousHash !== hash)
-        problems.push(`journal: entry ${row.number} is not chained to the one before it`);
-      if (row.hash !== row.expectedHash) problems.push(`journal: entry ${row.number} was changed`);
-      if (row.action === POLICY_ACTION) policies.set(row.subject, row.detail);
-      if (isOfKeys(row)) keys.push(row);
-      ({ number, hash } = row);
-    }
-    if (rows.length < JOURNAL_PAGE) return { problems, policies, keys };
-  }
-}
-
-/** A policy decides about every hour that it holds in: each version must be the one that was journalled. */
-async function verifyPolicies(store: Store, told: JournalCheck['policies']): Promise<string[]> {
-  const problems: string[] = [];
-  const records = await store.policies.list();
-  for (const record of records) {
-    const detail = told.get(policySubject(record));
-    if (detail === undefined) problems.push(`policy: nobody recorded version ${record.policy.version}`);
-    else if (!detail.includes(policyDigest(record)))
-      problems.push(`policy: version ${record.policy.version} was changed`);
-  }
-  for (const subject of told.keys())
-    if (!records.some((record) => policySubject(record) === subject))
-      problems.push(`policy: ${subject} is missing`);
-  return problems;
 }
