@@ -13,8 +13,8 @@ import { askTime, heldToService, type NodeClock, refusalOf } from './node-clock.
 import { Observer } from './observer.ts';
 import type { Failure } from './occupancy.ts';
 import type { StartOf } from './parts.ts';
-import type { Ports } from './ports.ts';
 import { PodDevices } from './pod-devices.ts';
+import type { Ports } from './ports.ts';
 import { restoreProcesses, saveProcesses } from './process-memory.ts';
 import { createProcessTable, type ProcessTable } from './processes.ts';
 import { seededRandom } from './random.ts';
