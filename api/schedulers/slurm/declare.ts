@@ -51,7 +51,12 @@ export function declarationOf(job: SlurmJob, terms: Terms, shown: SlurmJob['gres
   const externalId = String(job.jobId);
   const boundaries = [`slurm:${externalId}`, ...(job.sluid === null ? [] : [`slurm-sluid:${job.sluid}`])];
   const declaration: Declaration = {
-    ...{ source: 'slurm', sourceInstance: terms.cluster, externalId, incarnation: job.submitMs / 1000 },
+    ...{
+      source: 'slurm',
+      sourceInstance: terms.cluster,
+      externalId,
+      incarnation: Math.floor(job.submitMs / 1000),
+    },
     // Whoever has seen the devices while it ran knows better.
     partial: gres === null,
     account: nameOf(job.account) ?? terms.noAccount,
@@ -168,4 +173,4 @@ function byCounts(job: SlurmJob, terms: Terms, complain: (message: string) => vo
 
 /** Names a run among all of its cluster: the key under which it is declared. */
 export const runKey = ({ jobId, submitMs }: Pick<SlurmJob, 'jobId' | 'submitMs'>): string =>
-  `${jobId}@${submitMs / 1000}`;
+  `${jobId}@${Math.floor(submitMs / 1000)}`;

@@ -64,6 +64,9 @@ interface Reading {
   readonly zoneless: boolean;
 }
 
+/** Ids have 32 bits. */
+const MAX_JOB_ID = 2 ** 32 - 1;
+
 /** Reads one row. Never throws: a field that cannot be read is a problem and missing; without id or times the row is lost. */
 export function readJob(row: unknown, reading: Reading): ReadJob {
   const problems: RowProblem[] = [];
@@ -74,7 +77,7 @@ export function readJob(row: unknown, reading: Reading): ReadJob {
   const subject = jobId === null ? 'a row' : `job ${jobId}`;
   const complain: Complain = (field, message) =>
     void problems.push({ subject, message: `${field} ${message}` });
-  if (jobId === null || !Number.isInteger(jobId) || jobId === 0) {
+  if (jobId === null || !Number.isInteger(jobId) || jobId === 0 || jobId > MAX_JOB_ID) {
     complain('job_id', 'is missing or no number: the row is skipped');
     return { job: null, problems };
   }
