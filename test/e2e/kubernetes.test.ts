@@ -12,6 +12,7 @@ import { ProcFixture } from '../collector/proc-fixture.ts';
 import { FakeKubelet } from '../fakes/kubelet.ts';
 import { FakeKubernetes } from '../schedulers/kubernetes-api.ts';
 import { newUid, node, pod } from '../schedulers/kubernetes-objects.ts';
+import { writeKubeconfig } from '../schedulers/kubernetes-site.ts';
 import { startProgram, until } from './processes.ts';
 import { createSite, type Site } from './site.ts';
 
@@ -53,15 +54,7 @@ beforeAll(async () => {
   site = await createSite('gpu-n1', GPUS);
   const kubeconfig = join(site.folder, 'kubeconfig');
   const server = await cluster.start();
-  writeFileSync(
-    kubeconfig,
-    JSON.stringify({
-      clusters: [{ name: 'lab', cluster: { server, 'insecure-skip-tls-verify': true } }],
-      users: [{ name: 'reader', user: {} }],
-      contexts: [{ name: 'lab', context: { cluster: 'lab', user: 'reader' } }],
-      'current-context': 'lab',
-    }),
-  );
+  writeKubeconfig(kubeconfig, server);
   cluster.put('/api/v1/nodes/gpu-n1', node('gpu-n1', { gpus: 3 }));
   const socket = join(site.folder, 'kubelet.sock');
   await kubelet.start(socket);

@@ -1,69 +1,28 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { createKubernetesSource, KubernetesSettings } from '../../api/schedulers/kubernetes/source.ts';
-import { FakeKubernetes } from './kubernetes-api.ts';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { FakeKubernetes } from './kubernetes-api.ts';
 import { newUid, node, pod } from './kubernetes-objects.ts';
-import { jobOf, RecordingSink } from './recording-sink.ts';
+import { KubernetesSite, until } from './kubernetes-site.ts';
+import { jobOf, type RecordingSink } from './recording-sink.ts';
 
+let site: KubernetesSite;
 let cluster: FakeKubernetes;
-let folder: string;
-let kubeconfig: string;
 let sink: RecordingSink;
-let stop: AbortController;
-let running: Promise<unknown>;
 
 beforeEach(async () => {
-  cluster = new FakeKubernetes();
-  const server = await cluster.start();
-  folder = mkdtempSync(join(tmpdir(), 'kubernetes-'));
-  kubeconfig = join(folder, 'config');
-  writeFileSync(
-    kubeconfig,
-    JSON.stringify({
-      clusters: [{ name: 'lab', cluster: { server, 'insecure-skip-tls-verify': true } }],
-      users: [{ name: 'reader', user: { token: 'secret-token-of-the-reader' } }],
-      contexts: [{ name: 'lab', context: { cluster: 'lab', user: 'reader' } }],
-      'current-context': 'lab',
-    }),
-  );
-  sink = new RecordingSink();
-  stop = new AbortController();
-  running = Promise.resolve();
-  cluster.put('/api/v1/namespaces/kube-system', {
-    kind: 'Namespace',
-    metadata: { name: 'kube-system', uid: 'lab-uid' },
-  });
-  cluster.put('/api/v1/nodes/gpu-n1', node('gpu-n1', { gpus: 8 }));
-  cluster.put('/api/v1/nodes/cpu-n1', node('cpu-n1'));
+  site = new KubernetesSite();
+  ({ cluster, sink } = site);
+  await site.start();
 });
-
-afterEach(async () => {
-  stop.abort();
-  await running.catch(() => undefined);
-  await cluster.stop();
-  rmSync(folder, { recursive: true, force: true });
-});
-
-const source = (more: Record<string, unknown> = {}) =>
-  createKubernetesSource(KubernetesSettings.parse({ kubeconfig, ...more }));
-function follow(more: Record<string, unknown> = {}): void {
-  running = source(more).follow(null, sink, stop.signal);
-  running.catch(() => undefined);
-}
-const until = (check: () => void) => vi.waitFor(check, { timeout: 8000, interval: 10 });
-const putPod = (wish: Parameters<typeof pod>[0]) =>
-  cluster.put(`/api/v1/namespaces/${wish.namespace ?? 'team-a'}/pods/${wish.name}`, pod(wish));
+afterEach(() => site.end());
 
 test('pods that are there and that come are declared with what they asked for and what they run', async () => {
-  putPod({
+  site.put({
     name: 'llm-0',
     gpus: '4',
     command: ['python', 'train.py', '--out', '$(OUT)', '--lr', '1'],
     labels: { team: 'nlp' },
   });
-  follow();
+  site.follow();
   await until(() => expect(sink.jobs.size).toBe(1));
   const job = jobOf(sink, 'llm-0');
   expect(job).toMatchObject({
@@ -79,16 +38,16 @@ test('pods that are there and that come are declared with what they asked for an
     attributes: { namespace: 'team-a', pod: 'llm-0', node: 'gpu-n1', 'label:team': 'nlp' },
   });
   expect(job.boundaries).toEqual([`kubernetes:${job.externalId}`, `container:${'ab'.repeat(32)}`]);
-  putPod({ name: 'llm-1', gpus: '2' });
+  site.put({ name: 'llm-1', gpus: '2' });
   await until(() => expect(jobOf(sink, 'llm-1').allocations).toMatchObject([{ count: 2 }]));
   await until(() => expect(sink.completeToMs).toBeGreaterThan(0));
 });
 
 test('a pod that asked for none is declared with no device on a node with GPUs, and elsewhere passed over', async () => {
-  putPod({ name: 'web-0' });
-  putPod({ name: 'web-1', node: 'cpu-n1' });
-  putPod({ name: 'web-2', node: 'unheard-of' });
-  follow();
+  site.put({ name: 'web-0' });
+  site.put({ name: 'web-1', node: 'cpu-n1' });
+  site.put({ name: 'web-2', node: 'unheard-of' });
+  site.follow();
   await until(() => expect(sink.completeToMs).toBeGreaterThan(0));
   expect([...sink.jobs.values()].map((job) => [job.attributes['pod'], job.allocations])).toEqual([
     ['web-0', []],
@@ -100,10 +59,10 @@ test('a pod that asked for none is declared with no device on a node with GPUs, 
 
 describe('a pod ends', () => {
   test('when its containers did, as long as it is listed and after it is gone', async () => {
-    putPod({ name: 'batch-0', gpus: '1' });
-    follow();
+    site.put({ name: 'batch-0', gpus: '1' });
+    site.follow();
     await until(() => expect(jobOf(sink, 'batch-0').end).toBeNull());
-    putPod({
+    site.put({
       name: 'batch-0',
       uid: jobOf(sink, 'batch-0').externalId,
       gpus: '1',
@@ -111,15 +70,15 @@ describe('a pod ends', () => {
     });
     await until(() => expect(jobOf(sink, 'batch-0').end).toBe('2026-11-23T11:30:00.000Z'));
     cluster.remove('/api/v1/namespaces/team-a/pods/batch-0');
-    putPod({ name: 'batch-1', gpus: '1' });
+    site.put({ name: 'batch-1', gpus: '1' });
     await until(() => jobOf(sink, 'batch-1'));
     expect(jobOf(sink, 'batch-0').end).toBe('2026-11-23T11:30:00.000Z');
   });
 
   test('when the API let it go, though its containers still claim to run', async () => {
-    putPod({ name: 'killed-0', gpus: '1' });
-    putPod({ name: 'evicted-0', gpus: '1' });
-    follow();
+    site.put({ name: 'killed-0', gpus: '1' });
+    site.put({ name: 'evicted-0', gpus: '1' });
+    site.follow();
     await until(() => expect(sink.jobs.size).toBe(2));
     const { externalId: uid } = jobOf(sink, 'killed-0');
     cluster.remove(
@@ -127,7 +86,7 @@ describe('a pod ends', () => {
       pod({ name: 'killed-0', uid, gpus: '1', deletionTimestamp: '2026-11-23T12:00:30Z' }),
     );
     await until(() => expect(jobOf(sink, 'killed-0').end).toBe('2026-11-23T12:00:30.000Z'));
-    putPod({
+    site.put({
       name: 'evicted-0',
       uid: jobOf(sink, 'evicted-0').externalId,
       gpus: '1',
@@ -141,9 +100,9 @@ describe('a pod ends', () => {
   });
 
   test('when nobody watched: what the list no longer has is ended', async () => {
-    putPod({ name: 'kept-0', gpus: '1' });
-    putPod({ name: 'gone-0', gpus: '1' });
-    follow();
+    site.put({ name: 'kept-0', gpus: '1' });
+    site.put({ name: 'gone-0', gpus: '1' });
+    site.follow();
     await until(() => expect(sink.jobs.size).toBe(2));
     const gone = jobOf(sink, 'gone-0').externalId;
     cluster.remove('/api/v1/namespaces/team-a/pods/gone-0');
@@ -155,17 +114,15 @@ describe('a pod ends', () => {
 });
 
 test('a watch that breaks off in a line goes on where it was, without a list', async () => {
-  putPod({ name: 'llm-0', gpus: '1' });
-  follow();
+  site.put({ name: 'llm-0', gpus: '1' });
+  site.follow();
   cluster.watchMs = 20_000;
   await until(() => expect(cluster.watching).toBeGreaterThanOrEqual(2));
-  const lists = () =>
-    cluster.requests.filter((one) => one.includes('/pods') && one.includes('limit=')).length;
-  expect(lists()).toBe(1);
+  expect(site.lists).toBe(1);
   cluster.cut();
-  putPod({ name: 'llm-1', gpus: '1' });
+  site.put({ name: 'llm-1', gpus: '1' });
   await until(() => jobOf(sink, 'llm-1'));
-  expect(lists()).toBe(1);
+  expect(site.lists).toBe(1);
   expect(sink.told.filter((id) => id === jobOf(sink, 'llm-0').externalId)).toHaveLength(1);
 });
 
@@ -176,24 +133,24 @@ test.each([
   ['nothing', 'null\n'],
 ])('an event that is %s is told, and the list read again', async (_, text) => {
   cluster.garbage = text;
-  follow();
-  putPod({ name: 'llm-0', gpus: '1' });
+  site.follow();
+  site.put({ name: 'llm-0', gpus: '1' });
   await until(() =>
     expect(sink.problems.map(({ message }) => message).join()).toMatch(/the list is read again/),
   );
-  putPod({ name: 'llm-1', gpus: '1' });
+  site.put({ name: 'llm-1', gpus: '1' });
   await until(() => jobOf(sink, 'llm-1'));
   jobOf(sink, 'llm-0');
 });
 
 test('pages whose list expires meanwhile, limits of rates and failing servers are passed', async () => {
-  for (let at = 0; at < 1200; at += 1) putPod({ name: `many-${at}`, gpus: '1' });
+  for (let at = 0; at < 1200; at += 1) site.put({ name: `many-${at}`, gpus: '1' });
   cluster.refusals.push(
     { match: 'continue=', status: 410, times: 1 },
     { match: '/pods?', status: 429, headers: { 'retry-after': '0' }, times: 1 },
     { match: 'watch=true', status: 503, times: 1 },
   );
-  follow();
+  site.follow();
   await until(() => expect(sink.jobs.size).toBe(1200));
   expect(sink.told.length).toBe(1200);
   await until(() => expect(sink.completeToMs).toBeGreaterThan(0));
@@ -201,14 +158,16 @@ test('pages whose list expires meanwhile, limits of rates and failing servers ar
 
 test('what may not be read ends the source with what mends it', async () => {
   cluster.refusals.push({ match: '/api/v1/nodes', status: 403, times: 1 });
-  await expect(source().follow(null, sink, stop.signal)).rejects.toThrow(/403.*kubernetes-source\.yaml/);
+  await expect(site.source().follow(null, sink, site.stop.signal)).rejects.toThrow(
+    /403.*kubernetes-source\.yaml/,
+  );
 });
 
 test('another cluster than the settings name is refused', async () => {
-  await expect(source({ clusterUid: 'prod-uid' }).follow(null, sink, stop.signal)).rejects.toThrow(
+  await expect(site.source({ clusterUid: 'prod-uid' }).follow(null, sink, site.stop.signal)).rejects.toThrow(
     /answers for the cluster lab-uid, not for prod-uid/,
   );
-  const checks = await source({ clusterUid: 'lab-uid' }).check(stop.signal);
+  const checks = await site.source({ clusterUid: 'lab-uid' }).check(site.stop.signal);
   expect(checks.map(({ name, ok }) => [name, ok])).toEqual([
     ['configuration', true],
     ['api', true],
@@ -236,12 +195,12 @@ describe('whose it is', () => {
         ],
       },
     });
-    putPod({
+    site.put({
       name: 'nightly-291-x7',
       gpus: '1',
       owner: { apiVersion: 'batch/v1', kind: 'Job', name: 'nightly-291', uid: job },
     });
-    putPod({
+    site.put({
       name: 'llm-worker-0',
       gpus: '1',
       owner: { apiVersion: 'kubeflow.org/v1', kind: 'PyTorchJob', name: 'llm', uid: newUid() },
@@ -250,12 +209,12 @@ describe('whose it is', () => {
       kind: 'ReplicaSet',
       metadata: { name: 'web-5d9', uid: 'another-of-that-name' },
     });
-    putPod({
+    site.put({
       name: 'web-5d9-k2',
       gpus: '1',
       owner: { apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'web-5d9', uid: replicas },
     });
-    follow();
+    site.follow();
     await until(() => expect(sink.jobs.size).toBe(3));
     expect(jobOf(sink, 'nightly-291-x7')).toMatchObject({
       name: 'CronJob nightly, pod nightly-291-x7',
@@ -270,10 +229,10 @@ describe('whose it is', () => {
       kind: 'Namespace',
       metadata: { name: 'team-b', uid: newUid(), annotations: { 'finance/cost': 'cc-77' } },
     });
-    putPod({ name: 'one', gpus: '1', labels: { acct: 'nlp' }, annotations: { owner: 'ann@example' } });
-    putPod({ name: 'two', gpus: '1', namespace: 'team-b' });
-    putPod({ name: 'three', gpus: '1', labels: { acct: ' ' } });
-    follow({
+    site.put({ name: 'one', gpus: '1', labels: { acct: 'nlp' }, annotations: { owner: 'ann@example' } });
+    site.put({ name: 'two', gpus: '1', namespace: 'team-b' });
+    site.put({ name: 'three', gpus: '1', labels: { acct: ' ' } });
+    site.follow({
       account: [{ label: 'acct' }, { namespaceAnnotation: 'finance/cost' }, { namespace: true }],
       user: [{ annotation: 'owner' }],
     });
@@ -289,15 +248,15 @@ describe('whose it is', () => {
 
 test('a static pod is known under the uid that the kubelet runs it by', async () => {
   const hash = '9d3c6c2a1f5e4b7d8a90b1c2d3e4f506';
-  putPod({
+  site.put({
     name: 'exporter-gpu-n1',
     namespace: 'kube-system',
     annotations: { 'kubernetes.io/config.mirror': hash, 'kubernetes.io/config.hash': hash },
     owner: { apiVersion: 'v1', kind: 'Node', name: 'gpu-n1', uid: newUid() },
   });
   // Only mirrors of static pods have one: anybody can annotate a pod.
-  putPod({ name: 'liar', annotations: { 'kubernetes.io/config.hash': hash } });
-  follow();
+  site.put({ name: 'liar', annotations: { 'kubernetes.io/config.hash': hash } });
+  site.follow();
   await until(() => expect(sink.jobs.size).toBe(2));
   expect(jobOf(sink, 'exporter-gpu-n1').boundaries).toContain(`kubernetes:${hash}`);
   expect(jobOf(sink, 'liar').boundaries).not.toContain(`kubernetes:${hash}`);
@@ -311,9 +270,9 @@ test('shares of divided devices', async () => {
       labels: { 'nvidia.com/gpu.replicas': '10', 'nvidia.com/gpu.sharing-strategy': 'time-slicing' },
     }),
   );
-  putPod({ name: 'slice', node: 'gpu-n2', gpus: '1', resource: 'nvidia.com/gpu.shared' });
-  putPod({ name: 'mig', gpus: '2', resource: 'nvidia.com/mig-3g.40gb' });
-  follow();
+  site.put({ name: 'slice', node: 'gpu-n2', gpus: '1', resource: 'nvidia.com/gpu.shared' });
+  site.put({ name: 'mig', gpus: '2', resource: 'nvidia.com/mig-3g.40gb' });
+  site.follow();
   await until(() => expect(sink.jobs.size).toBe(2));
   expect(jobOf(sink, 'slice').allocations).toMatchObject([{ count: 1, share: 0.1 }]);
   expect(jobOf(sink, 'mig').allocations).toMatchObject([{ count: 2, share: 0.428 }]);
@@ -335,19 +294,19 @@ test('devices of resource claims are known by their minor numbers', async () => 
       },
     },
   });
-  putPod({
+  site.put({
     name: 'dra-0',
     spec: { resourceClaims: [{ name: 'gpu', resourceClaimTemplateName: 'one' }] },
     status: { resourceClaimStatuses: [{ name: 'gpu', resourceClaimName: 'dra-0-gpu' }] },
   });
-  follow();
+  site.follow();
   await until(() =>
     expect(jobOf(sink, 'dra-0').allocations).toMatchObject([{ node: 'gpu-n1', indices: [3] }]),
   );
 });
 
 test('nodes that are down or cordoned', async () => {
-  follow();
+  site.follow();
   await until(() => expect(sink.completeToMs).toBeGreaterThan(0));
   cluster.put('/api/v1/nodes/gpu-n1', node('gpu-n1', { gpus: 8, ready: 'Unknown' }));
   await until(() => expect(sink.nodeConditions.at(-1)?.condition).toBe('down'));
@@ -378,52 +337,4 @@ test('nodes that are down or cordoned', async () => {
     expect.objectContaining({ condition: 'down', toMs: Date.parse('2026-11-21T00:00:00Z') }),
     expect.objectContaining({ condition: 'drained', fromMs: Date.parse('2026-11-21T00:00:00Z'), toMs: null }),
   ]);
-});
-
-describe('what is of another form than it should be', () => {
-  test('is told, and the good ones are kept', async () => {
-    putPod({ name: 'bad-count', gpus: 'Infinity' });
-    putPod({ name: 'bad-sign', gpus: -1 });
-    putPod({ name: 'bad-type', gpus: { count: 1 } });
-    putPod({ name: 'bad-start', gpus: '1', startTime: '2026-11-23T10:00:02' });
-    putPod({ name: 'bad-end', gpus: '1', finishedAt: '2026-11-22T10:00:00Z' });
-    cluster.put('/api/v1/namespaces/team-a/pods/no-uid', {
-      metadata: { name: 'no-uid', namespace: 'team-a', uid: 7 },
-      spec: { nodeName: 'gpu-n1' },
-    });
-    cluster.put('/api/v1/namespaces/team-a/pods/no-name', {
-      metadata: { uid: newUid() },
-      spec: 'none',
-      status: [],
-    });
-    putPod({ name: 'number', gpus: 2 });
-    putPod({ name: `forged\n|999|`, gpus: '1', labels: { [`team\u0000`]: 'x\u0000y', n: 5 } });
-    follow();
-    await until(() => expect(sink.completeToMs).toBeGreaterThan(0));
-    const names = [...sink.jobs.values()].map((job) => job.attributes['pod']).sort();
-    expect(names).toEqual(['bad-end', 'bad-start', 'forged?|999|', 'number']);
-    expect(jobOf(sink, 'number').allocations).toMatchObject([{ count: 2 }]);
-    // The time with no zone is none; when the container began stands in its place.
-    expect(jobOf(sink, 'bad-start').start).toBe('2026-11-23T10:00:07.000Z');
-    expect(Date.parse(jobOf(sink, 'bad-end').end ?? '')).toBeGreaterThanOrEqual(
-      Date.parse('2026-11-23T10:00:02Z'),
-    );
-    const told = sink.problems.map(({ subject, message }) => `${subject} ${message}`);
-    for (const name of ['bad-count', 'bad-sign', 'bad-type', 'bad-end', 'no-uid'])
-      expect(told.some((line) => line.includes(`team-a/${name} `))).toBe(true);
-  });
-
-  test('a pod that can no longer be understood has not ended', async () => {
-    putPod({ name: 'llm-0', gpus: '1' });
-    follow();
-    await until(() => expect(sink.jobs.size).toBe(1));
-    putPod({ name: 'llm-0', uid: jobOf(sink, 'llm-0').externalId, gpus: 'many' });
-    cluster.forget();
-    cluster.cut();
-    const lists = () =>
-      cluster.requests.filter((one) => one.includes('/pods') && one.includes('limit=')).length;
-    await until(() => expect(lists()).toBeGreaterThan(1));
-    await until(() => expect(sink.problems.length).toBeGreaterThan(0));
-    expect(jobOf(sink, 'llm-0').end).toBeNull();
-  });
 });
