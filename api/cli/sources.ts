@@ -59,8 +59,8 @@ async function list(flags: Flags): Promise<void> {
   );
 }
 
-const stateOf = ({ health }: SourceOut): string | null =>
-  health === null ? null : health.silent ? 'silent' : health.state;
+const stateOf = ({ health, suspect }: SourceOut): string | null =>
+  suspect !== null ? `suspect: ${suspect.nodes} nodes` : health?.silent ? 'silent' : (health?.state ?? null);
 
 function fileOf(flags: Flags): SourcesFile {
   if (flags.config === undefined) throw new CliError('give the file of sources with --config', EXIT.usage);
@@ -162,6 +162,10 @@ function standing(source: SourceOut | undefined): string[] {
       ? 'it has declared jobs and never said how far it is complete: nothing waits for its record'
       : `complete to ${completeTo}, ${Math.round((lagMs ?? 0) / MS_PER_SECOND)} s ago; later use without a job awaits its record`,
   ];
+  if (source.suspect !== null)
+    lines.push(
+      `suspect: its record stopped at ${source.suspect.since}, and ${source.suspect.nodes} nodes of its jobs were used without one since`,
+    );
   if (health === null) return lines;
   lines.push(
     health.silent

@@ -1,7 +1,7 @@
 /** What sources of declarations and the service say to each other, beside single jobs. */
 import { z } from 'zod';
 import { JobIn } from './jobs.ts';
-import { cleanText, list, Name, Time } from './primitives.ts';
+import { cleanText, list, Ms, Name, Time } from './primitives.ts';
 
 /** Limits of what a source sends. */
 export const SOURCE_LIMITS = {
@@ -113,6 +113,18 @@ export const SourceOut = z
     jobs: z.int(),
     lastHeard: Time.nullable(),
     health: SourceHealth,
+    suspect: z
+      .object({
+        since: Time.meta({ description: 'Since when its record does not go on' }),
+        nodes: z.int(),
+        findings: z.int(),
+        activeMs: Ms,
+      })
+      .nullable()
+      .meta({
+        description:
+          'Its record stopped, and shortly after, several nodes that its jobs run on were used without a job: look at the source first',
+      }),
   })
   .meta({ id: 'Source' });
 export type SourceOut = z.infer<typeof SourceOut>;

@@ -46,6 +46,11 @@ function createGauges(registers: [Registry]) {
       '1 where a source fails, or its runner is silent; absent where nobody runs it.',
       ['source', 'instance'],
     ),
+    sourceSuspect: gauge(
+      'source_suspect_nodes',
+      'Nodes that were used without a job since the record of a source stopped, where they are several.',
+      ['source', 'instance'],
+    ),
     sourceProblems: gauge('source_problems', 'What a source could not use, of the last hour.', [
       'source',
       'instance',
@@ -93,6 +98,8 @@ export function createMetrics(queries: Queries, installation: Installation): Met
         gauges.sourceFailing.set({ source, instance }, failing ? 1 : 0);
         gauges.sourceProblems.set({ source, instance }, problems);
       }
+      for (const { source, instance, nodes } of now.suspects)
+        gauges.sourceSuspect.set({ source, instance }, nodes);
       gauges.dirty.set(now.dirtyNodeHours);
       if (now.completeToMs !== null)
         gauges.completeTo.set({ cluster: installation.cluster }, now.completeToMs / 1000);

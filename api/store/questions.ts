@@ -41,7 +41,16 @@ export interface NodeProgress {
   readonly waitingFromMs: number | null;
 }
 
+/** Use without a job, on nodes of a source's jobs, that began after its record had stopped. */
+export interface SuspectRow {
+  readonly nodes: number;
+  readonly findings: number;
+  readonly activeMs: number;
+}
+
 export interface SourceRow {
+  /** Internal number. */
+  readonly number: number;
   readonly source: string;
   readonly sourceInstance: string;
   readonly selfDeclared: boolean;
@@ -317,6 +326,7 @@ export interface Questions {
   /** Throws when the database does not answer. */
   ready(): Promise<void>;
   progress(): Promise<ProgressFacts>;
+  suspects(asked: readonly { readonly number: number; readonly sinceMs: number }[]): Promise<SuspectRow[]>;
   /** About how many device-hours the question would read; 0 where daily sums answer it. */
   ledgerHours(asked: Pick<LedgerQuestion, 'fromMs' | 'toMs' | 'groups'>): Promise<number>;
   ledger(asked: LedgerQuestion): Promise<LedgerFacts>;

@@ -94,8 +94,16 @@ const SOURCES: readonly Column<SourceOut>[] = [
   {
     key: 'state',
     head: 'State',
-    cell: (source) =>
-      source.lagging ? <Badge tone="warn">Lags</Badge> : <Badge tone="ok">Up to date</Badge>,
+    cell: (source) => (
+      <div>
+        <SourceState source={source} />
+        {source.suspect && (
+          <div className="small">
+            {formatCount(source.suspect.nodes)} nodes used without a job since it stopped
+          </div>
+        )}
+      </div>
+    ),
   },
   {
     key: 'complete',
@@ -110,7 +118,33 @@ const SOURCES: readonly Column<SourceOut>[] = [
   },
   { key: 'jobs', head: 'Jobs', numeric: true, cell: (source) => formatCount(source.jobs) },
   { key: 'heard', head: 'Last heard', cell: (source) => <Ago iso={source.lastHeard} /> },
+  {
+    key: 'problems',
+    head: 'Problems',
+    cell: ({ health }) => {
+      const newest = health?.problems[0];
+      if (!health || !newest) return <span className="soft">None</span>;
+      return (
+        <div className="small">
+          <Untrusted text={newest.subject ?? 'The source'} maxChars={32} />:{' '}
+          <Untrusted text={newest.message} maxChars={96} />
+          <div className="soft">
+            <Ago iso={newest.at} />
+            {health.problemCount > 1 ? `, and ${formatCount(health.problemCount - 1)} more` : ''}
+          </div>
+        </div>
+      );
+    },
+  },
 ];
+
+function SourceState({ source: { health, lagging, suspect } }: { source: SourceOut }) {
+  if (suspect) return <Badge tone="warn">Suspect</Badge>;
+  if (health?.silent) return <Badge tone="warn">Runner silent</Badge>;
+  if (health?.state === 'failing') return <Badge tone="warn">Fails, tried again</Badge>;
+  if (lagging) return <Badge tone="warn">Lags</Badge>;
+  return <Badge tone="ok">Up to date</Badge>;
+}
 
 function Sources() {
   const { data, error, refetch } = useSources();

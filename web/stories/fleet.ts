@@ -108,6 +108,7 @@ export const SOURCES: readonly SourceOut[] = [
       ],
       problemCount: 1,
     },
+    suspect: { since: at(11 * 60_000), nodes: 14, findings: 31, activeMs: 2 * HOUR_MS },
   },
   {
     source: 'kubernetes',
@@ -122,6 +123,7 @@ export const SOURCES: readonly SourceOut[] = [
       ...{ state: 'following', since: at(90 * 60_000), lastSuccess: at(20_000), reportedAt: at(10_000) },
       ...{ silent: false, problems: [], problemCount: 0 },
     },
+    suspect: null,
   },
   {
     source: 'api',
@@ -133,6 +135,7 @@ export const SOURCES: readonly SourceOut[] = [
     jobs: 4,
     lastHeard: null,
     health: null,
+    suspect: null,
   },
 ];
 

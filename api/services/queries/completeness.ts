@@ -77,7 +77,8 @@ function healthOf({ health }: SourceRow, nowMs: number): SourceOut['health'] {
   };
 }
 
-export function toSource(source: SourceRow, nowMs: number): SourceOut {
+/** What a source's answer says but for whether it is suspect. */
+export function toSource(source: SourceRow, nowMs: number): Omit<SourceOut, 'suspect'> {
   const complete = sourceCompleteToMs(source, nowMs);
   return {
     source: source.source,

@@ -2,6 +2,7 @@
 import type { Sums } from '../../contract/ledger.ts';
 import type { FindingCountRow, Questions } from '../../store/questions.ts';
 import { completeToMs, isSilent, sourceCompleteToMs, toSource } from './completeness.ts';
+import { suspectsOf } from './sources.ts';
 
 export interface MetricsAnswer {
   readonly month: readonly { readonly model: string; readonly bucket: string; readonly ms: number }[];
@@ -19,6 +20,12 @@ export interface MetricsAnswer {
     readonly failing: boolean;
     readonly problems: number;
   }[];
+  /** Whose silence explains what has no job. */
+  readonly suspects: readonly {
+    readonly source: string;
+    readonly instance: string;
+    readonly nodes: number;
+  }[];
   readonly dirtyNodeHours: number;
   readonly completeToMs: number | null;
 }
@@ -34,6 +41,7 @@ const BUCKET_COLUMNS = {
 export async function askMetrics(questions: Questions, nowMs: number): Promise<MetricsAnswer> {
   const now = new Date(nowMs);
   const facts = await questions.metrics(Date.UTC(now.getUTCFullYear(), now.getUTCMonth(), 1), nowMs);
+  const suspects = await suspectsOf(questions, facts.progress.sources, nowMs);
   return {
     month: facts.month.flatMap((row) =>
       Object.entries(BUCKET_COLUMNS).map(([bucket, column]) => ({
@@ -71,6 +79,9 @@ export async function askMetrics(questions: Questions, nowMs: number): Promise<M
       if (health === null) return [];
       const failing = health.state === 'failing' || health.silent;
       return [{ source, instance, failing, problems: health.problemCount }];
+    }),
+    suspects: [...suspects].map(([{ source, sourceInstance: instance }, { nodes }]) => {
+      return { source, instance, nodes };
     }),
     dirtyNodeHours: facts.dirtyNodeHours,
     completeToMs: completeToMs(facts.progress),

@@ -11,7 +11,6 @@ import type { Overview, OverviewQuery } from '../../contract/overview.ts';
 import type { SourceList } from '../../contract/sources.ts';
 import type { Caller } from '../../domain/caller.ts';
 import type { Questions } from '../../store/questions.ts';
-import { toSource } from './completeness.ts';
 import { askRates, askStatement } from './finance.ts';
 import { askFinding } from './finding.ts';
 import { askFindings } from './findings.ts';
@@ -22,6 +21,7 @@ import { askJob, askJobs } from './jobs.ts';
 import { askLedger } from './ledger.ts';
 import { askMetrics, type MetricsAnswer } from './metrics.ts';
 import { askOverview } from './overview.ts';
+import { askSources } from './sources.ts';
 
 /** Each answer comes from one snapshot. All throw `ServiceError`: `invalid` and `not_found`. */
 export interface Queries {
@@ -65,11 +65,7 @@ export function createQueries(
     devices: (query) => askDevices(questions, query),
     rates: () => askRates(questions),
     statement: (period) => askStatement(questions, cluster, period, clock.nowMs()),
-    async sources() {
-      const nowMs = clock.nowMs();
-      const { sources } = await questions.progress();
-      return { items: sources.map((source) => toSource(source, nowMs)) };
-    },
+    sources: () => askSources(questions, clock.nowMs()),
     metrics: () => askMetrics(questions, clock.nowMs()),
   };
 }

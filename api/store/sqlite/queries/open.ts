@@ -20,7 +20,7 @@ const SERIES_MAX = 10_000;
 /** Opens a database that has been migrated. Throws `StoreError`. */
 export function openQuestions(file: string): Questions {
   const reader = createReader(openDatabase({ file, readOnly: true, nowMs: 0 }));
-  const { progress } = progressQuestions(reader);
+  const { progress, suspect } = progressQuestions(reader);
   const ledger = ledgerQuestion(reader);
   const ledgerHours = ledgerHoursQuestion(reader);
   const findings = findingQuestions(reader);
@@ -48,6 +48,7 @@ export function openQuestions(file: string): Questions {
       if (ready.first({}) === null) throw new Error('the database is empty');
     },
     progress: async () => reader.snapshot(progress),
+    suspects: async (asked) => reader.snapshot(() => asked.map((one) => suspect(one.number, one.sinceMs))),
     ledgerHours: async (asked) => ledgerHours(asked),
     ledger: async (asked) => reader.snapshot(() => ({ progress: progress(), rows: ledger(asked) })),
     overview: async (asked) =>

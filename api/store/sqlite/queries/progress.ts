@@ -1,6 +1,6 @@
 /** How complete the books are. */
 import { z } from 'zod';
-import type { NodeProgress, ProgressFacts, SourceRow } from '../../questions.ts';
+import type { NodeProgress, ProgressFacts, SourceRow, SuspectRow } from '../../questions.ts';
 import type { Reader } from './reader.ts';
 
 const NODES = `
@@ -24,11 +24,21 @@ const NODES = `
   ORDER BY n.name`;
 
 const SOURCES = `
-  SELECT s.name AS source, s.instance AS sourceInstance, s.self_declared AS selfDeclared,
+  SELECT s.source AS number, s.name AS source, s.instance AS sourceInstance, s.self_declared AS selfDeclared,
     s.complete_to_ms AS completeToMs, s.last_heard_ms AS lastHeardMs,
     (SELECT count(*) FROM jobs j WHERE j.source = s.source) AS jobs, h.state, h.since_ms AS sinceMs,
     h.last_success_ms AS lastSuccessMs, h.reported_at_ms AS reportedAtMs, h.problems, h.problem_count AS problemCount
   FROM sources s LEFT JOIN source_health h ON h.source = s.source ORDER BY s.name, s.instance`;
+
+/** Nodes that a source declared jobs on within so long before its record stopped are its own. */
+const OWN_NODE_MS = 7 * 24 * 3_600_000;
+const SUSPECT = `
+  SELECT count(DISTINCT f.node) AS nodes, count(*) AS findings, coalesce(sum(f.active_ms), 0) AS activeMs
+  FROM findings f JOIN nodes n ON n.node = f.node JOIN sources s ON s.source = @source AND s.cluster = n.cluster
+  WHERE f.last_seen_ms >= @sinceMs AND f.first_seen_ms >= @sinceMs AND f.kind = 'compute' AND f.resolved_at_ms IS NULL
+    AND f.active_ms > 0 AND EXISTS (
+      SELECT 1 FROM job_allocations a JOIN jobs j ON j.job = a.job AND j.source = s.source
+      WHERE a.node = n.name AND a.until_ms > @sinceMs - ${OWN_NODE_MS})`;
 
 const PENDING = `
   SELECT coalesce(sum((SELECT count(*) FROM devices v WHERE v.node = d.node)), 0) AS cells FROM dirty_hours d`;
@@ -48,6 +58,7 @@ const Problems = z.array(z.object({ atMs: z.int(), subject: z.string().nullable(
 export interface ProgressQuestions {
   progress(): ProgressFacts;
   sources(): SourceRow[];
+  suspect(number: number, sinceMs: number): SuspectRow;
 }
 
 export function progressQuestions(reader: Reader): ProgressQuestions {
@@ -69,8 +80,11 @@ export function progressQuestions(reader: Reader): ProgressQuestions {
                 problems: Problems.parse(JSON.parse(problems)),
               },
       }));
+  const suspects = reader.question<SuspectRow>(SUSPECT);
   return {
     sources,
+    suspect: (source, sinceMs) =>
+      suspects.first({ source, sinceMs }) ?? { nodes: 0, findings: 0, activeMs: 0 },
     progress: () => ({
       nodes: nodes.all({}).map((row) => ({ ...row, enrolled: row.enrolled === 1 })),
       sources: sources(),
