@@ -143,8 +143,8 @@ export const JobIn = z
       .default(false)
       .meta({
         description:
-          'The start, and what this does not say, stay as they were said before: end, user, uid, name, attributes, executables, allocations of ' +
-          'other nodes, and which devices of a node it has, where this gives as many by count',
+          'The start, and what this does not say, stay as they were said before: end, user, uid, name, attributes, ' +
+          'executables, allocations of other nodes, and which devices of a node it has, where this gives as many by count',
       }),
     ...declaration,
   })

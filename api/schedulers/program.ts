@@ -86,7 +86,8 @@ export async function* runProgram(call: ProgramCall): AsyncGenerator<Buffer> {
   let bytes = 0;
   try {
     try {
-      for await (const chunk of child.stdout as AsyncIterable<Buffer>) {
+      for await (const part of child.stdout) {
+        const chunk: Buffer = part;
         clearTimeout(timer);
         bytes += chunk.length;
         if (bytes > maxBytes) stop(new ProgramError(`${file} said more than ${maxBytes} bytes`, 'too_large'));

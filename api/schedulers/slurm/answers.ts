@@ -3,7 +3,7 @@ import { type JsonMember, jsonMembers } from '../json-rows.ts';
 import { isRow } from './values.ts';
 
 /** A larger row is not read: a job with a hundred thousand steps, which are not asked for, would have one. */
-export const MAX_ROW_BYTES = 8 * 1024 * 1024;
+const MAX_ROW_BYTES = 8 * 1024 * 1024;
 
 export interface RowsOf {
   readonly rows: AsyncIterable<unknown>;

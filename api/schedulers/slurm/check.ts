@@ -10,13 +10,20 @@ interface Checking {
   readonly slurm: Slurm;
   readonly settings: SlurmSettings;
   readonly signal: AbortSignal;
+  readonly nowMs: () => number;
   /** What the ways of asking have said; it is filled while they are tried. */
   readonly problems: readonly SourceProblem[];
 }
 
 const HOUR_MS = 3_600_000;
 
-export async function checkSlurm({ slurm, settings, signal, problems }: Checking): Promise<SourceCheck[]> {
+export async function checkSlurm({
+  slurm,
+  settings,
+  signal,
+  nowMs,
+  problems,
+}: Checking): Promise<SourceCheck[]> {
   const attempt = async (name: string, look: () => Promise<string>): Promise<SourceCheck> => {
     try {
       return { name, ok: true, message: await look() };
@@ -33,13 +40,13 @@ export async function checkSlurm({ slurm, settings, signal, problems }: Checking
       return `${identity.cluster ?? settings.cluster}, ${identity.version ?? 'of unknown version'}`;
     }),
     await attempt('controller', async () => {
-      const { jobs, unread } = await count(await slurm.jobs(signal), 'controller');
+      const { jobs, unread } = await count(await slurm.jobs(signal), 'controller', nowMs());
       return `${jobs} jobs run or have just ended${unread}`;
     }),
     await attempt('accounting', async () => {
-      const nowMs = Date.now();
-      const answer = await slurm.runs({ fromMs: nowMs - HOUR_MS, toMs: nowMs }, signal);
-      const { jobs, unread } = await count(answer, 'accounting');
+      const toMs = nowMs();
+      const answer = await slurm.runs({ fromMs: toMs - HOUR_MS, toMs }, signal);
+      const { jobs, unread } = await count(answer, 'accounting', nowMs());
       return `${jobs} runs in the last hour${unread}`;
     }),
     await attempt('nodes', async () => {
@@ -58,7 +65,8 @@ export async function checkSlurm({ slurm, settings, signal, problems }: Checking
       name: 'rights',
       ok: false,
       message:
-        'PrivateData hides the jobs of other users: run this as root, as SlurmUser, or as an operator (sacctmgr modify user NAME set adminlevel=operator)',
+        'PrivateData hides the jobs of other users: run this as root, as SlurmUser, or as an operator ' +
+        '(sacctmgr modify user NAME set adminlevel=operator)',
     });
   for (const { subject, message } of problems)
     checks.push({ name: subject ?? 'answers', ok: false, message });
@@ -66,12 +74,16 @@ export async function checkSlurm({ slurm, settings, signal, problems }: Checking
 }
 
 /** How many rows are runs with devices or ended ones, and what was wrong with others. */
-async function count({ rows, zoneless }: RowsOf, origin: Origin): Promise<{ jobs: number; unread: string }> {
+async function count(
+  { rows, zoneless }: RowsOf,
+  origin: Origin,
+  nowMs: number,
+): Promise<{ jobs: number; unread: string }> {
   let jobs = 0;
   let wrong = 0;
   let first = '';
   for await (const row of rows) {
-    const { job, problems } = readJob(row, { origin, zoneless, nowMs: Date.now() });
+    const { job, problems } = readJob(row, { origin, zoneless, nowMs });
     if (job !== null) jobs += 1;
     const [problem] = problems;
     if (problem === undefined) continue;

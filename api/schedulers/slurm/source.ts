@@ -26,7 +26,7 @@ export function createSlurmSource(settings: SlurmSettings): Source {
     check: async (signal): Promise<readonly SourceCheck[]> => {
       const problems: SourceProblem[] = [];
       const slurm = waysOf(settings, (problem) => void problems.push(problem));
-      return checkSlurm({ slurm, settings, signal, problems });
+      return checkSlurm({ slurm, settings, signal, problems, nowMs: Date.now });
     },
   };
 }
