@@ -124,7 +124,6 @@ export function createBooking(
         return { ms, hull, own, exemption, ...active };
       });
       const kinds = claims.map((claim) => (holder === null ? claim.unheld : claim.held));
-      if (residents[0]?.resident != null) kinds.push(residents[0].resident);
       if (kinds.some(({ awaiting }) => awaiting !== undefined && liesWithin(awaiting.fromMs, fromMs, toMs)))
         return false;
       const left = allot(slot, { fromMs, toMs }, columns);
@@ -256,10 +255,8 @@ export function contextParts(
  */
 function conflictClaims(rows: Rows, totalMs: number, here: readonly Tenant[]): Claim[] {
   const declared = here.filter((tenant) => tenant.declared);
-  const [only] = here;
   if (declared.length === 0) {
-    const place =
-      only !== undefined && here.length === 1 ? only.conflict : nobody(rows, 'telemetry_conflict');
+    const place = here.length === 1 ? at(here, 0).conflict : nobody(rows, 'telemetry_conflict');
     return [{ ms: totalMs, ...NOBODYS, ...place }];
   }
   const shares = equalShares(totalMs, declared.length);

@@ -1,6 +1,7 @@
 // Runs of spans are booked as their spans would be, one by one: nothing but speed may hang on them.
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import { apportion } from '../../api/domain/apportion.ts';
 import { createBooking } from '../../api/domain/booking.ts';
 import type { ObservedSpan } from '../../api/domain/cell.ts';
 import { createSpanCutter } from '../../api/domain/cutter.ts';
@@ -11,7 +12,10 @@ import { createJudge } from '../../api/domain/verdict.ts';
 import { HOUR_MS } from '../unit/domain-facts.ts';
 import { aCell, RUNS } from './attribute-cells.ts';
 
-/** The same spans, cut into equal minutes as agents send them: runs of more than one. */
+/**
+ * The same spans, cut into equal minutes as agents send them: runs of more than one. What was executed lies in the first
+ * ones, where nothing contradicts itself: a run is not even.
+ */
 function inPieces(spans: readonly ObservedSpan[], pieceMs: number): ObservedSpan[] {
   return spans.flatMap((span) => {
     const take = createSpanCutter();
@@ -20,7 +24,20 @@ function inPieces(spans: readonly ObservedSpan[], pieceMs: number): ObservedSpan
       const piece = { fromMs, toMs: Math.min(span.toMs, fromMs + pieceMs) };
       pieces.push({ ...span, ...piece, ...take(span, piece) });
     }
-    return pieces;
+    return span.activeMs === null || span.conflictMs > 0 ? pieces : frontLoaded(span, span.activeMs, pieces);
+  });
+}
+
+function frontLoaded(span: ObservedSpan, activeMs: number, pieces: readonly ObservedSpan[]): ObservedSpan[] {
+  let openMs = activeMs;
+  let open = span.tenants.map((tenant) => tenant.activeMs ?? 0);
+  return pieces.map((piece) => {
+    const ms = Math.min(openMs, piece.toMs - piece.fromMs);
+    const parts = apportion(ms, open);
+    openMs -= ms;
+    open = open.map((have, index) => have - (parts[index] ?? 0));
+    const tenants = span.tenants.map((tenant, index) => ({ ...tenant, activeMs: parts[index] ?? 0 }));
+    return { ...piece, activeMs: ms, tenants };
   });
 }
 

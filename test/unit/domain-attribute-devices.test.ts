@@ -8,6 +8,7 @@ import { processId } from '../../api/domain/cell.ts';
 import { cutSpan, inTenantOrder } from '../../api/domain/cutter.ts';
 import { groupFindings, summarise } from '../../api/domain/finding.ts';
 import { changedTime } from '../../api/domain/interval.ts';
+import { DEFAULT_POLICY } from '../../api/domain/policy.ts';
 import { runsOf } from '../../api/domain/runs.ts';
 import { sumEntries } from '../../api/domain/sums.ts';
 import { createJudge } from '../../api/domain/verdict.ts';
@@ -103,6 +104,46 @@ describe('a device that draws working power while it claims to be still', () => 
       { bucket: 'held', activity: 'unknown', holder: 'j_8101', ms: HOUR_MS / 4 },
       { bucket: 'idle', activity: 'unknown', holder: null, ms: (HOUR_MS * 3) / 4 },
     ]);
+  });
+
+  test('is a matter of declared processes only, whatever is exempt or unseen beside them', () => {
+    const j = job('8101');
+    const match = {
+      executables: [],
+      boundaries: [],
+      uids: [7],
+      types: [],
+      nodes: [],
+      windows: [],
+      daily: [],
+    };
+    const exemption = {
+      id: 'x',
+      job: 'j_x',
+      owner: 'o',
+      account: 'a',
+      reason: 'r',
+      fromMs: 0,
+      toMs: HOUR_MS,
+      match,
+    };
+    const exempt = processFact(2, { cgroup: SESSION_CGROUP, uid: 7, user: 'x' });
+    const both = inConflict(span(0, HOUR_MS, { 1: 0, 2: 0, 3: 0 }));
+    const unseen = { ...both.tenants[2], process: processId(BOOT, '3/?0'), type: ACCOUNTED_TYPE };
+    const facts = cell({
+      ...{
+        processes: [processFact(1), exempt],
+        jobs: [j, job('x', { source: 'policy' })],
+        holdings: [holds(j)],
+      },
+      spans: [
+        { ...both, tenants: both.tenants.map((one, index) => (index === 2 ? { ...one, ...unseen } : one)) },
+      ],
+      policy: { ...DEFAULT_POLICY, exemptions: [exemption] },
+    });
+    const unknown = entriesOf(facts).filter((entry) => entry.activity === 'unknown');
+    expect(unknown).toMatchObject([{ bucket: 'held', process: pidOf(1), ms: CONFLICT_MS }]);
+    expect(entriesOf(facts).some((entry) => entry.bucket === 'unaccounted')).toBe(false);
   });
 
   test('takes nothing of what is active', () => {

@@ -1,5 +1,6 @@
 // Devices that several share, and verdicts that await a record.
 import { describe, expect, test } from 'vitest';
+import { ACCOUNTED_TYPE } from '../../api/contract/batch.ts';
 import { attribute } from '../../api/domain/attribute.ts';
 import { bindNode } from '../../api/domain/bind.ts';
 import type { CellFacts, Entry } from '../../api/domain/cell.ts';
@@ -155,6 +156,29 @@ describe('whose word, and when', () => {
       [true, 20 * MINUTE_MS],
     ]);
     expect(result.settlesAtMs).toBe(HOUR_MS);
+  });
+
+  test('of spans in a row each is settled for itself, and nothing is said of when nothing was', () => {
+    const spans = [span(0, MINUTE_MS, { 100: MINUTE_MS }), span(MINUTE_MS, 2 * MINUTE_MS, { 100: 10_000 })];
+    const process = processFact(100, { cgroup: SESSION_CGROUP });
+    const shown = (type: string) =>
+      entriesOf(
+        cell({
+          ...{ processes: [process], bookedToMs: 2 * MINUTE_MS },
+          spans: spans.map((one) => ({
+            ...one,
+            tenants: one.tenants.map((tenant) => ({ ...tenant, type })),
+          })),
+          sources: [{ source: 'slurm', sourceInstance: 'main', completeToMs: MINUTE_MS }],
+        }),
+      ).map(({ activity, provisional, fromMs, ms }) => [activity, provisional, fromMs, ms]);
+    const settled = [
+      ['active', false, 0, MINUTE_MS],
+      ['active', true, MINUTE_MS, 10_000],
+      ['resident', true, MINUTE_MS, MINUTE_MS - 10_000],
+    ];
+    expect(shown('C')).toEqual(settled);
+    expect(shown(ACCOUNTED_TYPE)).toEqual(settled);
   });
 
   test('the source that lags most decides', () => {

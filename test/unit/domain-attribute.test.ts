@@ -89,6 +89,7 @@ describe('unobserved', () => {
       }),
     );
     const lost = entries.filter((entry) => entry.bucket === 'unobserved');
+    expect(new Set(lost.map((entry) => entry.activity))).toEqual(new Set(['unknown']));
     expect(lost.map(({ cause, holder, ms }) => ({ cause, holder, ms }))).toEqual([
       { cause: 'tool_timeout', holder: 'j_8101', ms: 20 * MINUTE_MS },
       { cause: 'tool_timeout', holder: null, ms: 10 * MINUTE_MS },
