@@ -2,6 +2,7 @@
 import { type Check, found, type Patient } from './doctor/check.ts';
 import { checkGpus } from './doctor/gpus.ts';
 import { checkCovers, checkDeviceFiles, checkTools } from './doctor/integrity.ts';
+import { checkKubelet } from './doctor/kubelet.ts';
 import { checkBoot, checkClock } from './doctor/machine.ts';
 import {
   checkCgroups,
@@ -17,10 +18,11 @@ import { messageOf } from './spool-files.ts';
 
 /** Never rejects: a check that fails by itself is `unknown`. Changes nothing on the node, and sends two GETs. */
 export async function diagnose(patient: Patient): Promise<Check[]> {
-  const [gpus, clock, service] = await Promise.all([
+  const [gpus, clock, service, kubelet] = await Promise.all([
     checkGpus(patient).catch((error: unknown) => ({ checks: [broken('nvidia-smi', error)], reading: null })),
     checkClock(patient).catch((error: unknown) => broken('clock', error)),
     checkService(patient).catch((error: unknown) => [broken('api', error)]),
+    checkKubelet(patient).catch((error: unknown) => broken('kubelet', error)),
   ]);
   const local: readonly (readonly [string, () => Check | Check[]])[] = [
     ['rights', () => checkRights(patient)],
@@ -31,6 +33,7 @@ export async function diagnose(patient: Patient): Promise<Check[]> {
     ['covers', () => checkCovers(patient)],
     ['device-files', () => checkDeviceFiles(patient, gpus.reading)],
     ['tools', () => checkTools(patient)],
+    ['kubelet', () => kubelet],
     ['cgroups', () => checkCgroups(patient)],
     ['boot', () => checkBoot(patient)],
     ['clock', () => clock],

@@ -5,6 +5,7 @@ import { CHECK_STATUSES, type Check } from '../doctor/check.ts';
 import { diagnose, exitCodeOf } from '../doctor.ts';
 import { AGENT_VERSION } from '../identity.ts';
 import { execute } from '../ports/execute.ts';
+import { callLocal } from '../ports/local-call.ts';
 import { probe } from '../ports/probe.ts';
 import { clock, files } from '../ports/real.ts';
 import { bytesToText } from '../text.ts';
@@ -44,7 +45,7 @@ async function doctor(flags: Flags): Promise<number> {
   try {
     const settings = settingsOf(flags);
     const ports = { execute, files, clock };
-    const checks = await diagnose({ settings, ports, probe, token: tokenReader(settings), lockOwner });
+    const checks = await diagnose({ settings, ports, callLocal, probe, token: tokenReader(settings), lockOwner });
     const { cluster, node } = settings.agent;
     const report = {
       version: AGENT_VERSION,

@@ -1,7 +1,7 @@
 /** The form of what the doctor finds, and what its checks may ask. */
 import type { AgentSettings } from '../config.ts';
 import type { Probe } from '../ports/probe.ts';
-import type { Ports } from '../ports.ts';
+import type { CallLocal, Ports } from '../ports.ts';
 
 /** `unknown`: it could not be told, which is not the same as being well. */
 export const CHECK_STATUSES = ['ok', 'warn', 'fail', 'unknown'] as const;
@@ -21,6 +21,8 @@ export interface Check {
 export interface Patient {
   readonly settings: AgentSettings;
   readonly ports: Pick<Ports, 'execute' | 'files' | 'clock'>;
+  /** Absent: nothing local is asked. */
+  readonly callLocal?: CallLocal;
   readonly probe: Probe;
   /** Throws `ShipError`, in words, where there is none. */
   readonly token: () => string;

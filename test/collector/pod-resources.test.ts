@@ -11,6 +11,7 @@ import { callLocal } from '../../collector/ports/local-call.ts';
 import { LIST, readGrants, readReplicas } from '../../collector/sources/pod-resources.ts';
 import { BadMessage } from '../../collector/sources/protobuf.ts';
 import { FakeKubelet, type KubeletPod, listMessage } from '../fakes/kubelet.ts';
+import { createWard, type Ward } from './doctor-fixture.ts';
 
 const GPU = 'GPU-aaaaaaaa-0000-0000-0000-000000000000';
 let folder: string;
@@ -189,6 +190,30 @@ describe('a message', () => {
   test('with names of any bytes keeps them harmless', () => {
     const [grant] = readGrants(listMessage([pod('a\u001b[2J\u202e\nb', GPU)])).grants;
     expect(grant?.pod).toBe('a\\x1b[2J\\xe2\\x80\\xae\\x0ab');
+  });
+});
+
+describe('the doctor', () => {
+  let ward: Ward;
+  beforeEach(() => {
+    ward = createWard();
+  });
+  afterEach(() => ward.remove());
+  const kubeletCheck = async (path: string) =>
+    (await ward.examine({ podResources: path }, { callLocal })).get('kubelet');
+
+  test('says whether the kubelet is there, and answers', async () => {
+    kubelet.pods = [pod('llm-0', GPU)];
+    expect(await kubeletCheck(socket)).toMatchObject({
+      status: 'ok',
+      finding: expect.stringContaining('1 containers'),
+    });
+    expect(await kubeletCheck(join(folder, 'none.sock'))).toMatchObject({ status: 'ok', remedy: null });
+    kubelet.refusal = 7;
+    expect(await kubeletCheck(socket)).toMatchObject({
+      status: 'warn',
+      finding: expect.stringContaining('refused'),
+    });
   });
 });
 
