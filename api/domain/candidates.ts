@@ -79,6 +79,7 @@ function whyNot(facts: StoryFacts, job: Job): string {
   const late = lateness(facts, job);
   if (late !== null) return late;
   const [process] = facts.lineage;
+  const { ties } = facts;
   const tie = tieTo(facts, job);
   const holds = holdsDevice(facts, job);
   if (job.marks?.includes('other_user') === true)
@@ -86,7 +87,8 @@ function whyNot(facts: StoryFacts, job: Job): string {
       `It states ${job.user ?? 'any account'}, for whom ${job.recordedBy ?? 'its declarer'} does not declare: ` +
       'it covers nothing.'
     );
-  if (process === undefined) return 'No process shows on the device, so nothing ties the use to this job.';
+  if (process === undefined || ties === null)
+    return 'No process shows on the device, so nothing ties the use to this job.';
   if (tie === undefined)
     return holds
       ? 'It held the device, but neither kernel boundary nor lineage ties this process to it.'
@@ -100,7 +102,7 @@ function whyNot(facts: StoryFacts, job: Job): string {
         ? 'inside its kernel boundary'
         : 'inside the job that it runs in, and names it';
   const terms = termsAt(job, summary.lastMs - 1, policy);
-  if (userMatches(process, terms, facts.ties?.owner ?? null) === false)
+  if (userMatches(process, terms, ties.owner) === false)
     return (
       `The process is ${inside}, but ran as ${process.user ?? `uid ${process.uid}`} ` +
       `while the job states ${terms.user ?? `uid ${terms.uid}`}.`

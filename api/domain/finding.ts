@@ -202,9 +202,8 @@ export function summarise(rows: readonly FindingRow[], edgeMs: number): FindingS
   const sum = (value: (row: FindingRow) => number): number =>
     rows.reduce((total, row) => total + value(row), 0);
   const byReason = totals(rows, (row) => row.reason);
-  const reason = REASONS.filter((one) => byReason.has(one)).reduce((best, next) =>
-    (byReason.get(next) ?? 0) > (byReason.get(best) ?? 0) ? next : best,
-  );
+  const inOrder = [...byReason].sort(([a], [b]) => REASONS.indexOf(a) - REASONS.indexOf(b));
+  const [reason] = inOrder.reduce((best, next) => (next[1] > best[1] ? next : best));
   const settledMs = sum((row) => timeOf(row) - row.provisionalActiveMs - row.provisionalResidentMs);
   const marked = rows.every((row) => row.reason === MARKED_REASON);
   const state = settledMs > 0 || marked ? 'settled' : 'provisional';

@@ -1,6 +1,7 @@
 // Spans of one device in a row with the same processes, added up: most hours are a few long runs of many short spans.
 import { at } from './at.ts';
 import type { ObservedProcess, ObservedSpan, ObservedTenant, ProcessId } from './cell.ts';
+import { executedMs } from './cutter.ts';
 import { type Interval, lengthMs } from './interval.ts';
 
 /** An amount of time, and the hull of the spans that have some of it; null: none has. */
@@ -40,22 +41,32 @@ function findRuns(spans: readonly ObservedSpan[]): SpanRun[] {
   let first = 0;
   while (first < spans.length) {
     const start = at(spans, first);
-    let end = first + 1;
-    if (isPlain(start))
-      for (let last = start; end < spans.length; end += 1) {
-        const next = spans[end];
-        if (next === undefined || next.fromMs !== last.toMs || !isPlain(next) || !sameTenants(start, next))
-          break;
+    const plain: PlainSpan[] = [];
+    if (isPlain(start)) {
+      plain.push(start);
+      for (let last = start; first + plain.length < spans.length; plain.push(last)) {
+        const next = at(spans, first + plain.length);
+        if (next.fromMs !== last.toMs || !isPlain(next) || !sameTenants(start, next)) break;
         last = next;
       }
-    runs.push(sumUp(spans, first, end - first, start));
-    first = end;
+    }
+    const { fromMs, tenants } = start;
+    const count = Math.max(1, plain.length);
+    const { toMs } = plain.at(-1) ?? start;
+    const sums = plain.length === 0 ? null : sumUp(plain, tenants.length);
+    runs.push({ fromMs, toMs, first, count, tenants, sums });
+    first += count;
   }
   return runs;
 }
 
+interface PlainSpan extends ObservedSpan {
+  readonly activeMs: number;
+}
+
 /** Whether what its tenants executed is theirs as it stands, and no more than there is time. */
-function isPlain({ activeMs, conflictMs, partition, method, tenants, fromMs, toMs }: ObservedSpan): boolean {
+function isPlain(span: ObservedSpan): span is PlainSpan {
+  const { activeMs, conflictMs, partition, method, tenants, fromMs, toMs } = span;
   if (activeMs === null || conflictMs !== 0 || partition !== null || activeMs > toMs - fromMs) return false;
   if (tenants.length < 2) return tenants.length === 0 || tenants[0]?.activeMs === activeMs;
   let sumMs = 0;
@@ -91,21 +102,17 @@ function addTo(sum: Sum, ms: number, { fromMs, toMs }: Interval): void {
 
 const amountOf = ({ ms, fromMs, toMs }: Sum): Amount => ({ ms, hull: ms === 0 ? null : { fromMs, toMs } });
 
-function sumUp(spans: readonly ObservedSpan[], first: number, count: number, start: ObservedSpan): SpanRun {
-  const { toMs } = at(spans, first + count - 1);
-  const run = { fromMs: start.fromMs, toMs, first, count, tenants: start.tenants };
-  if (!isPlain(start)) return { ...run, sums: null };
-  const active = Array.from({ length: Math.max(1, start.tenants.length) }, (): Sum => {
+function sumUp(spans: readonly PlainSpan[], tenantCount: number): NonNullable<SpanRun['sums']> {
+  const active = Array.from({ length: Math.max(1, tenantCount) }, (): Sum => {
     return { ms: 0, fromMs: 0, toMs: 0 };
   });
   const rest: Sum = { ms: 0, fromMs: 0, toMs: 0 };
-  for (let index = first; index < first + count; index += 1) {
-    const span = at(spans, index);
-    for (const [at, sum] of active.entries())
-      addTo(sum, (span.tenants.length === 0 ? span.activeMs : span.tenants[at]?.activeMs) ?? 0, span);
-    addTo(rest, lengthMs(span) - (span.activeMs ?? 0), span);
+  for (const span of spans) {
+    for (const [index, sum] of active.entries())
+      addTo(sum, tenantCount === 0 ? span.activeMs : executedMs(at(span.tenants, index)), span);
+    addTo(rest, lengthMs(span) - span.activeMs, span);
   }
-  return { ...run, sums: { active: active.map(amountOf), rest: amountOf(rest) } };
+  return { active: active.map(amountOf), rest: amountOf(rest) };
 }
 
 /** Every process of these spans. */

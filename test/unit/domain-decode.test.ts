@@ -117,7 +117,8 @@ describe('spans', () => {
       [5, null],
     ]);
     expect(span?.partition).toEqual({ slices: 7, instances: partition.toReversed() });
-    expect(spansOf(decode([batch(1, { tenancies })]), GPU)[0]?.partition).toBeNull();
+    for (const unknown of [null, [device]])
+      expect(spansOf(decode([batch(1, { inventory: unknown, tenancies })]), GPU)[0]?.partition).toBeNull();
   });
 
   test('that contradict themselves are cut without exceeding what is not active', () => {

@@ -240,6 +240,16 @@ describe('summary', () => {
     );
   });
 
+  test('of reasons with as much time the first one tried names it, whatever order they come in', () => {
+    const rows = [row({ reason: 'no_job', activeMs: 5 }), row({ reason: 'wrong_user', activeMs: 5 })];
+    for (const some of [rows, rows.toReversed()]) expect(summarise(some, 0)?.reason).toBe('wrong_user');
+    const more = [...rows, row({ reason: 'unknown_job', activeMs: 6 })];
+    expect(summarise(more, 0)).toMatchObject({
+      reason: 'unknown_job',
+      reasons: ['unknown_job', 'wrong_user', 'no_job'],
+    });
+  });
+
   test('no rows are no finding', () => {
     expect(summarise([], 0)).toBeNull();
   });

@@ -90,6 +90,7 @@ describe('the command line that a job said', () => {
     ['a secret in the entrypoint', { entrypoint: ['python', 'train.py', '--token', 'abc'] }, [train], 'fits'],
     ['another entrypoint', { entrypoint: ['python', 'train.py'] }, [other], 'other'],
     ['shorter than the entrypoint', { entrypoint: ['python', 'mine.py', '--now'] }, [other], 'other'],
+    ['a title where an entrypoint was said', { entrypoint: ['python', 'train.py'] }, [titled], 'fits'],
     ['nothing readable', { entrypoint: ['python'] }, [{ ...python, commandLine: null }], 'fits'],
   ])('%s', (_, declares, chain, fit) => {
     expect(fitOfLast({ executables, ...declares }, ...chain)).toBe(fit);

@@ -5,7 +5,7 @@ import { REASONS, type Reason } from '../../api/domain/bucket.ts';
 import { MAX_CANDIDATES } from '../../api/domain/candidates.ts';
 import type { CellFacts } from '../../api/domain/cell.ts';
 import { groupFindings, summarise } from '../../api/domain/finding.ts';
-import { duration } from '../../api/domain/phrases.ts';
+import { duration, list } from '../../api/domain/phrases.ts';
 import { type StoryFacts, tellStory } from '../../api/domain/story.ts';
 import { createJudge } from '../../api/domain/verdict.ts';
 import { FINDING_REASONS } from '../../api/domain/wording.ts';
@@ -287,6 +287,12 @@ describe('story', () => {
       expect(told.wouldChange.length).toBeGreaterThan(0);
     },
   );
+
+  test('lists read as people say them', () => {
+    expect([list([]), list(['a']), list(['a', 'b']), list(['a', 'b', 'c'])]).toEqual([
+      ...['nothing', 'a', 'a and b', 'a, b and c'],
+    ]);
+  });
 
   test('every reason of the ledger is a reason of findings', () => {
     const all: readonly Reason[] = REASONS;

@@ -1,5 +1,6 @@
 // Verdicts at the edges: what decides between two ties, whose record is waited for and until when, and what a process ran when.
 import { describe, expect, test } from 'vitest';
+import { attribute } from '../../api/domain/attribute.ts';
 import type { ObservedProcess } from '../../api/domain/cell.ts';
 import type { Job } from '../../api/domain/job.ts';
 import { DEFAULT_POLICY, type Policy } from '../../api/domain/policy.ts';
@@ -8,12 +9,14 @@ import {
   BOOT,
   cell,
   HOUR_MS,
+  holds,
   job,
   MINUTE_MS,
   NODE,
   pidOf,
   processFact,
   SESSION_CGROUP,
+  span,
 } from './domain-facts.ts';
 
 const at = (minute: number) => minute * MINUTE_MS;
@@ -141,9 +144,8 @@ describe('whose record is waited for', () => {
     expect(fromMinute(inJob, [])).toBe(10);
     const docker = processFact(1, { cgroup: `0::/system.slice/docker-${'a'.repeat(64)}.scope\n` });
     expect(fromMinute(docker, [])).toBe(20);
-    const unnamed = processFact(1, {
-      cgroup: `0::/machine.slice/libpod-x/lxc.payload.x/${'b'.repeat(64)}\n`,
-    });
+    const unnamed = processFact(1, { cgroup: `0::/${'b'.repeat(64)}\n` });
+    expect(judgeOf(unnamed, []).tiesOf(unnamed.id).owner?.kind).toBe('container');
     expect(fromMinute(unnamed, [])).toBe(10);
   });
 
@@ -191,6 +193,19 @@ describe('what a process ran when', () => {
     expect(
       judgeOf({ ...inJob, executable: file('/opt/train') }, [declared]).isForeign(inJob.id, declared),
     ).toBe(false);
+  });
+
+  test('divides an hour of a device where it changed', () => {
+    const { entries } = attribute(
+      cell({
+        ...{ processes: [changed(file('/tmp/m'))], jobs: [declared], holdings: [holds(declared)] },
+        spans: [span(0, HOUR_MS, { 1: HOUR_MS })],
+      }),
+    );
+    expect(entries.map(({ bucket, reason, toMs, ms }) => [bucket, reason, toMs, ms])).toEqual([
+      ['used', null, at(30), at(30)],
+      ['unaccounted', 'foreign_in_job', HOUR_MS, at(30)],
+    ]);
   });
 
   test('of which the newest could not be read is no proof', () => {
