@@ -39,6 +39,9 @@ export const Scenario = z
     start: z.iso.datetime().default('2026-10-05T08:00:00Z'),
     length: Offset.default(3_600_000),
     poll: Offset.default(15_000),
+    after: Offset.default(900_000).meta({
+      description: 'How long it is played on after the end, so that everything that awaits a record has it',
+    }),
     nodes: z.record(Key, Node).default({ 'gpu-n1': Node.parse({}) }),
     users: z.record(Key, z.int().min(0)).default({}),
     loads: z.record(Key, Load).default({}),

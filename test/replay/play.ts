@@ -23,8 +23,6 @@ import { World } from './world.ts';
 export const MEMORY = '/dev/shm';
 /** How often sources say how far they are complete, and silence is looked for. */
 const TICK_MS = 30_000;
-/** Played on after the end, so that everything that awaits a record has it. */
-const AFTER_MS = 900_000;
 const ADMIN: Caller = { name: 'replay', role: 'admin', node: null, accounts: null };
 const SCHEDULER: Caller = { name: 'scheduler', role: 'scheduler', node: null, accounts: null };
 
@@ -95,6 +93,7 @@ export async function play(built: Built, hear: (told: Told) => void = () => unde
     (boots, index) =>
       new PlayedNode(built, boots, index, world, networkOf(service, built, boots, world, look, hear)),
   );
+  const lastMs = built.endMs + built.scenario.after;
   const due: Due[] = [
     ...policiesDue(service, built, hear),
     ...declarationsDue(service, built, hear),
@@ -102,13 +101,13 @@ export async function play(built: Built, hear: (told: Told) => void = () => unde
     ...ticksDue(service, built, world, tick, complete),
     ...nodes.flatMap((node) => node.due()),
   ]
-    .filter(({ atMs }) => atMs <= built.endMs + AFTER_MS)
+    .filter(({ atMs }) => atMs <= lastMs)
     .sort((a, b) => a.atMs - b.atMs);
   for (const { atMs, act } of due) {
     await world.advance(atMs);
     await world.during(act);
   }
-  await world.advance(built.endMs + AFTER_MS);
+  await world.advance(lastMs);
   for (const node of nodes) await node.stop();
   await look();
   return {
@@ -229,10 +228,10 @@ function ticksDue(
   tick: () => Promise<void>,
   complete: Map<string, number>,
 ): Due[] {
-  const { jobs, feeds, length } = built.scenario;
+  const { jobs, feeds, length, after } = built.scenario;
   const sources = new Set([...Object.values(jobs).map((job) => job.source), ...Object.keys(feeds)]);
   const due: Due[] = [];
-  for (let sinceMs = 0; sinceMs <= length + AFTER_MS; sinceMs += TICK_MS) {
+  for (let sinceMs = 0; sinceMs <= length + after; sinceMs += TICK_MS) {
     due.push({
       atMs: built.startMs + sinceMs,
       act: async () => {

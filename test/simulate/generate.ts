@@ -16,6 +16,9 @@ const REASONS = [
   ...['outside_allocation', 'foreign_in_job', 'no_job'],
 ];
 
+/** Longer than any record is late. */
+const AFTER = 330;
+
 /** Some nodes, plots on their GPUs, and what goes wrong with watching them. */
 export function generate(seed: number): Document {
   const random = createRandom(seed);
@@ -23,7 +26,7 @@ export function generate(seed: number): Document {
   const length = poll * random.integer(60, 110);
   const document: Document = {
     ...{ id: `seed-${seed}`, title: `Made up from seed ${seed}`, family: 'made up' },
-    ...{ start: random.pick(STARTS), length, poll, loads: { ...LOADS } },
+    ...{ start: random.pick(STARTS), length, poll, after: AFTER, loads: { ...LOADS } },
     nodes: Object.fromEntries(
       Array.from({ length: random.integer(1, 3) }, (_, index) => [`n${index + 1}`, nodeOf(random)]),
     ),

@@ -18,7 +18,7 @@ interface Holding extends Zone {
 /** By device UUID: what its holders get, by `jobKey`. Devices of nodes where a job has "so many of them" are left out. */
 export function holdersOf(built: Built): ReadonlyMap<string, readonly Holding[]> {
   const byJob = new Map<string, Declared[]>();
-  for (const one of built.declarations) {
+  for (const one of built.declarations.filter(({ atMs }) => atMs <= built.endMs + built.scenario.after)) {
     const key = jobKey(one.job.source, one.job.externalId, one.job.incarnation ?? 0);
     byJob.set(key, [...(byJob.get(key) ?? []), one]);
   }

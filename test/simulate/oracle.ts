@@ -5,10 +5,10 @@
 import type { Boot, Built } from '../replay/build.ts';
 import { jobsOf } from '../replay/build-jobs.ts';
 import { truthAt } from '../replay/truth.ts';
-import { type SimNode, type SimProcess, startTicks } from '../simulator/model.ts';
+import { type SimProcess, startTicks } from '../simulator/model.ts';
 import { holdersOf } from './holders.ts';
 import { jobKey, NO_JOB, processKey, tripleOf } from './keys.ts';
-import { blindness, edgesOf, overlapMs, type Piece, piecesOf, slackMs, union, type Zone } from './zones.ts';
+import { blindness, edgeZones, overlapMs, type Piece, piecesOf, slackMs, union, type Zone } from './zones.ts';
 
 /** Milliseconds, both ends allowed. */
 export interface Bounds {
@@ -52,7 +52,7 @@ export function expectationsOf(built: Built): Expected {
       for (const { uuid, index } of boot.node.devices) {
         const seen = blindness(built, boot.node.name, index);
         unobserved.set(uuid, { fromMs: totalMs(seen.surely), toMs: totalMs(seen.maybe) });
-        const zones = union([...seen.maybe, ...edgeZones(built, boot.node, index)]);
+        const zones = union([...seen.maybe, ...edgeZones(built, boot.node, index, seen.maybe)]);
         const pieces = piecesOf(built, boot, index);
         const isFree = holdings.get(uuid)?.length === 0;
         const sums = sumUses(built, boot, pieces, zones, isFree, (is, job) => {
@@ -80,11 +80,6 @@ export function expectationsOf(built: Built): Expected {
 
 const totalMs = (zones: readonly Zone[]): number =>
   zones.reduce((sum, { fromMs, toMs }) => sum + toMs - fromMs, 0);
-
-function edgeZones(built: Built, node: SimNode, device: number): Zone[] {
-  const slack = slackMs(built);
-  return edgesOf(built, node, device).map((ms) => ({ fromMs: ms - slack, toMs: ms + slack }));
-}
 
 interface Summed {
   readonly process: SimProcess;

@@ -172,6 +172,27 @@ const array: Plot = (site) => {
   });
 };
 
+/** Tasks of some seconds, one right after another, each a job of its own. */
+const shortTasks: Plot = (site) => {
+  const place = site.take(1);
+  if (place === null) return;
+  const number = site.next();
+  const user = site.user();
+  const every = site.second(21, 40);
+  const gpus = gpusOf(place.gpus);
+  const count = Math.min(25, Math.floor((site.length - 60) / every) - 1);
+  const start = site.second(10, 40);
+  const name = `tasks${number}`;
+  site.job(name, {
+    ...{ id: String(70_000 + number * 100), user, account: 'physics', start, end: start + every - 1 },
+    ...{ known: site.random.pick([0, 0, 12, 90]), on: { [place.node]: gpus }, copies: { count, every } },
+  });
+  site.process(`${name}-task`, {
+    ...{ node: place.node, user, job: name, exe: '/opt/site/bin/simulate', start: start + 0.5 },
+    ...{ end: start + every - 1.5, uses: [{ gpus, load: 'full' }], copies: { count, every } },
+  });
+};
+
 /** The owner is stopped for a while, and a guest whom the scheduler lets in computes in between. */
 const suspended: Plot = (site) => {
   const place = site.take(1);
@@ -303,6 +324,7 @@ export const DECLARED_PLOTS: readonly Plot[] = [
   shared,
   overlapping,
   array,
+  shortTasks,
   suspended,
   requeued,
   counted,

@@ -209,6 +209,21 @@ const takenBack: Plot = (site) => {
   );
 };
 
+/** A job's worker ends, and soon somebody without a job has its pid, on the same GPU. */
+const pidAgain: Plot = (site) => {
+  const place = site.take(1);
+  if (place === null) return;
+  const pid = 400_000 + site.next();
+  const until = site.second(site.length * 0.3, site.length * 0.5);
+  const run = slurmJob(site, { [place.node]: gpusOf(place.gpus) }, place.node, { start: -400 });
+  worker(site, run, place, { pid, start: -300, end: until });
+  site.process(`again${site.next()}`, {
+    ...{ node: place.node, pid, user: site.user(), exe: PYTHON, argv: [PYTHON, 'train.py'] },
+    ...{ start: until + site.second(0.5, 20), truth: 'diverted' },
+    uses: [{ gpus: gpusOf(place.gpus), load: 'full' }],
+  });
+};
+
 /** Declared by hand, long after it had begun: what was before that stays without a declaration. */
 const declaredLate: Plot = (site) => {
   const place = site.take(1);
@@ -247,5 +262,6 @@ export const DIVERTED_PLOTS: readonly Plot[] = [
   wrongUser,
   bursts,
   takenBack,
+  pidAgain,
   declaredLate,
 ];

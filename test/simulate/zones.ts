@@ -18,8 +18,6 @@ export interface Zone {
 const POLL_SLACK = 1.15;
 /** What an agent has in memory when it is killed: a window, and what it has not yet written of the next. */
 const WINDOW_MS = 30_000;
-/** The service plays on so long after the end. */
-const AFTER_MS = 900_000;
 const FOREVER_MS = 10 * 86_400_000;
 /** How far apart a stepped clock may place what it measured around the step. */
 const STEP_SLACK_MS = 90_000;
@@ -60,7 +58,7 @@ export function blindness(built: Built, node: string, device: number): Blindness
   const slack = slackMs(built);
   const maybe: Zone[] = [
     { fromMs: startMs - FOREVER_MS, toMs: startMs + 2 * slack },
-    { fromMs: endMs + AFTER_MS - WINDOW_MS - 2 * slack, toMs: endMs + FOREVER_MS },
+    { fromMs: endMs + scenario.after - WINDOW_MS - 2 * slack, toMs: endMs + FOREVER_MS },
   ];
   const surely: Zone[] = [];
   const [first] = Object.keys(scenario.nodes);
@@ -149,7 +147,13 @@ export function piecesOf(built: Built, boot: Boot, device: number): Piece[] {
   const { node, originals } = withoutNoise(boot.node);
   const fromMs = Math.max(built.startMs, boot.fromMs);
   const toMs = Math.min(built.endMs, boot.toMs);
-  const cuts = [fromMs, ...edgesOf(built, boot.node, device).filter((ms) => ms > fromMs && ms < toMs), toMs];
+  const cuts = [
+    fromMs,
+    ...edgesOf(built, boot.node, device)
+      .map(({ atMs }) => atMs)
+      .filter((ms) => ms > fromMs && ms < toMs),
+    toMs,
+  ];
   const view = createNodeView(node);
   return cuts.slice(1).flatMap((endMs, at) => {
     const startMs = cuts[at] ?? endMs;
@@ -176,24 +180,62 @@ function withoutNoise(node: SimNode): { node: SimNode; originals: ReadonlyMap<Si
   return { node: { ...node, processes, devices }, originals };
 }
 
-/** Every moment at which something begins, ends or changes on a device; ascending. */
-export function edgesOf(built: Built, node: SimNode, device: number): number[] {
-  const edges = new Set<number>();
+/**
+ * Around every moment at which something begins, ends or changes on a device, the time in which a reading can be wrong about
+ * it. Where only a whole process comes or goes, that is short: its start is known, and its end is noticed within a second.
+ */
+export function edgeZones(built: Built, node: SimNode, device: number, blind: readonly Zone[]): Zone[] {
+  const slack = slackMs(built);
+  const edges = edgesOf(built, node, device);
+  return edges.map(({ atMs, kind }, index) => {
+    const wide = { fromMs: atMs - slack, toMs: atMs + slack };
+    const isAlone =
+      [edges[index - 1], edges[index + 1]].every(
+        (other) => Math.abs((other?.atMs ?? Infinity) - atMs) > 2 * slack,
+      ) && overlapMs(blind, wide) === 0;
+    if (!isAlone || kind === 'change') return wide;
+    return kind === 'start'
+      ? { fromMs: atMs - START_MS, toMs: atMs + START_MS }
+      : { fromMs: atMs - NOTICED_MS, toMs: atMs + NOTICED_MS };
+  });
+}
+
+/** Start times count in hundredths of a second. */
+const START_MS = 50;
+/** Ends are looked for every second, and lie half-way between two looks. */
+const NOTICED_MS = 1_200;
+
+interface Edge {
+  readonly atMs: number;
+  /** Of a whole process, or of what it does. */
+  readonly kind: 'start' | 'end' | 'change';
+}
+
+/** Every moment at which something begins, ends or changes on a device; ascending, each once. */
+function edgesOf(built: Built, node: SimNode, device: number): Edge[] {
+  const edges = new Map<number, Edge['kind']>();
+  const add = (atMs: number, kind: Edge['kind']): void => {
+    const other = edges.get(atMs);
+    edges.set(atMs, other === undefined || other === kind ? kind : 'change');
+  };
   for (const process of node.processes) {
     const untilMs = process.endMs ?? built.endMs;
     for (const use of process.uses) {
       if (use.device !== device) continue;
       const fromMs = Math.max(process.startMs, use.fromMs);
       const toMs = Math.min(untilMs, use.toMs ?? Infinity);
-      edges.add(fromMs).add(toMs).add(process.startMs);
-      for (const { fromMs: turnMs } of built.truths.get(process) ?? []) edges.add(turnMs);
+      add(fromMs, fromMs === process.startMs ? 'start' : 'change');
+      add(toMs, toMs === process.endMs ? 'end' : 'change');
+      if (fromMs !== process.startMs) add(process.startMs, 'change');
+      for (const { fromMs: turnMs } of built.truths.get(process) ?? [])
+        if (turnMs > process.startMs && turnMs < untilMs) add(turnMs, 'change');
       if (use.load.phases.length < 2) continue;
       for (let atMs = fromMs; atMs < toMs; )
         for (const phase of use.load.phases) {
-          edges.add(atMs);
+          if (atMs > fromMs && atMs < toMs) add(atMs, 'change');
           atMs += phase.lengthMs;
         }
     }
   }
-  return [...edges].sort((a, b) => a - b);
+  return [...edges].map(([atMs, kind]) => ({ atMs, kind })).sort((a, b) => a.atMs - b.atMs);
 }
