@@ -106,6 +106,7 @@ function printProcess(one: CellExplanation['processes'][number]): void {
         : `unaccounted: ${step.reason}${step.job === null ? '' : `, inside ${visible(step.job)}`}`;
     print(`  from ${time(step.fromMs)}: ${verdict}${step.provisional ? ' (awaiting record)' : ''}`);
   }
+  for (const { job, why } of one.candidates) print(`  ${visible(job)} does not cover it: ${visible(why)}`);
 }
 
 function printFinding(found: FindingExplanation): void {

@@ -15,8 +15,14 @@ import { effectiveStartMs, endAt, termsAt } from './terms.ts';
 /** Candidates beyond this many are left out. */
 export const MAX_CANDIDATES = 20;
 
+/** What of a use the jobs near it are compared with. */
+export type CandidateFacts = Pick<
+  StoryFacts,
+  'jobs' | 'holdings' | 'deviceUuids' | 'node' | 'ties' | 'lineage' | 'policy'
+> & { readonly summary: Pick<StoryFacts['summary'], 'firstMs' | 'lastMs' | 'insideJob'> };
+
 /** Every job in question with the first test that it fails, those that come nearest first. */
-export function candidatesOf(facts: StoryFacts): FindingDetail['story']['candidates'] {
+export function candidatesOf(facts: CandidateFacts): FindingDetail['story']['candidates'] {
   return [...facts.jobs]
     .sort((a, b) => nearness(facts, b) - nearness(facts, a) || (a.id < b.id ? -1 : 1))
     .slice(0, MAX_CANDIDATES)
@@ -32,15 +38,15 @@ const jobRef = (job: Job): JobRef => ({
   user: job.user,
 });
 
-const spanOf = ({ summary }: StoryFacts): Interval => ({ fromMs: summary.firstMs, toMs: summary.lastMs });
+const spanOf = ({ summary }: CandidateFacts): Interval => ({ fromMs: summary.firstMs, toMs: summary.lastMs });
 
-const tieTo = (facts: StoryFacts, job: Job): Ties['ties'][number] | undefined =>
+const tieTo = (facts: CandidateFacts, job: Job): Ties['ties'][number] | undefined =>
   facts.ties?.ties.find((tie) => tie.jobs.some((other) => other.id === job.id)) ??
   (facts.ties?.claimed.some((other) => other.id === job.id) === true
     ? { evidence: 'claim', jobs: [job] }
     : undefined);
 
-const holdsDevice = (facts: StoryFacts, job: Job): boolean =>
+const holdsDevice = (facts: CandidateFacts, job: Job): boolean =>
   facts.holdings.some(
     (holding) =>
       holding.job === job.id &&
@@ -63,10 +69,10 @@ export function statesDevice(
   });
 }
 
-const states = (facts: StoryFacts, job: Job): boolean =>
+const states = (facts: CandidateFacts, job: Job): boolean =>
   statesDevice(job, facts.node, facts.deviceUuids, spanOf(facts));
 
-const nearness = (facts: StoryFacts, job: Job): number =>
+const nearness = (facts: CandidateFacts, job: Job): number =>
   (tieTo(facts, job) === undefined ? 0 : 4) +
   (holdsDevice(facts, job) ? 2 : 0) +
   (states(facts, job) ? 1 : 0);
@@ -74,7 +80,7 @@ const nearness = (facts: StoryFacts, job: Job): number =>
 const by = ({ recordedBy }: Job): string => (recordedBy === undefined ? '' : ` by ${recordedBy}`);
 
 /** Why a job does not cover the use: the first test that it fails, in the order in which verdicts are reached. */
-function whyNot(facts: StoryFacts, job: Job): string {
+function whyNot(facts: CandidateFacts, job: Job): string {
   const { summary, policy } = facts;
   const late = lateness(facts, job);
   if (late !== null) return late;
@@ -124,7 +130,7 @@ function whyNot(facts: StoryFacts, job: Job): string {
 }
 
 /** Of a self-declaration that was recorded after the use which it states; else null. */
-function lateness(facts: StoryFacts, job: Job): string | null {
+function lateness(facts: CandidateFacts, job: Job): string | null {
   const { summary, policy } = facts;
   const first = job.earlier?.[0] ?? job;
   if (!job.selfDeclared || summary.lastMs > effectiveStartMs(job, policy) || job.startMs >= summary.lastMs)
@@ -154,7 +160,7 @@ function notes(job: Job): string[] {
 const MAX_CONFLICTS = 5;
 
 /** Declarations that claim more of one of the finding's devices, at one time in its span, than there is. */
-export function conflictsOf(facts: StoryFacts): string[] {
+export function conflictsOf(facts: CandidateFacts): string[] {
   const span = spanOf(facts);
   const jobs = new Map(facts.jobs.map((job) => [job.id, job]));
   const own = facts.holdings.filter(

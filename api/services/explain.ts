@@ -3,15 +3,17 @@
  * held the device, what each process was tied to and how it was judged, and what was booked. Reads only.
  */
 import { type BatchBody, HOUR_MS } from '../contract/batch.ts';
+import { candidatesOf, statesDevice } from '../domain/candidates.ts';
 import { type Entry, type ObservedProcess, RULES_VERSION } from '../domain/cell.ts';
 import { gapsOf, spansOf } from '../domain/decode.ts';
+import type { Interval } from '../domain/interval.ts';
 import type { Holding, Job } from '../domain/job.ts';
-import { executablePath } from '../domain/process.ts';
+import { executablePath, lineageOf } from '../domain/process.ts';
 import { awaitsRecord, type Judge } from '../domain/verdict.ts';
 import type { StoredBatch } from '../store/batches.ts';
 import type { Store } from '../store/store.ts';
 import { ServiceError } from './errors.ts';
-import { readHourOf } from './load-hour.ts';
+import { type LoadedHour, readHourOf } from './load-hour.ts';
 import { computeNodeHour, type HourOfNode, placeNodeHour, watermarksOf } from './node-hour.ts';
 
 export interface CellKey {
@@ -75,6 +77,8 @@ interface ProcessSteps {
   readonly contradictions: readonly string[];
   /** From when on it was judged how, on this device. */
   readonly verdicts: readonly Step[];
+  /** Where it is unaccounted: every job in question, and the first test that it fails. */
+  readonly candidates: readonly { readonly job: string; readonly why: string }[];
 }
 
 interface Step {
@@ -141,7 +145,10 @@ export async function explainCell(store: Store, key: CellKey, nowMs: number): Pr
       const process = loaded.processes.get(id);
       if (process === undefined) return [];
       const type = spans.flatMap((span) => span.tenants).find((one) => one.process === id)?.type ?? '?';
-      return [stepsOf(process, type, judge, own, loaded.jobs, momentsOf(process, spans, own))];
+      const steps = stepsOf(process, type, judge, own, loaded.jobs, momentsOf(process, spans, own));
+      const times = spans.filter((span) => span.tenants.some((tenant) => tenant.process === id));
+      const use = { ...key, node: hour.nodeName, process, steps, times, holdings };
+      return [{ ...steps, candidates: whyNone(use, judge, loaded) }];
     }),
     entries: (cell?.entries ?? []).map((entry) => ({
       ...entry,
@@ -244,7 +251,7 @@ function stepsOf(
   holdings: readonly Holding[],
   jobs: readonly Job[],
   moments: readonly number[],
-): ProcessSteps {
+): Omit<ProcessSteps, 'candidates'> {
   const ties = judge.tiesOf(process.id);
   const verdicts: Step[] = [];
   for (const atMs of moments) {
@@ -276,4 +283,35 @@ function stepsOf(
     contradictions: ties.contradictions,
     verdicts,
   };
+}
+
+interface Use extends CellKey {
+  readonly node: string;
+  readonly process: ObservedProcess;
+  readonly steps: Pick<ProcessSteps, 'verdicts'>;
+  readonly times: readonly Interval[];
+  readonly holdings: readonly Holding[];
+}
+
+/** Why none of the jobs near a process covers what it did in the cell; none where all of it is used. */
+function whyNone(use: Use, judge: Judge, { jobs, processes, facts }: LoadedHour): ProcessSteps['candidates'] {
+  const { device, node, process, steps, times, holdings } = use;
+  const against = steps.verdicts.find((step) => step.reason !== null);
+  const last = times.at(-1);
+  if (against === undefined || last === undefined) return [];
+  const ties = judge.tiesOf(process.id);
+  const summary = { firstMs: against.fromMs, lastMs: last.toMs };
+  const named = new Set([...ties.ties.flatMap((tie) => tie.jobs), ...ties.claimed].map((job) => job.id));
+  for (const { job, fromMs, toMs } of holdings)
+    if (fromMs < summary.lastMs && toMs > summary.firstMs) named.add(job);
+  const span = { fromMs: summary.firstMs, toMs: summary.lastMs };
+  return candidatesOf({
+    jobs: jobs.filter((job) => named.has(job.id) || statesDevice(job, node, [device], span)),
+    ...{ holdings, deviceUuids: [device], node, ties, policy: facts.policy },
+    lineage: [...lineageOf(process, processes)],
+    summary: {
+      ...summary,
+      insideJob: jobs.find((job) => nameOfJob(jobs, job.id) === against.job)?.id ?? null,
+    },
+  }).map(({ job, why }) => ({ job: `${job.source} ${job.externalId}`, why }));
 }

@@ -99,6 +99,7 @@ describe('a cell', () => {
     expect(stdout).toContain(`Sum ${HOUR} ms, capacity ${HOUR} ms: difference 0 ms.`);
     expect(stdout).toContain('x\\x1b[2J');
     expect(stdout).not.toContain('\u001b');
+    expect(stdout).toContain('slurm 8101 does not cover it: The process is inside its kernel boundary, but');
   });
 });
 
