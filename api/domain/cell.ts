@@ -5,7 +5,7 @@ import type { Holding, Job } from './job.ts';
 import type { Policy } from './policy.ts';
 
 /** Version of the attribution rules. A cell stores it; raise it when a verdict can change. */
-export const RULES_VERSION = 4;
+export const RULES_VERSION = 5;
 
 /** A process within its node: boot id, pid and start. Also the key of maps. */
 export type ProcessId = string & { readonly __process: unique symbol };

@@ -45,15 +45,21 @@ function isTitle({ commandLine, executable }: ObservedProcess): boolean {
   return word === '' || !(program.startsWith(word) || word.startsWith(program));
 }
 
+/** Of a script, the kernel puts its interpreter before it, and at most one argument of that. */
+const INTERPRETER_WORDS = 2;
+
 /** Word by word; of the first one the name is enough, and what was a secret may have been anything. */
 function beginsWith(line: string, words: readonly string[]): boolean {
   const given = line.split(' ');
   const wanted = words.join(' ').split(' ');
-  return wanted.every((word, at) => {
-    const own = given[at];
-    if (own === undefined) return false;
-    if (own === word || (at === 0 && baseName(own) === baseName(word))) return true;
-    const secret = own.indexOf(REDACTED);
-    return secret >= 0 && word.startsWith(own.slice(0, secret));
-  });
+  const beginsAt = (from: number): boolean =>
+    wanted.every((word, at) => {
+      const own = given[from + at];
+      if (own === undefined) return false;
+      if (own === word || (at === 0 && baseName(own) === baseName(word))) return true;
+      const secret = own.indexOf(REDACTED);
+      return secret >= 0 && word.startsWith(own.slice(0, secret));
+    });
+  for (let from = 0; from <= INTERPRETER_WORDS; from += 1) if (beginsAt(from)) return true;
+  return false;
 }

@@ -88,6 +88,18 @@ describe('the command line that a job said', () => {
       'fits',
     ],
     ['a secret in the entrypoint', { entrypoint: ['python', 'train.py', '--token', 'abc'] }, [train], 'fits'],
+    [
+      'a script, which its interpreter runs',
+      { entrypoint: ['torchrun', '--nproc', '8'] },
+      [{ ...python, commandLine: '/env/bin/python3.11 -u /env/bin/torchrun --nproc 8 train.py' }],
+      'fits',
+    ],
+    [
+      'the entrypoint as the word of something else',
+      { entrypoint: ['torchrun'] },
+      [{ ...python, commandLine: 'python run.py --with this torchrun' }],
+      'other',
+    ],
     ['another entrypoint', { entrypoint: ['python', 'train.py'] }, [other], 'other'],
     ['shorter than the entrypoint', { entrypoint: ['python', 'mine.py', '--now'] }, [other], 'other'],
     ['a title where an entrypoint was said', { entrypoint: ['python', 'train.py'] }, [titled], 'fits'],
