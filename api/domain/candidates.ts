@@ -16,7 +16,7 @@ import { effectiveStartMs, endAt, termsAt } from './terms.ts';
 export const MAX_CANDIDATES = 20;
 
 /** What of a use the jobs near it are compared with. */
-export type CandidateFacts = Pick<
+type CandidateFacts = Pick<
   StoryFacts,
   'jobs' | 'holdings' | 'deviceUuids' | 'node' | 'ties' | 'lineage' | 'policy'
 > & { readonly summary: Pick<StoryFacts['summary'], 'firstMs' | 'lastMs' | 'insideJob'> };

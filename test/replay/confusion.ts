@@ -6,14 +6,14 @@ import type { BookCell } from './books.ts';
 import type { TrueTotals } from './truth.ts';
 
 /** Instead of a job's name. */
-export const DIVERTED = '(diverted)';
-export const OVERHEAD = '(the site)';
+const DIVERTED = '(diverted)';
+const OVERHEAD = '(the site)';
 const NOBODY = '(nobody)';
 const UNACCOUNTED = '(no matching declaration)';
 const UNMEASURED = '(not measured)';
 
 /** Charging somebody's seconds to another's job is so much worse than not to account for them. */
-export const CHARGED_WRONGLY_WEIGHT = 3;
+const CHARGED_WRONGLY_WEIGHT = 3;
 
 /** `truth`: a job's name, or one of the above; `ledger` likewise. */
 export interface Confused {
