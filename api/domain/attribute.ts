@@ -15,7 +15,7 @@ import type { Interval } from './interval.ts';
 import type { Job } from './job.ts';
 import { namedInside } from './nested.ts';
 import { createRows } from './rows.ts';
-import { runsOf, type SpanRun } from './runs.ts';
+import { runsOf, type SpanRun, tenantsOf } from './runs.ts';
 import { capacityOf, slotsOf } from './slots.ts';
 import { edgesOfJob } from './terms.ts';
 import { createJudge, type Judge, type NodeFacts } from './verdict.ts';
@@ -43,7 +43,12 @@ function attributeCell(node: NodeFacts, judge: Judge, cell: DeviceFacts): CellRe
   const capacity = capacityOf(cell);
   const runs = runsOf(cell.spans);
   const spans = credited(cell.spans, runs, node);
-  const slots = slotsOf(cell, capacity, node.jobs, edgesOf(node, judge, cell.interval, runs, spans));
+  const slots = slotsOf(
+    cell,
+    capacity,
+    node.jobs,
+    edgesOf(node, judge, cell.interval, tenantsOf(cell.spans)),
+  );
   const rows = createRows();
   const columns = new Map<string | null, number>();
   const take = createSpanCutter();
@@ -121,14 +126,8 @@ function edgesOf(
   node: NodeFacts,
   judge: Judge,
   interval: Interval,
-  runs: readonly SpanRun[],
-  spans: readonly ObservedSpan[],
+  processes: ReadonlySet<ProcessId>,
 ): number[] {
-  const processes = new Set<ProcessId>();
-  for (const { sums, tenants, first, count } of runs) {
-    const seen = sums === null ? spans.slice(first, first + count).flatMap((span) => span.tenants) : tenants;
-    for (const { process } of seen) processes.add(process);
-  }
   const jobs = new Set<Job>();
   for (const process of processes) {
     const ties = judge.tiesOf(process);

@@ -97,6 +97,22 @@ describe('unobserved', () => {
     ]);
   });
 
+  test('silence before a gap, and several gaps, each have their own cause', () => {
+    const gap = (from: number, to: number, reason: 'tool_timeout' | 'tool_failed') => ({
+      ...{ fromMs: from * MINUTE_MS, toMs: to * MINUTE_MS, reason },
+    });
+    const facts = cell({
+      spans: [span(0, 10 * MINUTE_MS, {}), span(30 * MINUTE_MS, 40 * MINUTE_MS, {})],
+      gaps: [gap(15, 20, 'tool_timeout'), gap(20, 30, 'tool_failed'), gap(50, 60, 'tool_timeout')],
+    });
+    const lost = entriesOf(facts).filter((entry) => entry.bucket === 'unobserved');
+    expect(lost.map(({ cause, fromMs, ms }) => [cause, fromMs / MINUTE_MS, ms / MINUTE_MS])).toEqual([
+      ['agent_silent', 10, 15],
+      ['tool_timeout', 15, 15],
+      ['tool_failed', 20, 10],
+    ]);
+  });
+
   test('nothing is booked after the agent’s watermark, nor outside of capacity', () => {
     const facts = cell({
       capacity: [{ fromMs: 10 * MINUTE_MS, toMs: HOUR_MS }],
@@ -190,6 +206,20 @@ describe('reasons', () => {
     expect(reasons(cell({ processes: [process], jobs: [j], holdings: [holds(j)], spans: busy() }))).toEqual(
       [],
     );
+  });
+
+  test('a job’s times divide the hour of a device that it does not hold', () => {
+    const j = job('8101', { startMs: 10 * MINUTE_MS, endMs: 30 * MINUTE_MS });
+    const facts = cell({
+      processes: [processFact(100)],
+      jobs: [j],
+      spans: [span(0, HOUR_MS, { 100: HOUR_MS })],
+    });
+    expect(unaccounted(facts).map(({ reason, ms }) => [reason, ms / MINUTE_MS])).toEqual([
+      ['before_start', 10],
+      ['outside_allocation', 20],
+      ['after_end', 30],
+    ]);
   });
 
   test('before_start: work inside the job’s boundary before the job starts', () => {

@@ -60,6 +60,13 @@ describe('a process that names an inner job', () => {
     });
   });
 
+  test('works for it no longer than it ran, where it was given nothing of the device', () => {
+    expect(booked({ ...facts(ray({ startMs: 10 * MINUTE_MS })), holdings: [holds(outer)] })).toEqual({
+      ...{ 'used j_8180 j_8180': 10, 'used j_raysubmit_A j_8180': 10 },
+      'after_end j_raysubmit_A j_8180': 40,
+    });
+  });
+
   test('is the outer job’s before the inner one began', () => {
     expect(booked(facts(ray({ startMs: 10 * MINUTE_MS })))).toEqual({
       'used j_8180 j_8180': 10,

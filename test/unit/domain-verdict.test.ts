@@ -144,7 +144,7 @@ describe('whose record is waited for', () => {
     expect(fromMinute(inJob, [])).toBe(10);
     const docker = processFact(1, { cgroup: `0::/system.slice/docker-${'a'.repeat(64)}.scope\n` });
     expect(fromMinute(docker, [])).toBe(20);
-    const unnamed = processFact(1, { cgroup: `0::/${'b'.repeat(64)}\n` });
+    const unnamed = processFact(1, { cgroup: `0::/machine.slice/box-${'b'.repeat(64)}.scope\n` });
     expect(judgeOf(unnamed, []).tiesOf(unnamed.id).owner?.kind).toBe('container');
     expect(fromMinute(unnamed, [])).toBe(10);
   });
