@@ -88,7 +88,8 @@ function sample(): BatchRequest {
     },
     [personal, { ...personal, value: { kind: 'connection', peers: ['198.51.100.7:443'] } }],
   );
-  return post(first, stream.batch(START + MINUTE, START + 2 * MINUTE));
+  const signature = { key: '1'.repeat(64), value: '2'.repeat(128) };
+  return post({ ...first, signature }, stream.batch(START + MINUTE, START + 2 * MINUTE));
 }
 
 const fast = (value: unknown): string | null => {
@@ -158,6 +159,7 @@ describe('the fast check and the schema agree', () => {
       'half\ud800',
       'x'.repeat(254),
       'f'.repeat(64),
+      'f'.repeat(128),
       '10/1000',
       '11/?5',
       'sole',
