@@ -81,7 +81,13 @@ async function main(): Promise<number> {
   const isOver = (): boolean => minutes > 0 && performance.now() - startedMs >= minutes * 60_000;
   const failed: string[] = [];
   let [done, polls] = [0, 0];
-  const work = positionals.length > 0 ? fromFiles(positionals) : fromSeeds(seed, runs, isOver);
+  let work: Iterable<Work>;
+  try {
+    work = positionals.length > 0 ? positionals.map(fromFile) : fromSeeds(seed, runs, isOver);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    return 2;
+  }
   for (const { name, order, document } of work) {
     const run = await simulate(document, order);
     done += 1;
@@ -112,13 +118,11 @@ function* fromSeeds(first: number, runs: number, isOver: () => boolean): Generat
     yield { name: `seed ${seed}`, order: seed, document: generate(seed) };
 }
 
-function* fromFiles(files: readonly string[]): Generator<Work> {
-  for (const file of files) {
-    // Says what is wrong with it, for people.
-    loadScenario(file);
-    const document: Document = parse(readFileSync(file, 'utf8'));
-    yield { name: file, order: 1, document };
-  }
+/** Throws what reading it throws, and `ScenarioError`, which says what is wrong with it. */
+function fromFile(file: string): Work {
+  loadScenario(file);
+  const document: Document = parse(readFileSync(file, 'utf8'));
+  return { name: file, order: 1, document };
 }
 
 async function keep(
