@@ -110,6 +110,9 @@ async function declareWindow(following: Following, { fromMs, toMs, isFirst }: Wi
       await batch.add(declaration);
     }
     await batch.flush();
+  } catch (error) {
+    if (!(error instanceof OtherCluster)) await batch.flush();
+    throw error;
   } finally {
     problems.tell((problem) => sink.problem(problem));
   }

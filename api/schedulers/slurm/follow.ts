@@ -75,20 +75,26 @@ async function lookAtJobs(following: Following, atMs: number): Promise<void> {
       }
       if (job.completing && (job.restarts ?? 0) > 0) continue;
       const { declaration, problems: wrong } = declarationOf(job, terms, before?.job.gres ?? null);
+      let declared = (): void => void live.delete(key);
       if (job.phase === 'holding') {
-        const said = JSON.stringify(declaration);
+        const text = JSON.stringify(declaration);
         const gres = job.gres ?? before?.job.gres ?? null;
-        live.set(key, { job: { ...job, gres }, said, seenMs: atMs, missingSinceMs: null });
-        if (said === before?.said) continue;
+        const run = { job: { ...job, gres }, said: before?.said ?? null, seenMs: atMs, missingSinceMs: null };
+        live.set(key, run);
+        if (text === run.said) continue;
+        declared = () => void live.set(key, { ...run, said: text });
       } else {
         ended.add(key);
-        live.delete(key);
         if (memory.done.has(key)) continue;
       }
       for (const problem of wrong) problems.note(problem);
-      await batch.add(declaration);
+      await batch.add(declaration, declared);
     }
     await batch.flush();
+  } catch (error) {
+    // Half an answer is good for its rows, one of another cluster for nothing.
+    if (!(error instanceof OtherCluster)) await batch.flush();
+    throw error;
   } finally {
     problems.tell((problem) => sink.problem(problem));
   }
@@ -110,21 +116,24 @@ async function resolveVanished(following: Following, identity: Identity, atMs: n
   const batch = createBatch(sink);
   const end = async (key: string, run: Live, endMs: number, startMs: number): Promise<void> => {
     const job: SlurmJob = { ...run.job, phase: 'ended', startMs, endMs: Math.max(endMs, startMs) };
-    await batch.add(declarationOf(job, termsOf(following)).declaration);
-    memory.live.delete(key);
+    await batch.add(declarationOf(job, termsOf(following)).declaration, () => memory.live.delete(key));
   };
+  const found: SlurmJob[] = [];
   if (identity.hasAccounting)
     try {
       for (let at = 0; at < gone.length; at += IDS_AT_ONCE)
-        for await (const job of askFor(following, gone.slice(at, at + IDS_AT_ONCE), problems.note)) {
-          const run = memory.live.get(runKey(job));
-          if (run !== undefined && run.missingSinceMs !== null && job.phase === 'ended')
-            await end(runKey(job), run, job.endMs ?? run.seenMs, job.startMs);
-        }
+        for await (const job of askFor(following, gone.slice(at, at + IDS_AT_ONCE), problems.note))
+          if (job.phase === 'ended') found.push(job);
     } catch (error) {
       if (error instanceof OtherCluster || following.signal.aborted) throw error;
       problems.note({ subject: 'accounting', message: `cannot be asked: ${messageOf(error)}` });
     }
+  for (const job of found) {
+    const run = memory.live.get(runKey(job));
+    if (run !== undefined && run.missingSinceMs !== null)
+      await end(runKey(job), run, job.endMs ?? run.seenMs, job.startMs);
+  }
+  await batch.flush();
   let heldBackMs = Number.POSITIVE_INFINITY;
   for (const [key, run] of memory.live) {
     if (run.missingSinceMs === null) continue;

@@ -11,8 +11,8 @@ const BATCH = 500;
 /** A run that holds devices, as it was last seen. */
 export interface Live {
   readonly job: SlurmJob;
-  /** Its declaration as text: what is the same is not said again. */
-  readonly said: string;
+  /** Its declaration as text, once the service has it: what is the same is not said again. */
+  readonly said: string | null;
   readonly seenMs: number;
   readonly missingSinceMs: number | null;
 }
@@ -64,20 +64,21 @@ export async function* runsIn(
   }
 }
 
-/** Declares in parts of a fixed size. */
+/** Declares in parts of a fixed size. `declared` is called once the service has the job, and not where it fails. */
 export function createBatch(sink: SourceSink) {
-  let jobs: Declaration[] = [];
+  let waiting: { job: Declaration; declared: () => void }[] = [];
   const flush = async (): Promise<void> => {
-    if (jobs.length === 0) return;
-    const declared = jobs;
-    jobs = [];
-    await sink.declare(declared);
+    if (waiting.length === 0) return;
+    const now = waiting;
+    waiting = [];
+    await sink.declare(now.map(({ job }) => job));
+    for (const { declared } of now) declared();
   };
   return {
     flush,
-    async add(job: Declaration): Promise<void> {
-      jobs.push(job);
-      if (jobs.length >= BATCH) await flush();
+    async add(job: Declaration, declared: () => void = () => undefined): Promise<void> {
+      waiting.push({ job, declared });
+      if (waiting.length >= BATCH) await flush();
     },
   };
 }
