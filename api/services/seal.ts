@@ -2,6 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import { HOUR_MS } from '../contract/batch.ts';
+import type { NodeHourKey } from '../store/batches.ts';
 import type { Store } from '../store/store.ts';
 
 /** An hour is sealed this long after it ended: late batches are rare by then, and still taken. */
@@ -20,22 +21,32 @@ export interface Sealer {
   tick(): Promise<number>;
 }
 
+const nameOf = ({ node, hourMs }: NodeHourKey): string => `${node} ${hourMs}`;
+
 export function createSealer(store: Store, clock: Clock, log: SealLog): Sealer {
   let timer: NodeJS.Timeout | null = null;
   let stopping = false;
   let running: Promise<unknown> = Promise.resolve();
 
   async function tick(): Promise<number> {
+    const failed = new Set<string>();
     for (let sealed = 0; ; ) {
-      const hours = await store.batches.listSealable(clock.nowMs() - SEAL_AFTER_MS, HOURS_PER_ROUND);
-      for (const hour of hours) {
+      const limit = HOURS_PER_ROUND + failed.size;
+      const listed = await store.batches.listSealable(clock.nowMs() - SEAL_AFTER_MS, limit);
+      for (const hour of listed) {
+        if (failed.has(nameOf(hour))) continue;
         if (stopping) return sealed;
-        await store.batches.seal(hour, clock.nowMs());
-        sealed += 1;
+        try {
+          await store.batches.seal(hour, clock.nowMs());
+          sealed += 1;
+        } catch (error) {
+          failed.add(nameOf(hour));
+          log.error({ err: error, ...hour }, 'an hour could not be sealed: its batches stay as they came');
+        }
         // Batches and pages must not wait for a whole round.
         await nextTurn();
       }
-      if (hours.length < HOURS_PER_ROUND) return sealed;
+      if (listed.length < limit) return sealed;
     }
   }
 

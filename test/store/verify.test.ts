@@ -140,6 +140,20 @@ describe('sealing', () => {
     expect(await report()).toMatchObject({ ...clean, batches: 5 });
   });
 
+  test('an hour that cannot be sealed is told, stays as it came, and keeps nobody else waiting', async () => {
+    await sealer().tick();
+    service.tamper('UPDATE sealed_texts SET body = zeroblob(9)');
+    await service.send(...hourBatches(START + 2 * HOUR));
+    await service.send(new Stream('n2').batch(START, START + HOUR));
+    await service.attribution.whenIdle();
+    service.clock.set(START + 9 * HOUR);
+    const told: string[] = [];
+    const log = { error: (_: object, message: string) => void told.push(message) };
+    expect(await createSealer(service.store, service.clock, log).tick()).toBe(1);
+    expect(told).toEqual(['an hour could not be sealed: its batches stay as they came']);
+    expect(service.rows('SELECT count(*) AS n FROM batches')).toEqual([{ n: 2 }]);
+  });
+
   test('an hour that still waits to be attributed is not sealed', async () => {
     await service.send(...hourBatches(START + 2 * HOUR));
     service.clock.set(START + 9 * HOUR);
