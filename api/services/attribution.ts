@@ -17,6 +17,11 @@ import { boundariesOf, computeNodeHour, watermarksOf } from './node-hour.ts';
 const TICK_MS = 1_000;
 /** What arrives within this long of each other is attributed together: schedulers declare many jobs in a row. */
 const TOGETHER_MS = 50;
+/**
+ * What only goes on with what was there waits this long for more of the same: agents post every two polls, and each post
+ * would have its hour attributed. What begins or ends, and what verdicts follow, waits for nothing.
+ */
+const QUIET_MS = 20_000;
 const HOURS_PER_ROUND = 48;
 /** Spans and processes of what one transaction attributes: beyond this, batches and pages would wait for long. */
 const MAX_WEIGHT = 25_000;
@@ -45,11 +50,13 @@ export function createAttribution(store: Store, clock: Clock, live: Live, log: A
   let soon: NodeJS.Timeout | null = null;
   let unsubscribe: (() => void) | null = null;
   let again = false;
+  /** How many wait until nothing is left to do, whatever may wait. */
+  let inFull = 0;
 
   async function round(): Promise<boolean> {
     const waitMs = DEFAULT_POLICY.selfDeclarationWaitMs;
     await store.ledger.markSettled(clock.nowMs() - waitMs, waitMs, clock.nowMs());
-    const hours = await store.ledger.listDirty(clock.nowMs(), HOURS_PER_ROUND);
+    const hours = await store.ledger.listDirty(clock.nowMs(), inFull > 0 ? 0 : QUIET_MS, HOURS_PER_ROUND);
     const groups = Map.groupBy(hours, (hour) => `${hour.urgent} ${hour.node}`);
     for (const group of groups.values()) {
       for await (const part of inParts(group)) {
@@ -147,8 +154,13 @@ export function createAttribution(store: Store, clock: Clock, live: Live, log: A
       await running;
     },
     async whenIdle() {
-      do await wake();
-      while (!stopping && (await store.ledger.countDirty(clock.nowMs())).due > 0);
+      inFull += 1;
+      try {
+        do await wake();
+        while (!stopping && (await store.ledger.countDirty(clock.nowMs())).due > 0);
+      } finally {
+        inFull -= 1;
+      }
     },
   };
 }

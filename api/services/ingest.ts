@@ -278,7 +278,7 @@ function writeFor(
   nowMs: number,
 ): PostWrite {
   const urgentFromMs = nowMs - URGENT_WITHIN_MS;
-  const dirty = new Map<number, boolean>();
+  const dirty = new Map<number, { urgent: boolean; quiet: boolean }>();
   let completeToMs = standing.completeToMs ?? 0;
   let tenantsDigest = standing.tenantsDigest;
   const first = stored[0]?.batch.body;
@@ -289,12 +289,16 @@ function writeFor(
     const changed = tenants !== null && tenants !== tenantsDigest;
     if (tenants !== null) tenantsDigest = tenants;
     const hourMs = hourOf(fromMs);
-    dirty.set(hourMs, (dirty.get(hourMs) ?? false) || (changed && toMs >= urgentFromMs));
+    const before = dirty.get(hourMs) ?? { urgent: false, quiet: true };
+    dirty.set(hourMs, {
+      urgent: before.urgent || (changed && toMs >= urgentFromMs),
+      quiet: before.quiet && !changed && toMs >= urgentFromMs && isQuiet(batch.body),
+    });
     completeToMs = Math.max(completeToMs, toMs);
   }
   // Hours that are now booked further than before, although no batch of this post lies in them.
   for (let hourMs = hourOf(bookedToMs); hourMs < completeToMs && first !== undefined; hourMs += HOUR_MS)
-    dirty.set(hourMs, dirty.get(hourMs) ?? false);
+    if (!dirty.has(hourMs)) dirty.set(hourMs, { urgent: false, quiet: false });
   const newest = stored.at(-1)?.batch.body;
   return {
     ...key,
@@ -325,7 +329,7 @@ function writeFor(
       message: `batch ${number} of stream ${key.stream} was set aside: ${why}`,
     })),
     agent: newest === undefined ? null : { ...agentOf(newest), completeToMs, tenantsDigest },
-    dirtyHours: [...dirty].map(([hourMs, urgent]) => ({ hourMs, urgent })),
+    dirtyHours: [...dirty].map(([hourMs, how]) => ({ hourMs, ...how })),
   };
 }
 
@@ -337,6 +341,14 @@ const agentOf = ({ agentVersion, driverVersion, bootId, pollIntervalMs }: Batch[
   bootId,
   pollIntervalMs,
 });
+
+/** It only goes on with what was there: nothing in it begins, ends or is remarkable. */
+const isQuiet = (body: Batch['body']): boolean =>
+  body.inventory === null &&
+  [body.processes, body.gaps, body.connections, body.accounted, body.dials].every(
+    (all) => all.length === 0,
+  ) &&
+  [body.integrity, body.clockSteps, body.problems].every((all) => all.length === 0);
 
 /**
  * Digest of what each device had last: which processes, whether they executed, and whether it contradicted itself. null

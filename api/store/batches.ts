@@ -42,6 +42,13 @@ export interface BatchWrite {
   readonly problems: readonly AgentProblem[];
 }
 
+interface DirtyMark {
+  readonly hourMs: number;
+  readonly urgent: boolean;
+  /** It may wait a little for more of the same. */
+  readonly quiet: boolean;
+}
+
 /** Everything that one post changes. `expectedHead` is the head that it was decided on. */
 export interface PostWrite extends StreamKey {
   readonly recordedAtMs: number;
@@ -61,7 +68,7 @@ export interface PostWrite extends StreamKey {
     readonly tenantsDigest: string | null;
   } | null;
   /** Hours to attribute again, ascending starts. */
-  readonly dirtyHours: readonly { readonly hourMs: number; readonly urgent: boolean }[];
+  readonly dirtyHours: readonly DirtyMark[];
 }
 
 /** A batch as it is kept. */

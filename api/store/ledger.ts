@@ -179,8 +179,11 @@ export interface LedgerWriter extends LedgerReader {
 }
 
 export interface LedgerStore {
-  /** Node-hours to do now: urgent ones first (newest first), then the others, oldest first. */
-  listDirty(nowMs: number, limit: number): Promise<DirtyHour[]>;
+  /**
+   * Node-hours to do now: urgent ones first (newest first), then the others, oldest first. What only went on with what was
+   * there is left out until it has waited `quietMs`.
+   */
+  listDirty(nowMs: number, quietMs: number, limit: number): Promise<DirtyHour[]>;
   /** How many wait, and how many of those failed and wait for their next try. */
   countDirty(nowMs: number): Promise<{ readonly due: number; readonly failed: number }>;
   /** Marks the cells that self-declared sources can no longer change, now that they are complete to `completeToMs`. */

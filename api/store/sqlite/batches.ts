@@ -1,6 +1,7 @@
 /** Batches in SQLite: taken in with everything that they change. Reading back is in `hours.ts`. */
 import type { AgentProblem, PersonalRecord } from '../../contract/batch.ts';
 import { CHAIN_START } from '../../contract/batch.ts';
+import type { Interval } from '../../domain/interval.ts';
 import {
   type BatchStore,
   type BatchWrite,
@@ -17,6 +18,8 @@ import { createNodeFiles } from './node-files.ts';
 import type { NodeKeys } from './node-keys.ts';
 
 const PROBLEMS_PER_NODE = 100;
+/** Verdicts follow the start and the end of a job by up to this. */
+const EDGE_MS = 900_000;
 const QUARANTINED_PER_STREAM = 100;
 
 interface StandingRow {
@@ -110,6 +113,7 @@ function createWriter(sqlite: Sqlite, { ids, dirty, devices, keys }: BatchParts)
        (SELECT problem FROM node_problems WHERE node = :node ORDER BY at_ms DESC, problem DESC LIMIT ${PROBLEMS_PER_NODE})`,
   );
   const addPersonal = createPersonalWriter(sqlite);
+  const isCalm = createCalmReader(sqlite);
   const files = createNodeFiles(sqlite);
 
   function writeProblems(node: number, problems: readonly AgentProblem[]): void {
@@ -164,8 +168,30 @@ function createWriter(sqlite: Sqlite, { ids, dirty, devices, keys }: BatchParts)
       dirty.markRange(node.node, reportsFromMs, beforeMs, sqlite.lastSeq(), nowMs);
     }
     const seq = sqlite.lastSeq();
-    for (const { hourMs, urgent } of post.dirtyHours) dirty.mark(node.node, hourMs, urgent, seq, nowMs);
+    const fromMs = Math.min(...post.batches.map((batch) => batch.fromMs));
+    const toMs = Math.max(...post.batches.map((batch) => batch.toMs));
+    const calm =
+      post.dirtyHours.some((one) => one.quiet) && isCalm(post.cluster, post.node, { fromMs, toMs });
+    for (const { hourMs, urgent, quiet } of post.dirtyHours)
+      if (quiet && calm) dirty.markQuiet(node.node, hourMs, seq, nowMs);
+      else dirty.mark(node.node, hourMs, urgent, seq, nowMs);
   };
+}
+
+/** The function that tells whether no verdict on a node changes by the mere passing of this time. */
+function createCalmReader(sqlite: Sqlite): (cluster: string, node: string, time: Interval) => boolean {
+  const edge = sqlite.database
+    .prepare<[{ cluster: string; node: string; fromMs: number; toMs: number }], number>(
+      `SELECT EXISTS (SELECT 1 FROM policies WHERE json_array_length(rest, '$.exemptions') > 0)
+         OR EXISTS (
+           SELECT 1 FROM job_allocations a JOIN jobs j ON j.job = a.job
+           JOIN sources s ON s.source = j.source JOIN clusters c ON c.cluster = s.cluster
+           WHERE c.name = :cluster AND a.node = :node AND a.until_ms > :fromMs
+             AND (a.until_ms <= :toMs OR a.from_ms BETWEEN :fromMs AND :toMs OR j.start_ms BETWEEN :fromMs AND :toMs))`,
+    )
+    .pluck();
+  return (cluster, node, { fromMs, toMs }) =>
+    edge.get({ cluster, node, fromMs: fromMs - EDGE_MS, toMs }) === 0;
 }
 
 function createPersonalWriter(sqlite: Sqlite): (record: PersonalRecord, hourMs: number) => void {

@@ -2,9 +2,14 @@
 import { HOUR_MS } from '../../contract/batch.ts';
 import type { Sqlite } from './connection.ts';
 
+/** `since_ms` of what waits for nothing; of the rest, when it was first marked. */
+const AT_ONCE = 0;
+
 export interface DirtyMarks {
   /** One hour; `urgent` ones come first. A hint that it is more urgent is kept, one that it is less is not. */
   mark(node: number, hourMs: number, urgent: boolean, seq: number, nowMs: number): void;
+  /** One hour that may wait for more of the same. */
+  markQuiet(node: number, hourMs: number, seq: number, nowMs: number): void;
   /** Every hour that [fromMs, toMs) touches, up to what is booked of the node. */
   markRange(node: number, fromMs: number, toMs: number, seq: number, nowMs: number, urgent?: boolean): void;
   /** Every hour from `fromMs` to the end of what is booked of the node. */
@@ -17,9 +22,9 @@ export const hourOf = (ms: number): number => ms - (((ms % HOUR_MS) + HOUR_MS) %
 
 export function createDirtyMarks(sqlite: Sqlite): DirtyMarks {
   const insert = sqlite.database.prepare(
-    `INSERT INTO dirty_hours (node, hour_ms, urgent, seq, since_ms) VALUES (:node, :hourMs, :urgent, :seq, :nowMs)
+    `INSERT INTO dirty_hours (node, hour_ms, urgent, seq, since_ms) VALUES (:node, :hourMs, :urgent, :seq, :sinceMs)
      ON CONFLICT (node, hour_ms) DO UPDATE SET urgent = max(urgent, excluded.urgent),
-       seq = max(seq, excluded.seq), retry_at_ms = 0`,
+       since_ms = min(since_ms, excluded.since_ms), seq = max(seq, excluded.seq), retry_at_ms = 0`,
   );
   const booked = sqlite.database
     .prepare<[number], number | null>(
@@ -29,8 +34,12 @@ export function createDirtyMarks(sqlite: Sqlite): DirtyMarks {
     .pluck();
 
   const marks: DirtyMarks = {
-    mark(node, hourMs, urgent, seq, nowMs) {
-      insert.run({ node, hourMs, urgent: urgent ? 1 : 0, seq, nowMs });
+    mark(node, hourMs, urgent, seq) {
+      insert.run({ node, hourMs, urgent: urgent ? 1 : 0, seq, sinceMs: AT_ONCE });
+      sqlite.markDirty();
+    },
+    markQuiet(node, hourMs, seq, nowMs) {
+      insert.run({ node, hourMs, urgent: 0, seq, sinceMs: nowMs });
       sqlite.markDirty();
     },
     markRange(node, fromMs, toMs, seq, nowMs, urgent = false) {

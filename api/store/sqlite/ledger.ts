@@ -33,9 +33,10 @@ interface DirtyRow {
 export function createLedger(sqlite: Sqlite, parts: LedgerParts): LedgerStore {
   const { database } = sqlite;
   const { ids, dirty, findings } = parts;
-  const selectDirty = database.prepare<[number, number], DirtyRow>(
-    `SELECT node, hour_ms, urgent, failures FROM dirty_hours WHERE retry_at_ms <= ?
-     ORDER BY urgent DESC, CASE urgent WHEN 1 THEN -hour_ms ELSE hour_ms END, node LIMIT ?`,
+  const selectDirty = database.prepare<[{ nowMs: number; quietMs: number; limit: number }], DirtyRow>(
+    `SELECT node, hour_ms, urgent, failures FROM dirty_hours
+     WHERE retry_at_ms <= :nowMs AND (since_ms <= :nowMs - :quietMs OR since_ms > :nowMs)
+     ORDER BY urgent DESC, CASE urgent WHEN 1 THEN -hour_ms ELSE hour_ms END, node LIMIT :limit`,
   );
   const countDirty = database.prepare<[{ nowMs: number }], { due: number; failed: number }>(
     `SELECT count(*) FILTER (WHERE retry_at_ms <= :nowMs) AS due, count(*) FILTER (WHERE retry_at_ms > :nowMs) AS failed
@@ -52,19 +53,22 @@ export function createLedger(sqlite: Sqlite, parts: LedgerParts): LedgerStore {
   );
   const selectComplete = database
     .prepare<[], number | null>(
-      `SELECT min(coalesce(d.hour_ms, max(coalesce(s.complete_to_ms, 0), coalesce(s.silent_to_ms, 0))))
+      `SELECT min(coalesce(d.done_ms, max(coalesce(s.complete_to_ms, 0), coalesce(s.silent_to_ms, 0))))
        FROM (SELECT DISTINCT node FROM capacity WHERE to_ms IS NULL) f
        LEFT JOIN node_state s ON s.node = f.node
-       LEFT JOIN (SELECT node, min(hour_ms) AS hour_ms FROM dirty_hours GROUP BY node) d ON d.node = f.node`,
+       LEFT JOIN (
+         SELECT q.node, min(CASE q.since_ms WHEN 0 THEN q.hour_ms ELSE coalesce(
+           (SELECT max(c.booked_to_ms) FROM cells c WHERE c.node = q.node AND c.hour_ms = q.hour_ms), q.hour_ms) END) AS done_ms
+         FROM dirty_hours q GROUP BY q.node) d ON d.node = f.node`,
     )
     .pluck();
   const readers = createLedgerReaders(sqlite, parts);
   const writeHour = createHourWriter(sqlite, parts);
 
   return {
-    listDirty: async (nowMs, limit) =>
+    listDirty: async (nowMs, quietMs, limit) =>
       sqlite.read(() =>
-        selectDirty.all(nowMs, limit).map(({ node, hour_ms, urgent, failures }) => {
+        selectDirty.all({ nowMs, quietMs, limit }).map(({ node, hour_ms, urgent, failures }) => {
           const { cluster, node: nodeName } = ids.nodeName(node);
           return { node, hourMs: hour_ms, cluster, nodeName, urgent: urgent === 1, failures };
         }),
