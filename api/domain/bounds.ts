@@ -1,4 +1,5 @@
 // Between which amounts the executing of a finding lies, given how it was seen.
+import { at } from './at.ts';
 import type { ObservedProcess, ObservedSpan } from './cell.ts';
 import type { FindingRow } from './finding.ts';
 import { type Interval, lengthMs } from './interval.ts';
@@ -65,7 +66,7 @@ export function boundsOf(rows: readonly BoundsRow[], facts: BoundsFacts): Bounds
 }
 
 /** `single`: its runs that one reading saw. */
-function boundsOfRow(row: BoundsRow, facts: BoundsFacts): Bounds & { readonly single: readonly Run[] } {
+function boundsOfRow(row: BoundsRow, facts: BoundsFacts): Bounds & { readonly single: readonly ToldRun[] } {
   const { activeMs, residentMs } = row;
   const none = { single: [] };
   if (row.reason === 'telemetry_conflict') return { leastMs: 0, mostMs: activeMs + residentMs, ...none };
@@ -76,7 +77,7 @@ function boundsOfRow(row: BoundsRow, facts: BoundsFacts): Bounds & { readonly si
   }
   const own = facts.spans.filter((span) => span.toMs > row.fromMs && span.fromMs < row.toMs);
   const runs = runsOf(own, row);
-  const told = runs.filter(({ levels }) => !levels.includes(null));
+  const told = runs.flatMap(toldOf);
   const untoldMs = runs.length > told.length ? residentMs : 0;
   const doubtMs = told.reduce((sum, run) => sum + doubtOf(run, row, facts), 0);
   const thereMs = runs.reduce((sum, run) => sum + lengthMs(run), 0) + edgesOf(runs, row, facts);
@@ -85,9 +86,22 @@ function boundsOfRow(row: BoundsRow, facts: BoundsFacts): Bounds & { readonly si
   return {
     leastMs: Math.max(0, Math.round(activeMs - doubtMs)),
     mostMs: Math.round(mostMs),
-    single: told.filter((run) => lengthMs(run) < facts.pollMs && (run.levels.at(-1) ?? 0) > 0),
+    single: told.filter((run) => lengthMs(run) < facts.pollMs && levelOf(run) > 0),
   };
 }
+
+interface ToldRun extends Run {
+  readonly levels: readonly number[];
+}
+
+/** A run in which the device always tells its activity; nothing where it does not. */
+function toldOf(run: Run): ToldRun[] {
+  const levels = run.levels.flatMap((level) => level ?? []);
+  return levels.length === run.levels.length ? [{ ...run, levels }] : [];
+}
+
+/** At the end of a run. */
+const levelOf = ({ levels }: ToldRun): number => at(levels, levels.length - 1);
 
 function runsOf(spans: readonly ObservedSpan[], { process }: BoundsRow): Run[] {
   const runs: { fromMs: number; toMs: number; levels: (number | null)[] }[] = [];
@@ -111,8 +125,8 @@ const near = (atMs: number | null | undefined, placeMs: number, pollMs: number):
 /** Whether a run begins or ends at a moment that is not known: no edge of the hour, none of the kernel's telling. */
 const beginsUnknown = (run: Run, { life }: BoundsRow, { hour, pollMs }: BoundsFacts): boolean =>
   run.fromMs > hour.fromMs && !near(life?.startedMs, run.fromMs, pollMs);
-const endsUnknown = (run: Run, { life }: BoundsRow, { hour, spans, pollMs }: BoundsFacts): boolean =>
-  run.toMs < (spans.at(-1)?.toMs ?? hour.toMs) && !near(life?.exitedMs, run.toMs, pollMs);
+const endsUnknown = (run: Run, { life }: BoundsRow, { spans, pollMs }: BoundsFacts): boolean =>
+  run.toMs < at(spans, spans.length - 1).toMs && !near(life?.exitedMs, run.toMs, pollMs);
 
 function edgesOf(runs: readonly Run[], row: BoundsRow, facts: BoundsFacts): number {
   const unknown = runs.reduce(
@@ -123,19 +137,20 @@ function edgesOf(runs: readonly Run[], row: BoundsRow, facts: BoundsFacts): numb
 }
 
 /** By how much what executed in a run may be another amount. */
-function doubtOf(run: Run, row: BoundsRow, facts: BoundsFacts): number {
-  const levels = run.levels.map((level) => level ?? 0);
-  const first = levels[0] ?? 0;
-  const last = levels.at(-1) ?? 0;
-  const changes = levels.reduce((sum, level, at) => sum + Math.abs(level - (levels[at - 1] ?? level)), 0);
-  const edges = (beginsUnknown(run, row, facts) ? first : 0) + (endsUnknown(run, row, facts) ? last : 0);
+function doubtOf(run: ToldRun, row: BoundsRow, facts: BoundsFacts): number {
+  const { levels } = run;
+  const changes = levels.reduce(
+    (sum, level, index) => sum + Math.abs(level - (levels[index - 1] ?? level)),
+    0,
+  );
+  const begins = beginsUnknown(run, row, facts) ? at(levels, 0) : 0;
+  const edges = begins + (endsUnknown(run, row, facts) ? levelOf(run) : 0);
   return (changes + edges) * (facts.pollMs / 2);
 }
 
 /** What chance sightings can stand for beyond what is booked of them. */
-function chanceOf(single: readonly Run[], pollMs: number): number {
+function chanceOf(single: readonly ToldRun[], pollMs: number): number {
   if (single.length === 0) return 0;
-  const levelOf = (run: Run): number => run.levels.at(-1) ?? 0;
   const bookedMs = single.reduce((sum, run) => sum + levelOf(run) * lengthMs(run), 0);
   const polls = single.length + DEVIATIONS * Math.sqrt(single.length);
   return Math.max(0, Math.round(polls * pollMs * Math.max(...single.map(levelOf)) - bookedMs));
@@ -143,8 +158,8 @@ function chanceOf(single: readonly Run[], pollMs: number): number {
 
 /** What lies between two runs, where nothing at all was measured between them. */
 function betweenOf(runs: readonly Run[], spans: readonly ObservedSpan[]): number {
-  return runs.slice(1).reduce((sum, run, at) => {
-    const beforeMs = runs[at]?.toMs ?? run.fromMs;
+  return runs.slice(1).reduce((sum, run, index) => {
+    const beforeMs = at(runs, index).toMs;
     const measured = spans.some((span) => span.fromMs >= beforeMs && span.toMs <= run.fromMs);
     return measured ? sum : sum + run.fromMs - beforeMs;
   }, 0);

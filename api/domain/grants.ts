@@ -143,11 +143,12 @@ export function withGrants(
   const seen = new Map<string, Map<string, number>>();
   if (grants.length === 0) return { jobs, seen };
   const given = Map.groupBy(grants, ({ namespace, pod }) => podKey(namespace, pod));
-  const pods = Map.groupBy(jobs.filter(isPod), keyOf);
+  const pods = Map.groupBy(jobs, keyOf);
   const changed = jobs.map((job) => {
-    if (!isPod(job)) return job;
     const key = keyOf(job);
-    const own = (given.get(key) ?? []).filter(({ atMs }) => runOf(pods.get(key) ?? [], atMs) === job);
+    const runs = pods.get(key);
+    if (key === null || runs === undefined) return job;
+    const own = (given.get(key) ?? []).filter(({ atMs }) => runOf(runs, atMs) === job);
     if (own.length === 0) return job;
     const allocations = allocationsOf(job, node, own);
     const fromMs = Math.max(job.startMs, hour.fromMs);
@@ -162,10 +163,12 @@ export function withGrants(
   return { jobs: changed, seen };
 }
 
-const isPod = (job: Job): boolean =>
-  job.source === 'kubernetes' && !job.selfDeclared && job.attributes?.['pod'] !== undefined;
-const keyOf = ({ attributes }: Job): string =>
-  podKey(attributes?.['namespace'] ?? '', attributes?.['pod'] ?? '');
+/** Of a pod; null: it is none. */
+function keyOf({ source, selfDeclared, attributes }: Job): string | null {
+  const pod = attributes?.['pod'];
+  if (source !== 'kubernetes' || selfDeclared || pod === undefined) return null;
+  return podKey(attributes?.['namespace'] ?? '', pod);
+}
 
 /** Pods of one name follow each other: the one that ran then, else the one that had ended last. */
 function runOf(pods: readonly Job[], atMs: number): Job | undefined {
@@ -173,10 +176,14 @@ function runOf(pods: readonly Job[], atMs: number): Job | undefined {
     ({ startMs, endMs }) => startMs <= atMs && atMs < (endMs ?? Number.POSITIVE_INFINITY),
   );
   if (running !== undefined) return running;
-  const ended = pods
-    .filter(({ startMs, endMs }) => startMs <= atMs && endMs !== null && atMs < endMs + AFTER_END_MS)
-    .sort((a, b) => (b.endMs ?? 0) - (a.endMs ?? 0) || (a.id < b.id ? -1 : 1))[0];
-  return ended ?? pods.find(({ startMs }) => atMs < startMs && startMs - CLOCKS_MS <= atMs);
+  const [ended] = pods
+    .flatMap((pod) =>
+      pod.endMs !== null && pod.startMs <= atMs && atMs < pod.endMs + AFTER_END_MS
+        ? [{ pod, endMs: pod.endMs }]
+        : [],
+    )
+    .sort((a, b) => b.endMs - a.endMs || (a.pod.id < b.pod.id ? -1 : 1));
+  return ended?.pod ?? pods.find(({ startMs }) => atMs < startMs && startMs - CLOCKS_MS <= atMs);
 }
 
 /** A pod keeps its devices for all of its life. What cannot be told by name stays a number of devices. */
@@ -190,18 +197,16 @@ function allocationsOf(job: Job, node: string, own: readonly ObservedGrant[]): A
     for (const { device, shareMilli } of at)
       if (device !== null) shares.set(device, Math.max(shares.get(device) ?? 0, shareMilli));
   }
-  const named = [...shares]
-    .sort()
-    .map(
-      ([device, shareMilli]): Allocation => ({
-        node,
-        devices: [device],
-        count: null,
-        fromMs,
-        toMs: null,
-        shareMilli,
-      }),
-    );
+  const named = [...shares].sort().map(
+    ([device, shareMilli]): Allocation => ({
+      node,
+      devices: [device],
+      count: null,
+      fromMs,
+      toMs: null,
+      shareMilli,
+    }),
+  );
   if (unnamed === 0) return named;
   const shareMilli = asked[0]?.shareMilli ?? WHOLE_MILLI;
   return [...named, { node, devices: null, count: unnamed, fromMs, toMs: null, shareMilli }];

@@ -1,4 +1,5 @@
 // Which devices an allocation by minor numbers means: the N of /dev/nvidiaN is a device's for as long as a node is up.
+import { at } from './at.ts';
 import { type Interval, intersect } from './interval.ts';
 import type { Allocation, Job } from './job.ts';
 
@@ -24,15 +25,15 @@ export interface MinorStretch extends Interval {
  */
 export function minorStretches(sightings: readonly MinorSighting[]): MinorStretch[] {
   const boots = [...Map.groupBy(sightings, (one) => one.bootId).values()]
-    .map((own) => ({ own, firstMs: Math.min(...own.map((one) => one.firstMs)) }))
-    .sort((a, b) => a.firstMs - b.firstMs || compare(a.own[0]?.bootId ?? '', b.own[0]?.bootId ?? ''));
+    .map((own) => ({ own, bootId: at(own, 0).bootId, firstMs: Math.min(...own.map((one) => one.firstMs)) }))
+    .sort((a, b) => a.firstMs - b.firstMs || (a.bootId < b.bootId ? -1 : 1));
   const stretches: MinorStretch[] = [];
-  for (const [at, { own, firstMs }] of boots.entries()) {
-    const endMs = boots[at + 1]?.firstMs ?? Number.POSITIVE_INFINITY;
+  for (const [index, { own, firstMs }] of boots.entries()) {
+    const endMs = boots[index + 1]?.firstMs ?? Number.POSITIVE_INFINITY;
     for (const one of own) {
       const before = own.some((other) => isSameSlot(one, other) && isBefore(other, one));
       const after = own.filter((other) => isSameSlot(one, other) && isBefore(one, other));
-      const sinceMs = before ? one.firstMs : at === 0 ? Number.NEGATIVE_INFINITY : firstMs;
+      const sinceMs = before ? one.firstMs : index === 0 ? Number.NEGATIVE_INFINITY : firstMs;
       const toMs = Math.min(endMs, ...after.map((other) => other.firstMs));
       if (sinceMs < toMs) stretches.push({ minor: one.minor, device: one.device, fromMs: sinceMs, toMs });
     }
@@ -40,12 +41,11 @@ export function minorStretches(sightings: readonly MinorSighting[]): MinorStretc
   return stretches;
 }
 
-const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 /** Of two that say something of one number or one device, only the later holds. */
 const isSameSlot = (a: MinorSighting, b: MinorSighting): boolean =>
   a !== b && (a.minor === b.minor || a.device === b.device);
 const isBefore = (a: MinorSighting, b: MinorSighting): boolean =>
-  a.firstMs < b.firstMs || (a.firstMs === b.firstMs && compare(a.device, b.device) < 0);
+  a.firstMs < b.firstMs || (a.firstMs === b.firstMs && a.device < b.device);
 
 /** A job whose allocations on one node name devices where they gave numbers, for the time in which a number means each. */
 export function withDevices(job: Job, node: string, stretches: readonly MinorStretch[]): Job {
@@ -69,10 +69,10 @@ function piecesOf(allocation: Allocation, stretches: readonly MinorStretch[]): A
     .flatMap((one) => [one.fromMs, one.toMs])
     .filter((ms) => whole.fromMs < ms && ms < whole.toMs);
   const edges = [...new Set([whole.fromMs, ...inside])].sort((a, b) => a - b);
-  return edges.map((fromMs, at) => {
+  return edges.map((fromMs, index) => {
     const here = own.filter((one) => one.fromMs <= fromMs && fromMs < one.toMs);
     const devices = [...new Set(here.map((one) => one.device))].sort();
-    return { ...allocation, devices, fromMs, toMs: edges[at + 1] ?? allocation.toMs };
+    return { ...allocation, devices, fromMs, toMs: edges[index + 1] ?? allocation.toMs };
   });
 }
 

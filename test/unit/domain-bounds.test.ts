@@ -84,3 +84,20 @@ test('power alone, and what only accounting saw, is from the least to the most',
   expect(only('no_process', true)).toEqual([{ leastMs: 40, mostMs: 100 }]);
   expect(only('no_process', false)).toEqual([{ leastMs: 0, mostMs: 140 }]);
 });
+
+test('what was measured without it between two of its times is not its', () => {
+  const known = { startedMs: 0, exitedMs: 120_000 };
+  const away = [on(0, 30_000, 30_000), quiet(30_000, 90_000), on(90_000, 120_000, 30_000)];
+  const dark = [on(0, 30_000, 30_000), on(90_000, 120_000, 30_000)];
+  const most = (spans: readonly ObservedSpan[]) =>
+    boundsOf(
+      [
+        rowOf(
+          spans.filter(({ tenants }) => tenants.length > 0),
+          { life: known },
+        ),
+      ],
+      factsOf(spans),
+    )[0]?.mostMs ?? 0;
+  expect(most(dark) - most(away)).toBe(60_000);
+});

@@ -10,6 +10,7 @@ import { HOUR_MS, job, MINUTE_MS, NODE } from './domain-facts.ts';
 
 const A = 'GPU-aaaaaaaa-0000-0000-0000-000000000000';
 const B = 'GPU-bbbbbbbb-0000-0000-0000-000000000000';
+const C = 'GPU-cccccccc-0000-0000-0000-000000000000';
 const MIG = 'MIG-cccccccc-0000-0000-0000-000000000000';
 const HOUR = { fromMs: 0, toMs: HOUR_MS };
 
@@ -28,7 +29,11 @@ const gpu = (uuid: string, minor: number, more: Partial<DeviceFact> = {}): Devic
 });
 const instance = { uuid: MIG, gpuInstance: 3, computeInstance: 0, profile: '2g.20gb', slices: 2 };
 // The kernel's numbers are not the order of the list.
-const INVENTORY = [gpu(A, 2), gpu(B, 0, { migEnabled: true, slices: 7, instances: [instance] })];
+const INVENTORY = [
+  gpu(A, 2),
+  gpu(B, 0, { migEnabled: true, slices: 7, instances: [instance] }),
+  gpu(C, 3, { slices: 4 }),
+];
 
 const fact = (ids: string[], more: Partial<GrantsFact> & { pod?: string } = {}): GrantsFact => ({
   atMs: MINUTE_MS,
@@ -54,6 +59,9 @@ describe('an id means', () => {
     ['a dynamic resource', 'gpu-2', [A, 1000]],
     ['an instance as a dynamic resource', 'gpu-0-mig-9-4-4', [B, 428]],
     ['a part with another sign after the uuid', `${A}-7`, [A, 1000]],
+    ['an instance of a profile that is not known, by its slices', 'gpu-0-mig-99-4-2', [B, 285]],
+    ['an instance of a device that counts four', 'gpu-3-mig-14-0-2', [C, 500]],
+    ['a device, where the instance is not known', 'nvidia0/gi9', [B, 1000]],
     ['nothing that is known', 'GPU-dddddddd', [null, 1000]],
     ['nothing, for a name that only begins like one', `${A}f`, [null, 1000]],
     ['nothing, for a number that no device has', 'nvidia9', [null, 1000]],
@@ -155,4 +163,44 @@ test('replicas of one device do not exceed it', () => {
     ['j_b', A, 333, false],
     ['j_c', A, 333, false],
   ]);
+});
+
+describe('of pods of one name', () => {
+  const pod = (id: string, startMs: number, endMs: number | null, change: Partial<Job> = {}) =>
+    job(id, {
+      source: 'kubernetes',
+      startMs,
+      endMs,
+      attributes: { pod: 'llm-0', namespace: 'team' },
+      ...change,
+    });
+  const givenTo = (jobs: readonly Job[], atMs: number, ids = [A]) =>
+    withGrants(NODE, jobs, grants(fact(ids, { atMs })), HOUR)
+      .jobs.filter((one) => one.allocations.length > 0)
+      .map((one) => one.externalId);
+
+  test('the one that ran then, else the one that ended last, else the one about to start', () => {
+    const first = pod('1', 0, 10_000);
+    const second = pod('2', 0, 20_000);
+    const twin = pod('3', 0, 20_000);
+    for (const order of [
+      [first, second, twin],
+      [twin, second, first],
+    ])
+      expect(givenTo(order, 20_001)).toEqual(['2']);
+    expect(givenTo([first, pod('4', 60_000, null)], 60_000)).toEqual(['4']);
+    expect(givenTo([pod('5', MINUTE_MS + 1, null)], MINUTE_MS)).toEqual(['5']);
+    expect(givenTo([pod('6', HOUR_MS / 2, null)], 0)).toEqual([]);
+  });
+
+  test('a job that is no pod of a scheduler’s record has none of it', () => {
+    const open = [pod('1', 0, null, { selfDeclared: true }), pod('2', 0, null, { source: 'slurm' })];
+    expect(givenTo([...open, pod('3', 0, null, { attributes: {} }), job('4')], 5)).toEqual([]);
+    expect(givenTo([pod('5', 0, null, { attributes: { pod: 'llm-0' } })], 5)).toEqual([]);
+  });
+
+  test('what cannot be told by name is one device, whole, where nothing was asked', () => {
+    const [one] = withGrants(NODE, [pod('1', 0, null)], grants(fact(['unknown'], { atMs: 5 })), HOUR).jobs;
+    expect(one?.allocations).toMatchObject([{ devices: null, count: 1, shareMilli: 1000, fromMs: 0 }]);
+  });
 });

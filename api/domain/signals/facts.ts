@@ -196,9 +196,9 @@ function memoryOf(
   devices: readonly string[],
   ids: ReadonlySet<ProcessId>,
 ): SignalFacts['memory'] {
-  const groups = [...ids].flatMap((id) => {
-    const mine = (memory.get(id) ?? []).filter(({ device }) => devices.includes(device));
-    return [...Map.groupBy(mine, ({ device }) => device).values()];
-  });
-  return groups.sort(([a], [b]) => (a?.at ?? 0) - (b?.at ?? 0));
+  const mine = [...ids]
+    .flatMap((id) => memory.get(id) ?? [])
+    .filter(({ device }) => devices.includes(device))
+    .sort((a, b) => a.at - b.at);
+  return [...Map.groupBy(mine, ({ process, device }) => `${process} ${device}`).values()];
 }
