@@ -76,7 +76,13 @@ function printCell(cell: CellExplanation): void {
   printTable(
     ['bucket', 'reason', 'activity', 'holder', 'job', 'process', 'ms'],
     cell.entries.map((one) => [
-      ...[one.bucket, orNone(one.reason ?? one.cause), one.activity, orNone(one.holder), orNone(one.job)],
+      ...[
+        one.bucket,
+        orNone(one.reason ?? ([one.cause, one.condition].filter((why) => why).join(', ') || null)),
+        one.activity,
+        orNone(one.holder),
+        orNone(one.job),
+      ],
       ...[orNone(one.process?.split('/').slice(1).join('/') ?? null), one.ms],
     ]),
     'Nothing.',

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { TOOL_ROLES } from './batch.ts';
 import { NodeOut } from './fleet.ts';
-import { Time } from './primitives.ts';
+import { Ms, Time } from './primitives.ts';
+import { CONDITIONS } from './sources.ts';
 
 const ToolRole = z.enum(TOOL_ROLES);
 export const ToolOut = z
@@ -29,9 +30,27 @@ const HostOut = z
   })
   .meta({ id: 'Host' });
 
+const ConditionOut = z.object({
+  source: z.string(),
+  sourceInstance: z.string(),
+  condition: z.enum(CONDITIONS),
+  from: Time,
+  to: Time.nullable().meta({ description: 'null: still so' }),
+  reason: z.string(),
+});
+
 export const NodeDetail = NodeOut.extend({
   tools: z.array(ToolOut).nullable().meta({ description: 'null: its agent never listed them' }),
   toolsListedAt: Time.nullable(),
+  conditions: z
+    .array(ConditionOut)
+    .meta({ description: 'What schedulers say of it, newest first, at most 50' }),
+  reasons: z
+    .array(z.object({ bucket: z.enum(['idle', 'unobserved']), condition: z.enum(CONDITIONS), ms: Ms }))
+    .meta({
+      description:
+        'Of its idle and not measured time of the last 24 hours: what a scheduler gives a reason for',
+    }),
   host: HostOut.nullable().meta({ description: 'null: its agent never described it' }),
 }).meta({ id: 'NodeDetail' });
 export type NodeDetail = z.infer<typeof NodeDetail>;

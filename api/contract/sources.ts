@@ -62,7 +62,8 @@ export const SourceIn = z
   .meta({ id: 'SourceInput' });
 export type SourceIn = z.infer<typeof SourceIn>;
 
-export const CONDITIONS = ['drained', 'down', 'reserved', 'maintenance'] as const;
+/** The gravest first: where several hold, it is the reason. */
+export const CONDITIONS = ['down', 'maintenance', 'drained', 'reserved'] as const;
 /** PUT /v1/sources/{source}/{sourceInstance}/conditions: why nodes have no job. The same beginning again is a correction. */
 export const ConditionsIn = z
   .strictObject({

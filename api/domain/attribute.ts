@@ -7,6 +7,7 @@
  */
 import { createBooking } from './booking.ts';
 import type { CellFacts, CellResult, ObservedGap, ObservedSpan, ProcessId } from './cell.ts';
+import { conditionAt } from './condition.ts';
 import { assertConserved } from './conservation.ts';
 import { creditSpan } from './credit.ts';
 import { createSpanCutter } from './cutter.ts';
@@ -55,6 +56,7 @@ function attributeCell(node: NodeFacts, judge: Judge, cell: DeviceFacts): CellRe
   const next = createReader(runs, spans, cell.gaps);
   for (const slot of slots) {
     if (!slot.booked) continue;
+    rows.during(conditionAt(node.conditions ?? [], slot.fromMs));
     const booking = createBooking(judge, slot, rows, columns);
     let atMs = slot.fromMs;
     while (atMs < slot.toMs) {
@@ -141,5 +143,6 @@ function edgesOf(
   for (const process of processes)
     for (const { fromMs } of node.processes.get(process)?.executions ?? []) edges.push(fromMs);
   for (const job of jobs) edges.push(...edgesOfJob(job, node.policy));
+  for (const { fromMs, toMs } of node.conditions ?? []) edges.push(fromMs, toMs);
   return edges;
 }

@@ -1,5 +1,6 @@
 import type { ExecutableFact, GapReason, ProcessFact, SplitMethod } from '../contract/batch.ts';
 import type { Bucket, Evidence, Reason } from './bucket.ts';
+import type { NodeCondition } from './condition.ts';
 import type { Interval } from './interval.ts';
 import type { Holding, Job } from './job.ts';
 import type { Policy } from './policy.ts';
@@ -104,6 +105,8 @@ export interface Entry extends Interval {
   readonly reason: Reason | null;
   /** `unobserved`: why. Null otherwise. */
   readonly cause: ObservedGap['reason'] | null;
+  /** `idle` and `unobserved`: what the scheduler says of the node at the time; absent: nothing. */
+  readonly condition?: NodeCondition;
   readonly activity: 'active' | 'resident' | 'none' | 'unknown';
   readonly holder: string | null;
   readonly job: string | null;

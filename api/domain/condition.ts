@@ -1,5 +1,5 @@
 // What a scheduler says of a node: the reason why its devices had no job, or could not be measured.
-import type { CONDITIONS } from '../contract/sources.ts';
+import { CONDITIONS } from '../contract/sources.ts';
 import type { Interval } from './interval.ts';
 
 export type NodeCondition = (typeof CONDITIONS)[number];
@@ -7,5 +7,10 @@ export type NodeCondition = (typeof CONDITIONS)[number];
 /** `toMs` of one that still lasts is Infinity. */
 export interface ConditionSpan extends Interval {
   readonly condition: NodeCondition;
-  readonly reason: string;
 }
+
+/** The gravest condition at a moment; null: none. */
+export const conditionAt = (spans: readonly ConditionSpan[], atMs: number): NodeCondition | null =>
+  CONDITIONS.find((one) =>
+    spans.some(({ condition, fromMs, toMs }) => condition === one && fromMs <= atMs && atMs < toMs),
+  ) ?? null;

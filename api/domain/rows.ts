@@ -2,6 +2,7 @@
 import { partBetween } from './apportion.ts';
 import { BUCKETS, REASONS } from './bucket.ts';
 import type { Entry } from './cell.ts';
+import type { NodeCondition } from './condition.ts';
 import type { Interval } from './interval.ts';
 
 /** What kind of time an entry holds, without its holder and amount. Interned: equal kinds are one object. */
@@ -16,6 +17,8 @@ export interface Awaiting {
 }
 
 export interface Rows {
+  /** What the scheduler says of the node in the time whose kinds are asked for next. */
+  during(condition: NodeCondition | null): void;
   template(kind: Partial<Omit<Template, 'provisional'>> & Pick<Template, 'bucket' | 'activity'>): Template;
   /** What of `ms` awaits a record is divided off by length: the sum of both parts is the same once it has come. */
   add(template: Template, holder: string | null, piece: Interval, ms: number, awaiting?: Awaiting): void;
@@ -35,6 +38,9 @@ export function createRows(): Rows {
   const templates = new Map<string, Template>();
   const rows = new Map<Template, Map<string | null, Row>>();
   let settlesAtMs: number | null = null;
+  let condition: NodeCondition | null = null;
+  const conditionOf = (bucket: Template['bucket']): Pick<Template, 'condition'> =>
+    condition !== null && (bucket === 'idle' || bucket === 'unobserved') ? { condition } : {};
   const templateOf = (kind: Template): Template => {
     const key = keyOf(kind);
     const known = templates.get(key);
@@ -58,6 +64,9 @@ export function createRows(): Rows {
     }
   };
   return {
+    during(next) {
+      condition = next;
+    },
     template: (kind) =>
       templateOf({
         bucket: kind.bucket,
@@ -69,6 +78,7 @@ export function createRows(): Rows {
         evidence: kind.evidence ?? null,
         provisional: false,
         suspicious: kind.suspicious ?? false,
+        ...conditionOf(kind.bucket),
       }),
     add(template, holder, piece, ms, awaiting) {
       if (awaiting === undefined || piece.toMs <= awaiting.fromMs) {
@@ -108,4 +118,5 @@ const keyOf = (kind: Template): string =>
     kind.evidence ?? '',
     kind.provisional ? 1 : 0,
     kind.suspicious ? 1 : 0,
+    kind.condition ?? '',
   ].join(' ');

@@ -2,6 +2,7 @@
 import type { CgroupOwner } from '../contract/cgroup.ts';
 import type { Evidence, Reason } from './bucket.ts';
 import type { ObservedProcess, ProcessId, SourceWatermark } from './cell.ts';
+import type { ConditionSpan } from './condition.ts';
 import {
   boundJob,
   indexJobs,
@@ -32,6 +33,8 @@ export interface NodeFacts {
   readonly jobs: ReadonlyMap<string, Job>;
   readonly sources: readonly SourceWatermark[];
   readonly policy: Policy;
+  /** What schedulers say of the node; absent: nothing. */
+  readonly conditions?: readonly ConditionSpan[];
 }
 
 interface Judged {

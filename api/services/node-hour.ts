@@ -124,7 +124,8 @@ export interface NodeHourInputs extends HourOfNode {
   readonly decoded: DecodedHour;
   /** Those of the hour and the ancestors that earlier hours told of. */
   readonly processes: ReadonlyMap<ProcessId, ObservedProcess>;
-  readonly facts: Pick<HourFacts, 'devices' | 'reportsFromMs' | 'policy'>;
+  readonly facts: Pick<HourFacts, 'devices' | 'reportsFromMs' | 'policy'> &
+    Partial<Pick<HourFacts, 'conditions'>>;
   readonly bookedToMs: number;
   readonly sources: readonly SourceWatermark[];
   readonly jobs: readonly Job[];
@@ -162,7 +163,8 @@ export function placeNodeHour(inputs: NodeHourInputs): PlacedHour {
   const hour = { fromMs: inputs.hourMs, toMs: inputs.hourMs + HOUR_MS };
   const granted = withGrants(nodeName, inputs.jobs, decoded.grants, hour);
   const jobs = new Map(granted.jobs.map((job) => [job.id, job]));
-  const node: NodeFacts = { cluster, node: nodeName, processes, jobs, sources, policy };
+  const { conditions = [] } = facts;
+  const node: NodeFacts = { cluster, node: nodeName, processes, jobs, sources, policy, conditions };
   const judge = createJudge(node);
   const counted = inputs.jobs.filter((job) => placesByCount(job, nodeName));
   const firstSeen =

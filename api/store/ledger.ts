@@ -6,6 +6,7 @@ import type { FirstSeen } from '../domain/bind.ts';
 import type { Bounds } from '../domain/bounds.ts';
 import type { Evidence } from '../domain/bucket.ts';
 import type { Entry, ObservedProcess, ProcessId } from '../domain/cell.ts';
+import type { ConditionSpan } from '../domain/condition.ts';
 import type { ObservedConnection, ObservedDial } from '../domain/decode.ts';
 import type { FindingKind, FindingRow, Severity, Strength } from '../domain/finding.ts';
 import type { Interval } from '../domain/interval.ts';
@@ -32,6 +33,8 @@ export interface HourFacts {
   readonly reportsFromMs: number | null;
   readonly sources: readonly SourceState[];
   readonly policy: Policy;
+  /** What schedulers say of the node in the hour. */
+  readonly conditions: readonly ConditionSpan[];
   /** Keys of the node that were first used in this hour and that nobody accepted. */
   readonly keyChanges: readonly IntegrityFact[];
 }

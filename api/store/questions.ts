@@ -7,6 +7,7 @@ import type { HostFact, ToolFact } from '../contract/batch.ts';
 import type { JobMark } from '../contract/jobs.ts';
 import type { Sums } from '../contract/ledger.ts';
 import type { Role } from '../contract/primitives.ts';
+import type { NodeCondition } from '../domain/condition.ts';
 import type { Allocation } from '../domain/job.ts';
 import type { MeantDevices } from '../domain/minors.ts';
 import type {
@@ -221,9 +222,29 @@ export interface NodeFilesRow {
   readonly tools: readonly ToolFact[] | null;
 }
 
+/** What a scheduler says of a node: its newest word. */
+export interface ConditionRow {
+  readonly source: string;
+  readonly sourceInstance: string;
+  readonly condition: NodeCondition;
+  readonly fromMs: number;
+  readonly toMs: number | null;
+  readonly reason: string;
+}
+
+/** Time of a node for which a scheduler gives a reason. */
+export interface ReasonRow {
+  readonly bucket: 'idle' | 'unobserved';
+  readonly condition: NodeCondition;
+  readonly ms: number;
+}
+
 interface NodeDetailFacts {
   readonly row: NodeRow;
   readonly files: Pick<NodeFilesRow, 'listedMs' | 'tools'> | null;
+  readonly conditions: readonly ConditionRow[];
+  /** Since `sinceMs`. */
+  readonly reasons: readonly ReasonRow[];
   /** Null: nobody described it. */
   readonly host: HostFact | null;
 }

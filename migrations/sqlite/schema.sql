@@ -171,7 +171,8 @@ CREATE TABLE entries (
   evidence TEXT CHECK (evidence IN ('cgroup', 'lineage', 'binding', 'claim', 'policy')),
   provisional INTEGER NOT NULL CHECK (provisional IN (0, 1)),
   suspicious INTEGER NOT NULL CHECK (suspicious IN (0, 1)),
-  ms INTEGER NOT NULL CHECK (ms >= 0),
+  ms INTEGER NOT NULL CHECK (ms >= 0), condition TEXT
+  CHECK (condition IS NULL OR (bucket IN ('idle', 'unobserved') AND condition IN ('drained', 'down', 'reserved', 'maintenance'))),
   PRIMARY KEY (hour_ms, node, device, ordinal)
 ) STRICT, WITHOUT ROWID;
 

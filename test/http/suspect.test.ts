@@ -1,5 +1,6 @@
 /** Many nodes without jobs, shortly after a source's record stopped, are one suspect source. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { NodeDetail } from '../../api/contract/integrity.ts';
 import { SourceList } from '../../api/contract/sources.ts';
 import {
   agentOf,
@@ -80,6 +81,27 @@ test('is named once, with how many nodes, while its record stands still, and no 
   await declare(NODES.map((node) => job(node, 1, { start: time(START + 20 * MINUTE) })));
   await say({ completeTo: time(START + HOUR), health: { state: 'following' } });
   expect(await source()).toMatchObject({ lagging: false, suspect: null, health: { state: 'following' } });
+});
+
+test('a node shows what schedulers say of it, and how much of its time that explains', async () => {
+  const said = {
+    node: 'n1',
+    condition: 'drained',
+    from: time(START + 20 * MINUTE),
+    to: null,
+    reason: 'bad fan',
+  };
+  const path = '/v1/sources/slurm/main/conditions';
+  expect((await service.ask('PUT', path, { token, body: { conditions: [said] } })).json).toEqual({
+    recorded: 1,
+  });
+  await service.app.attribution.whenIdle();
+  const { json } = await service.ask('GET', '/v1/nodes/n1', { token: auditor });
+  const { node: _, ...shown } = said;
+  expect(NodeDetail.parse(json)).toMatchObject({
+    conditions: [{ source: 'slurm', sourceInstance: 'main', ...shown }],
+    reasons: [{ bucket: 'unobserved', condition: 'drained', ms: 10 * MINUTE }],
+  });
 });
 
 test('a source whose record stops while nothing is used without a job is not suspect', async () => {

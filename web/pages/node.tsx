@@ -9,6 +9,7 @@ import { nowWords } from '../components/device-grid.tsx';
 import { Empty, Failure } from '../components/failure.tsx';
 import { FindingsTable } from '../components/findings-table.tsx';
 import { Ago, Moment } from '../components/moment.tsx';
+import { NodeConditions } from '../components/node-conditions.tsx';
 import { NodeKeys } from '../components/node-keys.tsx';
 import { HostFacts, NodeTools } from '../components/node-tools.tsx';
 import { PageHead } from '../components/page-head.tsx';
@@ -186,6 +187,7 @@ export function NodePage() {
         }
       />
       <Day node={node} />
+      <NodeConditions node={node} />
       <Section title="Devices" padded={false}>
         <DataTable
           caption={`Devices of ${node.name}`}

@@ -27,6 +27,21 @@ export const NODE_DETAILS: readonly NodeDetail[] = NODES.map((node) => ({
   ...node,
   tools: toolsOf(node.name),
   toolsListedAt: node.name === 'gpu-b-04' ? null : at(12 * 60_000),
+  conditions:
+    node.name === 'gpu-b-02'
+      ? [
+          {
+            ...{
+              source: 'slurm',
+              sourceInstance: 'main',
+              condition: 'drained',
+              reason: 'GPU 3: row remap failed',
+            },
+            ...{ from: at(9 * 3_600_000), to: null },
+          },
+        ]
+      : [],
+  reasons: node.name === 'gpu-b-02' ? [{ bucket: 'idle', condition: 'drained', ms: 61 * 3_600_000 }] : [],
   host:
     node.name === 'gpu-b-04'
       ? null

@@ -71,6 +71,10 @@ export async function askNode(questions: Questions, name: string, nowMs: number)
   return {
     ...toNode(row),
     tools: files?.tools?.map((tool) => ({ ...tool })) ?? null,
+    conditions: facts.conditions.map(({ fromMs, toMs, ...one }) => ({
+      ...{ ...one, from: toTime(fromMs), to: toTimeOrNull(toMs) },
+    })),
+    reasons: facts.reasons.map((one) => ({ ...one })),
     toolsListedAt: toTimeOrNull(files?.listedMs ?? null),
     host,
   };

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { GAP_REASONS, HOUR_MS } from '../../contract/batch.ts';
 import { canonicalJson, sha256Hex } from '../../contract/canonical.ts';
+import { CONDITIONS } from '../../contract/sources.ts';
 import { BUCKETS, EVIDENCE, REASONS } from '../../domain/bucket.ts';
 import { type Entry, processId } from '../../domain/cell.ts';
 import { DEFAULT_POLICY } from '../../domain/policy.ts';
@@ -45,6 +46,7 @@ interface EntryRow {
   readonly provisional: number;
   readonly suspicious: number;
   readonly ms: number;
+  readonly condition: string | null;
 }
 
 type SumColumns = Record<
@@ -84,6 +86,8 @@ const Kind = z.object({
   activity: z.enum(['active', 'resident', 'none', 'unknown']),
   evidence: z.enum(EVIDENCE).nullable(),
 });
+
+const Condition = z.enum(CONDITIONS);
 
 export interface AuditParts {
   readonly ids: Ids;
@@ -214,6 +218,7 @@ function createStoredReader(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): 
     process: processOf(row.process),
     provisional: row.provisional === 1,
     suspicious: row.suspicious === 1,
+    ...(row.condition === null ? {} : { condition: Condition.parse(row.condition) }),
   });
 
   return async ({ node, hourMs }) => ({

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { HOUR_MS } from '../../contract/batch.ts';
 import { EVIDENCE } from '../../domain/bucket.ts';
+import type { ConditionSpan } from '../../domain/condition.ts';
 import { type Interval, intersect } from '../../domain/interval.ts';
 import { DEFAULT_POLICY, type Policy } from '../../domain/policy.ts';
 import type { NodeHourKey } from '../batches.ts';
@@ -35,11 +36,11 @@ interface CapacityRow {
   readonly to_ms: number | null;
 }
 
-interface NodeFacts extends Pick<HourFacts, 'reportsFromMs' | 'sources'> {
+interface NodeFacts extends Pick<HourFacts, 'reportsFromMs' | 'sources' | 'conditions'> {
   readonly capacity: readonly CapacityRow[];
 }
 
-type FleetFacts = Pick<HourFacts, 'devices' | 'reportsFromMs' | 'sources' | 'policy'>;
+type FleetFacts = Pick<HourFacts, 'devices' | 'reportsFromMs' | 'sources' | 'policy' | 'conditions'>;
 
 /** The function that begins to read one state. */
 export function createFleetReader(sqlite: Sqlite): () => (key: NodeHourKey) => FleetFacts {
@@ -55,6 +56,15 @@ export function createFleetReader(sqlite: Sqlite): () => (key: NodeHourKey) => F
     `SELECT c.name AS cluster, s.name AS source, s.instance, s.self_declared, s.complete_to_ms, s.last_heard_ms
      FROM sources s JOIN clusters c ON c.cluster = s.cluster JOIN nodes n ON n.cluster = s.cluster
      WHERE n.node = ? ORDER BY s.name, s.instance`,
+  );
+  /** Of each beginning the newest word. */
+  const conditions = database.prepare<[number], Omit<ConditionSpan, 'toMs'> & { toMs: number | null }>(
+    `SELECT o.condition, o.from_ms AS fromMs, o.to_ms AS toMs
+     FROM nodes n JOIN node_conditions o ON o.node = n.name JOIN sources s ON s.source = o.source AND s.cluster = n.cluster
+     WHERE n.node = ? AND NOT EXISTS (
+       SELECT 1 FROM node_conditions p WHERE p.source = o.source AND p.node = o.node AND p.condition = o.condition
+         AND p.from_ms = o.from_ms AND p.seq > o.seq)
+     ORDER BY o.from_ms, o.condition`,
   );
   const policy = createPolicyReader(sqlite);
 
@@ -76,12 +86,15 @@ export function createFleetReader(sqlite: Sqlite): () => (key: NodeHourKey) => F
         reportsFromMs: reportsFrom.get(node) ?? null,
         sources: sources.all(node).map(toState),
         capacity: capacity.all(node),
+        conditions: conditions
+          .all(node)
+          .map(({ toMs, ...one }) => ({ ...one, toMs: toMs ?? Number.POSITIVE_INFINITY })),
       };
       known.set(node, found);
       return found;
     };
     return ({ node, hourMs }) => {
-      const { reportsFromMs, sources: states, capacity: rows } = ofNode(node);
+      const { reportsFromMs, sources: states, capacity: rows, conditions: conditionsOfNode } = ofNode(node);
       const hour = { fromMs: hourMs, toMs: hourMs + HOUR_MS };
       const devices = new Map<string, Interval[]>();
       for (const { uuid, from_ms: fromMs, to_ms: toMs } of rows) {
@@ -96,6 +109,7 @@ export function createFleetReader(sqlite: Sqlite): () => (key: NodeHourKey) => F
         reportsFromMs,
         sources: states,
         policy: policy.at(hourMs),
+        conditions: conditionsOfNode.filter((one) => intersect(one, hour) !== null),
       };
     };
   };

@@ -99,7 +99,7 @@ const CELL_COLUMNS = [
 ];
 const ENTRY_COLUMNS = [
   ...['hour_ms', 'node', 'device', 'ordinal', 'from_ms', 'to_ms', 'bucket', 'reason', 'cause', 'activity'],
-  ...['holder', 'job', 'process', 'evidence', 'provisional', 'suspicious', 'ms'],
+  ...['holder', 'job', 'process', 'evidence', 'provisional', 'suspicious', 'ms', 'condition'],
 ];
 
 /** The function that writes the cells of a node-hour. */
@@ -132,7 +132,7 @@ function createCellWriter(
           ...[hourMs, node, device, ordinal, one.fromMs, one.toMs, one.bucket, one.reason, one.cause],
           ...[one.activity, jobOf(one.holder), jobOf(one.job)],
           ...[one.process === null ? null : processes.number(node, one.process, hourMs), one.evidence],
-          ...[Number(one.provisional), Number(one.suspicious), one.ms],
+          ...[Number(one.provisional), Number(one.suspicious), one.ms, one.condition ?? null],
         ]),
       ),
     );

@@ -8,6 +8,7 @@ import { fleetQuestions } from './fleet.ts';
 import { jobInsideQuestions } from './job-inside.ts';
 import { jobQuestions } from './jobs.ts';
 import { ledgerHoursQuestion, ledgerQuestion } from './ledger.ts';
+import { nodeConditionQuestions } from './node-conditions.ts';
 import { nodeFilesQuestions } from './node-files.ts';
 import { progressQuestions } from './progress.ts';
 import { createReader } from './reader.ts';
@@ -29,6 +30,7 @@ export function openQuestions(file: string): Questions {
   const inside = jobInsideQuestions(reader);
   const fleet = fleetQuestions(reader);
   const files = nodeFilesQuestions(reader);
+  const conditions = nodeConditionQuestions(reader);
   const finance = financeQuestions(reader);
   const unaccounted = unaccountedQuestions(reader);
   const stories = seriesQuestions(reader);
@@ -119,7 +121,11 @@ export function openQuestions(file: string): Questions {
       reader.snapshot(() => {
         const [row] = fleet.nodes({ name, search: null, after: null, limit: 1, sinceMs });
         if (row === undefined) return null;
-        return { row, files: files.files(name)[0] ?? null, host: files.host(row.number) };
+        const why = {
+          conditions: conditions.conditions(row.number),
+          reasons: conditions.reasons(row.number, sinceMs),
+        };
+        return { row, files: files.files(name)[0] ?? null, host: files.host(row.number), ...why };
       }),
     devices: async (asked) => reader.snapshot(() => fleet.devices(asked)),
     nodeFiles: async () => reader.snapshot(() => files.files(null)),
