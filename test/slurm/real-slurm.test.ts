@@ -3,15 +3,17 @@
  * service. Only the devices are stand-ins. Where its packages are not installed, this is skipped, and says so.
  */
 import { spawn } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { z } from 'zod';
 import type { JobList, JobRow } from '../../api/contract/jobs.ts';
+import type { SourceList } from '../../api/contract/sources.ts';
 import { createSlurmSource, SlurmSettings } from '../../api/schedulers/slurm/source.ts';
 import type { Declaration, SourceSink } from '../../api/schedulers/source.ts';
-import { until } from '../e2e/processes.ts';
+import { type Program, until } from '../e2e/processes.ts';
 import { createSite, type Site } from '../e2e/site.ts';
 import { type Lab, pidOf, startLab, whyNot } from './lab.ts';
-import { type RecordingSink, sinkTo } from './sink.ts';
 
 const GIB = 2 ** 30;
 const NODE = 'gn1';
@@ -22,8 +24,7 @@ if (reason !== null) console.log(`skipped: tests with a real Slurm (${reason})`)
 describe.skipIf(reason !== null)('a real Slurm', () => {
   let site: Site;
   let lab: Lab;
-  let sink: RecordingSink;
-  let following: Promise<void>;
+  let runner: Program;
   const stop = new AbortController();
   const strangers: ReturnType<typeof spawn>[] = [];
 
@@ -33,16 +34,24 @@ describe.skipIf(reason !== null)('a real Slurm', () => {
     lab = startLab(site.url, token);
     site.startAgent();
     await until('the node to enrol', async () => ((await site.nodes()).length > 0 ? true : null));
-    sink = sinkTo(site.url, token, 'slurm/lab');
-    const settings = SlurmSettings.parse({ cluster: 'lab', conf: lab.conf, pollSeconds: 1, backfillDays: 1 });
-    following = createSlurmSource(settings).follow(null, sink, stop.signal);
-    following.catch((error) => console.log(error));
+    const config = join(site.folder, 'sources.yaml');
+    const tokenFile = join(site.folder, 'slurm-token');
+    writeFileSync(tokenFile, token, { mode: 0o600 });
+    const slurm = { kind: 'slurm', cluster: 'lab', conf: lab.conf, pollSeconds: 1, backfillDays: 1 };
+    // JSON is YAML.
+    writeFileSync(config, JSON.stringify({ service: { url: site.url, tokenFile }, sources: [slurm] }));
+    runner = site.cli(['sources', 'run', '--config', config]);
+    const tried = site.cli(['sources', 'test', '--config', config]);
+    expect([await tried.ended(), tried.output()]).toEqual([
+      0,
+      expect.stringContaining('2 nodes with 6 GPUs'),
+    ]);
   }, 120_000);
 
   afterAll(async () => {
     stop.abort();
+    await runner?.kill('SIGTERM');
     for (const { pid } of strangers) if (pid !== undefined) process.kill(-pid, 'SIGKILL');
-    await following?.catch(() => undefined);
     lab?.stop();
     await site?.stop();
   }, 60_000);
@@ -70,7 +79,7 @@ describe.skipIf(reason !== null)('a real Slurm', () => {
           (one) => one.source.executable === executable && one.reasons.includes(why),
         ),
       60_000,
-      () => JSON.stringify(sink.problems),
+      () => runner.output(),
     );
   const use = (index: number, pid: number, sm = 50) => ({ device: device(index), pid, sm, memoryBytes: GIB });
   /** Outside of every job, as another session of a user is. */
@@ -184,12 +193,12 @@ describe.skipIf(reason !== null)('a real Slurm', () => {
     );
     expect(sums.usedMs).toBeGreaterThan(0);
     expect(sums.unaccountedMs).toBeGreaterThan(0);
-    expect(sink.problems).toEqual([]);
-    await until(
-      'the condition of the node',
-      () => sink.said.find((one) => one.node === NODE && one.condition === 'down'),
-      90_000,
-    );
+    const source = (await site.get<SourceList>('/v1/sources')).items.find((one) => one.source === 'slurm');
+    expect(source).toMatchObject({
+      sourceInstance: 'lab',
+      lagging: false,
+      health: { state: 'following', problems: [] },
+    });
   });
 
   test('says the same by JSON, by text and through slurmrestd', { timeout: 120_000 }, async () => {

@@ -10,7 +10,8 @@ import { SlurmSettings } from './settings.ts';
 
 export { SlurmSettings };
 
-export function createSlurmSource(settings: SlurmSettings): Source {
+/** `nowMs`: the clock by which it says how far it is complete. */
+export function createSlurmSource(settings: SlurmSettings, nowMs: () => number = Date.now): Source {
   const memory = createMemory();
   return {
     source: 'slurm',
@@ -18,7 +19,7 @@ export function createSlurmSource(settings: SlurmSettings): Source {
     async follow(sinceMs, sink, signal) {
       const slurm = waysOf(settings, (problem) => sink.problem(problem));
       try {
-        await followSlurm({ slurm, settings, memory, sink, signal, nowMs: Date.now }, sinceMs);
+        await followSlurm({ slurm, settings, memory, sink, signal, nowMs }, sinceMs);
       } catch (error) {
         if (!signal.aborted) throw error;
       }
@@ -26,7 +27,7 @@ export function createSlurmSource(settings: SlurmSettings): Source {
     check: async (signal): Promise<readonly SourceCheck[]> => {
       const problems: SourceProblem[] = [];
       const slurm = waysOf(settings, (problem) => void problems.push(problem));
-      return checkSlurm({ slurm, settings, signal, problems, nowMs: Date.now });
+      return checkSlurm({ slurm, settings, signal, problems, nowMs });
     },
   };
 }
