@@ -7,8 +7,7 @@ import { derivedOf, hoursOf, inOrder, type Ledger, openLedger, shuffled } from '
 
 /**
  * A failure is shrunk for this long at most, so that it is told before the test times out. The same sites each time, or
- * those of GPULEDGER_SEED. Known: seed 13, path 9 attributes an hour again that the late fact does not concern; the books
- * are the same, the work is for nothing.
+ * those of GPULEDGER_SEED.
  */
 const LIMIT = { interruptAfterTimeLimit: 20_000, seed: Number(process.env['GPULEDGER_SEED'] ?? 20261123) };
 

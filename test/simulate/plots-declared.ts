@@ -300,6 +300,8 @@ const contextServer: Plot = (site) => {
     ...(run.end === undefined ? {} : { end: run.end - 1 }),
   };
   const number = site.next();
+  // Since Volta clients are sampled themselves; before, what they execute is their server's.
+  const isOld = site.random.chance(0.5);
   site.process(`control${number}`, {
     ...own,
     parent: run.script,
@@ -308,11 +310,11 @@ const contextServer: Plot = (site) => {
   });
   site.process(`server${number}`, {
     ...{ ...own, parent: `control${number}`, exe: '/usr/bin/nvidia-cuda-mps-server', start: run.start + 5 },
-    uses: [{ gpus, load: 'still' }],
+    uses: [{ gpus, load: isOld ? 'most' : 'still' }],
   });
   site.process(`client${number}`, {
     ...{ ...own, parent: run.script, exe: '/opt/site/bin/simulate', start: run.start + 10 },
-    uses: [{ gpus, load: 'third', type: 'M+C' }],
+    uses: [{ gpus, load: isOld ? 'still' : 'third', type: 'M+C' }],
     copies: { count: site.random.integer(2, 3) },
   });
 };

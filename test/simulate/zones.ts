@@ -135,6 +135,8 @@ interface TrueUse {
   readonly smPercent: number;
   /** Of a divided device, in sevenths: what of it its instance is. Nobody is told what executes there. 0: not divided. */
   readonly sevenths: number;
+  /** The driver's letters. */
+  readonly type: string;
 }
 
 /** A stretch in which nothing on a device changes. */
@@ -162,10 +164,29 @@ export function piecesOf(built: Built, boot: Boot, device: number): Piece[] {
     const uses = (state?.actual ?? []).map(({ process, use, smPercent }) => {
       const instance = state?.device.instances?.find(({ gpuInstance }) => gpuInstance === use.gpuInstance);
       const sevenths = Number(/(\d)g\./.exec(instance?.profile ?? '')?.[1] ?? 0);
-      return { process: originals.get(process) ?? process, smPercent, sevenths };
+      return { process: originals.get(process) ?? process, type: use.type, smPercent, sevenths };
     });
-    return [{ fromMs: startMs, toMs: endMs, uses }];
+    return [{ fromMs: startMs, toMs: endMs, uses: withoutServer(uses) }];
   });
+}
+
+const SERVER = 'nvidia-cuda-mps-server';
+
+/** What the server of MPS executes is for its clients, by what they are said to execute themselves, else equally. */
+function withoutServer(uses: readonly TrueUse[]): readonly TrueUse[] {
+  const isServer = ({ process }: TrueUse): boolean =>
+    process.images.at(-1)?.exePath.endsWith(SERVER) === true;
+  const clients = uses.filter(({ type }) => type === 'M+C');
+  const server = uses.find(isServer);
+  if (server === undefined || clients.length === 0) return uses;
+  const sum = clients.reduce((total, { smPercent }) => total + smPercent, 0);
+  return uses
+    .filter((use) => use !== server)
+    .map((use) => {
+      if (use.type !== 'M+C') return use;
+      const part = sum === 0 ? 1 / clients.length : use.smPercent / sum;
+      return { ...use, smPercent: use.smPercent + server.smPercent * part };
+    });
 }
 
 function withoutNoise(node: SimNode): { node: SimNode; originals: ReadonlyMap<SimProcess, SimProcess> } {
