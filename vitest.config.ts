@@ -9,5 +9,13 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     maxWorkers: 2,
+    // `npm run coverage`: every line and branch of what decides, by the tests of the domain alone.
+    coverage: {
+      provider: 'v8',
+      include: ['api/domain/**/*.ts'],
+      reporter: ['text'],
+      reportsDirectory: './node_modules/.coverage',
+      thresholds: { lines: 100, branches: 100 },
+    },
   },
 });

@@ -133,6 +133,7 @@ describe('fit', () => {
     ['/usr/bin/python3', '/usr/bin/python3.11', true],
     ['/usr/bin/python', '/usr/bin/python3-miner', false],
     ['/usr/bin/python', '/usr/bin/pythonx', false],
+    ['/usr/bin/python', '/usr/bin/python-x3', false],
     ['', '/x', false],
   ])('%s matches %s: %s', (pattern, path, expected) => {
     expect(matchesPath(pattern, path)).toBe(expected);
@@ -167,6 +168,55 @@ describe('fit', () => {
     const all = mapOf(root, main, worker, helper);
     const fits = (process: ObservedProcess) => fitOf(process, all, job('8101'), DEFAULT_POLICY);
     expect([main, worker, helper].map(fits)).toEqual(['fits', 'fits', 'other']);
+  });
+
+  const file = (path: string) => ({ path, device: '8:1', inode: path, deleted: false, fileSystem: null });
+
+  test('the baseline of a job with a root is what runs below that root, wherever it runs', () => {
+    const root = { node: NODE, bootId: BOOT, pid: 2, startTicks: 20 };
+    const rooted = job('r', { declares: { executables: [], root } });
+    const all = mapOf(
+      processFact(1, { path: '/opt/agent', cgroup: SESSION_CGROUP }),
+      processFact(2, { path: '/usr/bin/bash', parentPid: 1, cgroup: SESSION_CGROUP }),
+      processFact(3, { path: '/opt/train', parentPid: 2, cgroup: slurmCgroup(7) }),
+      processFact(4, { path: '/opt/helper', parentPid: 3, cgroup: SESSION_CGROUP }),
+    );
+    const fits = (of: Job) =>
+      [3, 4].map((pid) => fitOf(all.get(pidOf(pid)) ?? processFact(pid), all, of, DEFAULT_POLICY));
+    expect(fits(rooted)).toEqual(['fits', 'other']);
+    for (const change of [{ bootId: 'b2' }, { pid: 9 }, { startTicks: 21 }]) {
+      const elsewhere = job('r', { declares: { executables: [], root: { ...root, ...change } } });
+      expect(fits(elsewhere)).toEqual(['other', 'other']);
+    }
+    expect(fits(job('b', { boundaries: [] }))).toEqual(['fits', 'fits']);
+  });
+
+  test('a process that moved between groups stays inside of its job’s', () => {
+    const main = processFact(1, {
+      path: '/opt/train',
+      cgroup: SESSION_CGROUP,
+      earlierCgroups: [slurmCgroup(8101)],
+    });
+    const helper = processFact(2, { path: '/opt/helper', parentPid: 1 });
+    expect(fitOf(helper, mapOf(main, helper), job('8101'), DEFAULT_POLICY)).toBe('other');
+    const outside = { ...main, earlierCgroups: [] };
+    expect(fitOf(helper, mapOf(outside, helper), job('8101'), DEFAULT_POLICY)).toBe('fits');
+  });
+
+  test('what cannot be read is no baseline, and is not judged; a launcher’s name says nothing of what it ran before', () => {
+    const unread = processFact(1, { executable: null });
+    const main = processFact(2, { executable: file('/opt/train'), parentPid: 1 });
+    expect(fitOf(main, mapOf(unread, main), job('8101'), DEFAULT_POLICY)).toBe('fits');
+    expect(fitOf(unread, mapOf(unread), job('8101'), DEFAULT_POLICY)).toBe('unreadable');
+    const was = {
+      executable: file('/usr/bin/python3'),
+      earlierExecutables: [file('/opt/first')],
+      comm: 'conda',
+    };
+    const wrapper = processFact(1, was);
+    expect(fitOf(main, mapOf(wrapper, main), job('8101'), DEFAULT_POLICY)).toBe('other');
+    const script = { ...wrapper, earlierExecutables: [] };
+    expect(fitOf(main, mapOf(script, main), job('8101'), DEFAULT_POLICY)).toBe('fits');
   });
 
   test('what is outside of the job’s boundary is not its baseline', () => {

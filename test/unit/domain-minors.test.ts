@@ -41,6 +41,11 @@ describe('a number', () => {
     expect(devicesOf(given(), atOnce).at(-1)?.[0]).toEqual(['G1']);
   });
 
+  test('that two devices of a later boot had at once is the last one’s', () => {
+    const later = [seen('a', 0, 'G9', 0), seen('b', 0, 'G1', 100), seen('b', 0, 'G0', 100)];
+    expect(minorStretches(later).map(({ device }) => device)).toEqual(['G9', 'G1']);
+  });
+
   test('of boots that began at once has one order', () => {
     const twins = [seen('a', 0, 'G0', 100), seen('b', 0, 'G1', 100)];
     expect(devicesOf(given(), twins)).toEqual(devicesOf(given(), twins.toReversed()));
