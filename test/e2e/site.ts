@@ -29,6 +29,7 @@ export interface Site {
   readonly data: string;
   readonly nvidiaSmi: FakeNvidiaSmi;
   startService(): Promise<Program>;
+  servicePid(): number;
   /** SIGKILL: no goodbye, nothing flushed. */
   killService(): Promise<void>;
   startAgent(): Program;
@@ -96,6 +97,10 @@ export async function createSite(node = NODE, devices: readonly string[] = DEVIC
         started.output,
       );
       return started;
+    },
+    servicePid: () => {
+      if (service === null) throw new Error('the service does not run');
+      return service.pid;
     },
     killService: async () => {
       await service?.kill('SIGKILL');
