@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { ConfigError } from '../config.ts';
 import { CommandSettings, createCommandSource } from '../schedulers/command.ts';
 import { createKubernetesSource, KubernetesSettings } from '../schedulers/kubernetes/source.ts';
+import { createRaySource, RaySettings } from '../schedulers/ray/source.ts';
 import { createSlurmSource, SlurmSettings } from '../schedulers/slurm/source.ts';
 import type { Source } from '../schedulers/source.ts';
 
@@ -40,6 +41,11 @@ export const SOURCE_KINDS: Readonly<Record<string, Kind>> = {
     KubernetesSettings,
     'pods, their owners, namespaces and nodes through the API; get, list and watch suffice',
     createKubernetesSource,
+  ),
+  ray: kind(
+    RaySettings,
+    'jobs and actors that the dashboard of a Ray cluster lists; it asks for no rights',
+    createRaySource,
   ),
   command: kind(
     CommandSettings,

@@ -1,7 +1,7 @@
 /** The way to a Kubernetes API: sign in as its own clients do, and bounded reading of what it answers. */
 import type { IncomingMessage, RequestOptions } from 'node:http';
 import { performance } from 'node:perf_hooks';
-import { isMembers, textOf } from './values.ts';
+import { isMembers, textOf } from '../json-values.ts';
 
 /** An answer that has not begun, or stops in the middle, for so long is given up. */
 const SILENCE_MS = 30_000;

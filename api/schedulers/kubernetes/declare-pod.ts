@@ -1,9 +1,9 @@
 /** A pod as a declaration. */
 import { attributesOf } from '../attributes.ts';
+import { clean } from '../json-values.ts';
 import type { Declaration } from '../source.ts';
 import type { Pod, PodContainer } from './pod.ts';
 import type { KubernetesSettings, NameRule } from './settings.ts';
-import { clean } from './values.ts';
 
 /** What a node says of how its GPUs are divided; `replicas` 1: they are not. */
 export interface NodeDevices {

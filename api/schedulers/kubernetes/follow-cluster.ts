@@ -1,5 +1,6 @@
 /** Follows nodes and pods side by side, and says what they mean to the sink. */
 import { createHash } from 'node:crypto';
+import { type Members, membersAt, textOf } from '../json-values.ts';
 import type { Declaration, SourceSink } from '../source.ts';
 import type { KubernetesApi } from './connect.ts';
 import { declarationOf, nodeName } from './declare-pod.ts';
@@ -8,7 +9,6 @@ import { conditionChanges, type KnownNode, nodeOf } from './nodes.ts';
 import { createLookups, type Lookups } from './owners.ts';
 import { BadPod, type Pod, podOf } from './pod.ts';
 import { type KubernetesSettings, podPaths } from './settings.ts';
-import { type Members, membersAt, textOf } from './values.ts';
 
 /** Declared together. */
 const BULK = 200;

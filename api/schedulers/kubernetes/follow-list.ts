@@ -4,8 +4,8 @@
  * forgotten what came after the last version (410), the list is read again.
  */
 import { setTimeout as rest } from 'node:timers/promises';
+import { isMembers, listOf, type Members, membersAt, textOf } from '../json-values.ts';
 import { ApiError, type KubernetesApi, type Query, TooLarge } from './connect.ts';
-import { isMembers, listOf, type Members, membersAt, textOf } from './values.ts';
 
 const PAGE = 500;
 const WATCH_SECONDS = 20;

@@ -1,7 +1,8 @@
 /** What is known of nodes: which have GPUs, how these are divided, and why a node takes no work. */
+
+import { isMembers, listOf, type Members, membersAt, momentOf, textOf } from '../json-values.ts';
 import type { NodeCondition } from '../source.ts';
 import type { NodeDevices } from './declare-pod.ts';
-import { isMembers, listOf, type Members, membersAt, momentOf, textOf } from './values.ts';
 
 const MAX_REASON_CHARS = 300;
 const WHOLE: NodeDevices = { replicas: 1 };

@@ -1,7 +1,8 @@
 /** From what owns a pod up to what a person made, and other objects that say something of it. */
+
+import { isMembers, listOf, membersAt, textOf } from '../json-values.ts';
 import { ApiError, type KubernetesApi } from './connect.ts';
 import { type OwnerRef, ownerOf, textsOf } from './pod.ts';
-import { isMembers, listOf, membersAt, textOf } from './values.ts';
 
 /** An owner of an owner of an owner … */
 const MAX_DEPTH = 8;

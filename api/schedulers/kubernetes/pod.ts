@@ -1,5 +1,14 @@
 /** What is kept of a pod, and how long it ran. */
-import { earliest, isMembers, latest, listOf, type Members, membersAt, momentOf, textOf } from './values.ts';
+import {
+  earliest,
+  isMembers,
+  latest,
+  listOf,
+  type Members,
+  membersAt,
+  momentOf,
+  textOf,
+} from '../json-values.ts';
 
 /** An object that another one belongs to. */
 export interface OwnerRef {

@@ -2,11 +2,12 @@
  * Kubernetes as a source: every pod on a node with GPUs is a job, whether it asked for GPUs or not. Which device is whose
  * the kubelet tells the agent; here stands how many a pod asked for, whose it is and when it ran.
  */
+
+import { membersAt, textOf } from '../json-values.ts';
 import type { Source, SourceCheck, SourceSink } from '../source.ts';
 import { connect, type KubernetesApi } from './connect.ts';
 import { followCluster } from './follow-cluster.ts';
 import { KubernetesSettings, podPaths } from './settings.ts';
-import { membersAt, textOf } from './values.ts';
 
 export { KubernetesSettings };
 

@@ -1,0 +1,142 @@
+/** A job of Ray as a declaration: never with devices, since what Ray's books say of GPUs is what its users asked for. */
+import { attributesOf } from '../attributes.ts';
+import { clean, isMembers, listOf, type Members, membersAt, textOf } from '../json-values.ts';
+import type { Declaration } from '../source.ts';
+import type { RaySettings } from './settings.ts';
+
+/** A row of the dashboard's list cannot be used: which, and why. */
+export class BadRayJob extends Error {
+  readonly subject: string | null;
+  constructor(subject: string | null, message: string) {
+    super(message);
+    this.name = 'BadRayJob';
+    this.subject = subject;
+  }
+}
+
+export interface RayJob {
+  /** What its workers have in RAY_JOB_ID; before it has one, its submission's. */
+  readonly externalId: string;
+  readonly submissionId: string | null;
+  readonly type: string | null;
+  readonly status: string;
+  readonly name: string | null;
+  readonly driverNode: string | null;
+  readonly startMs: number;
+  /** null: it runs. 'unknown': it ended, and Ray does not say when. */
+  readonly endMs: number | null | 'unknown';
+}
+
+/** Actors of a job that live now. */
+export interface RayActors {
+  readonly count: number;
+  /** Those that do not end with their job, by name or class. */
+  readonly detached: readonly string[];
+  readonly namespaces: readonly string[];
+}
+
+const STATUSES = ['PENDING', 'RUNNING', 'STOPPED', 'SUCCEEDED', 'FAILED'];
+const JOB_ID = /^[0-9a-f]{8}$/;
+const SUBMISSION_ID = /^[\x21-\x7e]{1,253}$/;
+/** The end of the year 9999. */
+const MAX_MS = 253_402_300_799_999;
+
+/** null: it waits, and has nothing yet. Throws `BadRayJob`; `problem` hears of members that contradict each other. */
+export function rayJobOf(value: unknown, problem: (subject: string, message: string) => void): RayJob | null {
+  if (!isMembers(value)) throw new BadRayJob(null, 'a job is no object');
+  const jobId = textOf(value, 'job_id') ?? textOf(membersAt(value, 'driver_info'), 'id');
+  const submissionId = textOf(value, 'submission_id');
+  const subject = clean(submissionId ?? jobId ?? '?', 100);
+  if (jobId !== null && !JOB_ID.test(jobId))
+    throw new BadRayJob(subject, 'job_id is no 8 hexadecimal digits');
+  if (submissionId !== null && !SUBMISSION_ID.test(submissionId))
+    throw new BadRayJob(subject, 'submission_id is no id');
+  const externalId = jobId ?? submissionId;
+  if (externalId === null) throw new BadRayJob(subject, 'it has neither job_id nor submission_id');
+  const status = textOf(value, 'status');
+  if (status === null || !STATUSES.includes(status))
+    throw new BadRayJob(subject, 'status is none that is known');
+  const isOver = status !== 'PENDING' && status !== 'RUNNING';
+  const startMs = millisecondsOf(value, 'start_time');
+  if (startMs === null) {
+    if (status === 'PENDING') return null;
+    throw new BadRayJob(subject, 'start_time is no time in milliseconds');
+  }
+  let endMs = isOver ? millisecondsOf(value, 'end_time') : null;
+  if (endMs !== null && endMs < startMs) {
+    problem(subject, 'end_time lies before start_time: it is left out');
+    endMs = null;
+  }
+  const metadata = membersAt(value, 'metadata');
+  return {
+    ...{ externalId, submissionId, status, startMs },
+    type: textOf(value, 'type'),
+    name: textOf(metadata, 'job_name') ?? textOf(metadata, 'name'),
+    driverNode: textOf(membersAt(value, 'driver_info'), 'node_ip_address'),
+    endMs: isOver ? (endMs ?? 'unknown') : null,
+  };
+}
+
+function millisecondsOf(members: Members, name: string): number | null {
+  const value = members[name];
+  return typeof value === 'number' && Number.isFinite(value) && value > 0 && value <= MAX_MS
+    ? Math.floor(value)
+    : null;
+}
+
+/** Of the state API: the actors that live, by job. */
+export function actorsOf(answer: unknown): Map<string, RayActors> {
+  const result = membersAt(answer, 'data', 'result');
+  const rows = listOf(result, 'result').filter(isMembers);
+  const alive = rows.filter((row) => row['state'] === 'ALIVE' && textOf(row, 'job_id') !== null);
+  return new Map(
+    [...Map.groupBy(alive, (row) => textOf(row, 'job_id') ?? '')].map(([job, own]) => [
+      job,
+      {
+        count: own.length,
+        detached: own
+          .filter((row) => row['is_detached'] === true)
+          .map((row) => textOf(row, 'name') ?? textOf(row, 'class_name') ?? '?'),
+        namespaces: [...new Set(own.flatMap((row) => textOf(row, 'ray_namespace') ?? []))].sort(),
+      },
+    ]),
+  );
+}
+
+const MAX_NAMED = 20;
+
+/** `endMs` stands for an end that Ray does not tell. */
+export function rayDeclaration(
+  job: RayJob,
+  endMs: number | null,
+  actors: RayActors | undefined,
+  settings: RaySettings,
+): Declaration {
+  const isSandbox = actors?.namespaces.some((one) => settings.sandboxNamespaces.includes(one)) === true;
+  return {
+    source: 'ray',
+    sourceInstance: settings.instance,
+    externalId: job.externalId,
+    // Ray counts from the beginning again when it restarts.
+    incarnation: Math.floor(job.startMs / 1000),
+    account: settings.account,
+    user: settings.user ?? null,
+    name: clean(job.name ?? `Ray job ${job.submissionId ?? job.externalId}`, 1024),
+    start: new Date(job.startMs).toISOString(),
+    end: endMs === null ? null : new Date(endMs).toISOString(),
+    allocations: [],
+    ...(isSandbox ? { commandPattern: '*SandboxActor*' } : {}),
+    within: settings.within ?? null,
+    attributes: attributesOf([
+      ['jobId', job.externalId],
+      ['submissionId', job.submissionId],
+      ['type', job.type],
+      ['status', job.status],
+      ['driverNode', job.driverNode],
+      ['kind', isSandbox ? 'sandboxes' : null],
+      ['namespaces', actors?.namespaces.join(' ')],
+      ['actors', actors === undefined ? null : String(actors.count)],
+      ['detachedActors', actors?.detached.slice(0, MAX_NAMED).sort().join(' ')],
+    ]),
+  };
+}
