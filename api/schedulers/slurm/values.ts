@@ -13,10 +13,8 @@ export const isRow = (value: unknown): value is Row =>
 /** Collects what is wrong with the fields of one row. */
 export type Complain = (field: string, message: string) => void;
 
-/** NO_VAL and INFINITE of 16, 32 and 64 bits, as older answers write them. */
+/** NO_VAL and INFINITE of 32 and 64 bits, as older answers write them; those of 16 bits are numbers of jobs and users. */
 const NO_VALUES: ReadonlySet<number> = new Set([
-  0xfffe,
-  0xffff,
   0xffff_fffe,
   0xffff_ffff,
   Number(0xffff_ffff_ffff_fffen),

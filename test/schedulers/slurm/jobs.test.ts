@@ -73,6 +73,14 @@ describe('what runs', () => {
     expect(declare(first)).toEqual(wanted);
   });
 
+  test('may have the id, and be of the user, that is no value in 16 bits', () => {
+    expect(declare({ ...old, job_id: 65_534, user_id: 65_534 })).toMatchObject({
+      externalId: '65534',
+      uid: 65_534,
+    });
+    expect(declare({ ...old, user_id: 4_294_967_294 })).toMatchObject({ uid: null, wrong: [] });
+  });
+
   test('is named by its SLUID from 26.05 on', () => {
     const { boundaries } = declare({ ...recent, step_id: { sluid: 's8SHM83NVZ5B00', step_id: 'entire' } });
     expect(boundaries).toEqual(['slurm:8', 'slurm-sluid:10143944870846442496']);
