@@ -1,5 +1,6 @@
 // One verdict a test: what a cell’s time becomes, and why.
 import { describe, expect, test } from 'vitest';
+import { CONDITIONS } from '../../api/contract/sources.ts';
 import { attribute } from '../../api/domain/attribute.ts';
 import type { CellFacts, Entry } from '../../api/domain/cell.ts';
 import { DEFAULT_POLICY } from '../../api/domain/policy.ts';
@@ -110,6 +111,29 @@ describe('unobserved', () => {
       ['agent_silent', 10, 15],
       ['tool_timeout', 15, 15],
       ['tool_failed', 20, 10],
+    ]);
+  });
+
+  test('idle and unmeasured time have what a scheduler says of the node, the gravest word first; use has none', () => {
+    const [grave, mild] = [CONDITIONS[0], CONDITIONS[1]];
+    const during = (condition: (typeof CONDITIONS)[number], from: number, to: number) => ({
+      ...{ condition, fromMs: from * MINUTE_MS, toMs: to * MINUTE_MS },
+    });
+    const facts = {
+      ...cell({
+        processes: [processFact(100, { cgroup: SESSION_CGROUP })],
+        spans: [span(0, 30 * MINUTE_MS, {}), span(40 * MINUTE_MS, HOUR_MS, { 100: 20 * MINUTE_MS })],
+      }),
+      conditions: [during(mild, 10, 45), during(grave, 20, 35)],
+    };
+    const shown = entriesOf(facts).map(({ bucket, condition, ms }) => [bucket, condition, ms / MINUTE_MS]);
+    expect(shown).toEqual([
+      ['idle', undefined, 10],
+      ['idle', mild, 10],
+      ['idle', grave, 10],
+      ['unobserved', grave, 5],
+      ['unobserved', mild, 5],
+      ['unaccounted', undefined, 20],
     ]);
   });
 

@@ -47,6 +47,19 @@ describe('the server of MPS', () => {
     expect(creditedTo(listedAsClient)).toEqual(creditedTo(one));
   });
 
+  test('has clients that draw beside, and what a device does not tell stays unknown', () => {
+    const drawing = shared([
+      [50, 'C', 100],
+      [100, 'M+C+G', 10],
+    ]);
+    expect(creditedTo(drawing)).toEqual([[pidOf(100), 110]]);
+    const untold = shared([
+      [50, 'C', null],
+      [100, 'M+C', null],
+    ]);
+    expect(creditedTo(untold)).toEqual([[pidOf(100), null]]);
+  });
+
   test('gives its share equally where all of it is listed with the server', () => {
     const one = shared([
       [100, 'M+C', 0],
