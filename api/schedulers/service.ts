@@ -8,7 +8,7 @@ export interface SourceName {
 }
 
 /** A job that the service has without an end. */
-export interface OpenJob {
+interface OpenJob {
   readonly id: string;
   readonly externalId: string;
   readonly startMs: number;

@@ -47,7 +47,7 @@ export interface SourceHealth {
   readonly problemCount: number;
 }
 
-export interface SourceProblem {
+interface SourceProblem {
   readonly atMs: number;
   readonly subject: string | null;
   readonly message: string;
