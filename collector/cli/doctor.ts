@@ -45,7 +45,14 @@ async function doctor(flags: Flags): Promise<number> {
   try {
     const settings = settingsOf(flags);
     const ports = { execute, files, clock };
-    const checks = await diagnose({ settings, ports, callLocal, probe, token: tokenReader(settings), lockOwner });
+    const checks = await diagnose({
+      settings,
+      ports,
+      callLocal,
+      probe,
+      token: tokenReader(settings),
+      lockOwner,
+    });
     const { cluster, node } = settings.agent;
     const report = {
       version: AGENT_VERSION,

@@ -20,7 +20,7 @@ const CALL_MS = 5_000;
 const PREFIX_BYTES = 5;
 
 /** Of the service, or of the way to it; `code` where the system gives one, such as ENOENT. */
-export class CallError extends Error {
+class CallError extends Error {
   readonly code: string | null;
   constructor(message: string, code: string | null = null) {
     super(message);

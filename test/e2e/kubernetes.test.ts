@@ -64,7 +64,7 @@ beforeAll(async () => {
   });
   const sink = await sinkTo(site.url);
   const settings = KubernetesSettings.parse({ kubeconfig });
-  following = createKubernetesSource(settings).follow(null, sink, stop.signal);
+  following = createKubernetesSource(settings, Date.now).follow(null, sink, stop.signal);
   following.catch(() => undefined);
   agent = startProgram('collector/cli/main.ts', [
     'run',

@@ -4,7 +4,7 @@
  */
 import { Server, ServerCredentials, status } from '@grpc/grpc-js';
 
-export interface KubeletContainer {
+interface KubeletContainer {
   readonly name: string;
   readonly devices?: readonly { readonly resource: string; readonly ids: readonly string[] }[];
   readonly dynamic?: readonly { readonly driver?: string; readonly device?: string; readonly cdi?: string }[];

@@ -33,7 +33,10 @@ export class KubernetesSite {
   }
 
   source(more: Record<string, unknown> = {}): Source {
-    return createKubernetesSource(KubernetesSettings.parse({ kubeconfig: this.#kubeconfig, ...more }));
+    return createKubernetesSource(
+      KubernetesSettings.parse({ kubeconfig: this.#kubeconfig, ...more }),
+      Date.now,
+    );
   }
 
   follow(more: Record<string, unknown> = {}): void {

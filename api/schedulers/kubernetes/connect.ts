@@ -29,8 +29,8 @@ export type Query = Readonly<Record<string, string | number | boolean | undefine
 export interface KubernetesApi {
   /** Where it is, without credentials. */
   readonly address: string;
-  /** The time by the clock of the API, as its last answer told and a steady clock here went on; null: none yet. */
-  nowMs(): number | null;
+  /** The time by the clock of the API, as its last answer told and a steady clock here went on; never ahead of the clock here. */
+  nowMs(): number;
   /** A JSON document. Throws `ApiError`, `TooLarge`, or what `signal` was aborted with. */
   get(path: string, query: Query, signal: AbortSignal): Promise<unknown>;
   /** The pieces of an endless answer, until it ends or is silent for `silenceMs`. Throws as `get` does. */
@@ -43,7 +43,7 @@ export interface Access {
 }
 
 /** Throws where there is no usable configuration. The client library is large: it is loaded here, when it is needed. */
-export async function connect(access: Access): Promise<KubernetesApi> {
+export async function connect(access: Access, nowMs: () => number): Promise<KubernetesApi> {
   const { KubeConfig } = await import('@kubernetes/client-node');
   const config = new KubeConfig();
   if (access.kubeconfig !== undefined) config.loadFromFile(access.kubeconfig);
@@ -54,15 +54,15 @@ export async function connect(access: Access): Promise<KubernetesApi> {
   const server = config.getCurrentCluster()?.server;
   if (server === undefined) throw new Error('the configuration names no cluster: is its context right?');
   const base = new URL(server.endsWith('/') ? server : `${server}/`);
-  return createApi(base, async () => {
+  return createApi(base, nowMs, async () => {
     const options: RequestOptions = {};
     await config.applyToHTTPSOptions(options);
     return options;
   });
 }
 
-function createApi(base: URL, signIn: () => Promise<RequestOptions>): KubernetesApi {
-  let clock: { readonly serverMs: number; readonly hereMs: number } | null = null;
+function createApi(base: URL, hereMs: () => number, signIn: () => Promise<RequestOptions>): KubernetesApi {
+  let clock: { readonly serverMs: number; readonly steadyMs: number } | null = null;
 
   async function open(
     path: string,
@@ -86,14 +86,17 @@ function createApi(base: URL, signIn: () => Promise<RequestOptions>): Kubernetes
       throw new ApiError(0, `${base.host} cannot be reached: ${causeOf(error)}`);
     });
     const dateMs = Date.parse(response.headers.date ?? '');
-    if (!Number.isNaN(dateMs)) clock = { serverMs: dateMs, hereMs: performance.now() };
+    if (!Number.isNaN(dateMs)) clock = { serverMs: dateMs, steadyMs: performance.now() };
     if (response.statusCode === 200) return response;
     throw await refusal(response, path);
   }
 
   return {
     address: base.host,
-    nowMs: () => (clock === null ? null : Math.floor(clock.serverMs + performance.now() - clock.hereMs)),
+    nowMs: () => {
+      const theirsMs = clock === null ? hereMs() : clock.serverMs + performance.now() - clock.steadyMs;
+      return Math.floor(Math.min(theirsMs, hereMs()));
+    },
     async get(path, query, signal) {
       const accept = query['metadataOnly'] === true ? METADATA_ONLY : 'application/json';
       const response = await open(path, { ...query, metadataOnly: undefined }, accept, signal);

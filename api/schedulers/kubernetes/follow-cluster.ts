@@ -105,7 +105,7 @@ function createNodes(
   const { promise: ready, resolve } = Promise.withResolvers<void>();
   let listing: Set<string> | null = null;
   let generation = 0;
-  const now = (): number => api.nowMs() ?? 0;
+  const now = (): number => api.nowMs();
 
   const change = async (name: string, after: KnownNode | null): Promise<void> => {
     const before = known.get(name);
@@ -227,7 +227,7 @@ function createPods(context: PodsContext): ListHandler {
       generation = nodes.generation();
     },
     async object(value: Members, removed: boolean) {
-      const noticedMs = api.nowMs() ?? 0;
+      const noticedMs = api.nowMs();
       try {
         const removal = removed ? { noticedMs } : null;
         const pod = podOf(value, isGpu, removal, (subject, message) => sink.problem({ subject, message }));
@@ -247,12 +247,12 @@ function createPods(context: PodsContext): ListHandler {
       const running = listing ?? new Set<string>();
       for (const uid of said.keys()) if (!running.has(uid)) said.delete(uid);
       listing = null;
-      await context.listed(path, running, api.nowMs() ?? 0);
+      await context.listed(path, running, api.nowMs());
     },
     async caughtUp() {
       await flush();
       const isStale = generation !== nodes.generation();
-      if (!isStale) await context.caughtUp(path, (api.nowMs() ?? 0) - LAG_MS);
+      if (!isStale) await context.caughtUp(path, api.nowMs() - LAG_MS);
       return !isStale;
     },
     problem: (message) => sink.problem({ subject: path, message }),

@@ -9,12 +9,12 @@ const MAX_DEPTH = 8;
 const MAX_KEPT = 20_000;
 const KEEP_MS = 300_000;
 
-export interface Owner {
+interface Owner {
   readonly kind: string;
   readonly name: string;
 }
 
-export interface NamespaceTexts {
+interface NamespaceTexts {
   readonly labels: ReadonlyMap<string, string>;
   readonly annotations: ReadonlyMap<string, string>;
 }

@@ -11,12 +11,12 @@ import { KubernetesSettings, podPaths } from './settings.ts';
 
 export { KubernetesSettings };
 
-export function createKubernetesSource(settings: KubernetesSettings): Source {
+export function createKubernetesSource(settings: KubernetesSettings, nowMs: () => number): Source {
   return {
     source: 'kubernetes',
     instance: settings.instance,
     async follow(_sinceMs: number | null, sink: SourceSink, signal: AbortSignal): Promise<void> {
-      const api = await connect(settings);
+      const api = await connect(settings, nowMs);
       await assertCluster(api, settings, signal);
       await followCluster(api, settings, sink, signal);
     },
@@ -33,7 +33,7 @@ export function createKubernetesSource(settings: KubernetesSettings): Source {
       };
       let api: KubernetesApi | null = null;
       await attempt('configuration', async () => {
-        api = await connect(settings);
+        api = await connect(settings, nowMs);
         return `the API is at ${api.address}`;
       });
       if (api === null) return checks;

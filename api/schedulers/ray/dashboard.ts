@@ -17,7 +17,7 @@ export class DashboardError extends Error {
   }
 }
 
-export interface DashboardAnswer {
+interface DashboardAnswer {
   readonly value: unknown;
   /** When it answered, by its own clock; null: it does not tell. */
   readonly atMs: number | null;
