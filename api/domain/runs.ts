@@ -5,7 +5,7 @@ import { executedMs } from './cutter.ts';
 import { type Interval, lengthMs } from './interval.ts';
 
 /** An amount of time, and the hull of the spans that have some of it; null: none has. */
-export interface Amount {
+interface Amount {
   readonly ms: number;
   readonly hull: Interval | null;
 }

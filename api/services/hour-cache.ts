@@ -11,7 +11,7 @@ const KEPT_CHARS = 64 * 1024 * 1024;
 /** What a sealed batch is taken for. */
 const SEALED_CHARS = 4096;
 
-export interface ReportedHour {
+interface ReportedHour {
   readonly decoded: DecodedHour;
   /** How much there is to look at: its spans and processes. */
   readonly weight: number;

@@ -16,7 +16,7 @@ import {
 export type LoadedHour = Omit<NodeHourInputs, 'sources'>;
 
 /** `facts` as `reader.readFacts` gives them. */
-export function loadHour(
+function loadHour(
   reader: LedgerReader,
   hour: HourOfNode & NodeHourKey,
   bodies: readonly BatchBody[],
