@@ -64,6 +64,7 @@ function addFaults(site: Site): void {
   for (let faults = random.integer(0, MAX_FAULTS); faults > 0; faults -= 1) {
     const before = document.faults ?? [];
     document.faults = [...before, ...faultsOf(site)];
+    if (startsByAnotherClock(document.faults)) document.faults = before;
     try {
       build(Scenario.parse(document));
     } catch (error) {
@@ -73,6 +74,16 @@ function addFaults(site: Site): void {
     }
   }
 }
+
+const RESTARTS: readonly string[] = ['agent_killed', 'agent_stopped', 'reboot'];
+
+/** An agent that starts with a clock that was set is booked at the times that it states: nothing tells it of the true ones. */
+const startsByAnotherClock = (faults: readonly Fault[]): boolean =>
+  faults.some(
+    (step) =>
+      step.kind === 'clock_step' &&
+      faults.some((fault) => RESTARTS.includes(fault.kind) && 'node' in fault && fault.node === step.node),
+  );
 
 function faultsOf(site: Site): Fault[] {
   const { random, document, length } = site;
