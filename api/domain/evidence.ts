@@ -81,8 +81,25 @@ export function indexJobs(cluster: string, node: string, jobs: ReadonlyMap<strin
     if (root !== null && root.node === node)
       push(byRoot, rootKey(root.bootId, root.pid, root.startTicks), job);
   }
-  return { byBoundary, byRoot, byExternalId, byId };
+  const here = (index: Map<string, Job[]>): Map<string, readonly Job[]> =>
+    new Map([...index].map(([key, named]) => [key, ofThisNode(named, node)]));
+  return { byBoundary: here(byBoundary), byRoot, byExternalId: here(byExternalId), byId };
 }
+
+/**
+ * Two schedulers of one kind count their jobs each for itself: of jobs of one name, those of the one that has a job of that
+ * name on this node. Where none has, or all have, all of them.
+ */
+function ofThisNode(jobs: readonly Job[], node: string): readonly Job[] {
+  const [first] = jobs;
+  if (first === undefined || jobs.every((job) => instanceOf(job) === instanceOf(first))) return jobs;
+  const present = jobs.filter((job) => job.allocations.some((one) => one.node === node));
+  const instances = new Set(present.map(instanceOf));
+  const kinds = new Set(present.map((job) => job.source));
+  return jobs.filter((job) => !kinds.has(job.source) || instances.has(instanceOf(job)));
+}
+
+const instanceOf = ({ source, sourceInstance }: Job): string => `${source}/${sourceInstance}`;
 
 function push(index: Map<string, Job[]>, key: string, job: Job): void {
   const jobs = index.get(key);

@@ -55,6 +55,27 @@ describe('ties', () => {
     expect(ties(process, job('s', { boundaries: [boundary] })).ties).toMatchObject([{ evidence: 'cgroup' }]);
   });
 
+  test('of two clusters that count from one, the job of the cluster that has it on this node is meant', () => {
+    const on = (sourceInstance: string, nodes: readonly string[], more: Partial<Job> = {}): Job => {
+      const all = { devices: null, count: null, fromMs: 0, toMs: null, shareMilli: 1000 };
+      const allocations = nodes.map((node) => ({ ...all, node }));
+      return job('8101', {
+        id: `j_${sourceInstance}${nodes.join('')}`,
+        sourceInstance,
+        allocations,
+        ...more,
+      });
+    };
+    const named = (...jobs: Job[]) => ties(processFact(1, {}), ...jobs).ties[0]?.jobs.map((one) => one.id);
+    const [here, there] = [on('a', [NODE]), on('b', ['elsewhere'])];
+    expect(named(here, there)).toEqual([here.id]);
+    // Its other runs are of the same cluster; nobody knows of two clusters without devices which is meant.
+    const earlier = on('a', ['another']);
+    expect(named(here, there, earlier)?.sort()).toEqual([earlier.id, here.id].sort());
+    expect(named(there, on('c', []))).toHaveLength(2);
+    expect(named(there, on('api', [NODE], { source: 'api' }))).toHaveLength(2);
+  });
+
   test('the nearest declared root wins', () => {
     const root = (pid: number) => ({ node: NODE, bootId: BOOT, pid, startTicks: pid * 10 });
     const outer = job('o', { boundaries: [], declares: { executables: [], root: root(1) } });
