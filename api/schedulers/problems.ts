@@ -54,9 +54,12 @@ export function createProblems(secrets: readonly string[]): Problems {
   };
 }
 
+/** Who signs in by an address: http://name:password@host. */
+const SIGN_IN = /:\/\/[^\s/@"']+@/g;
+
 /** Text without the secrets that stand in it. */
 export function hide(text: string, secrets: readonly string[]): string {
-  let shown = text;
+  let shown = text.replace(SIGN_IN, '://[redacted]@');
   for (const secret of secrets) if (secret.length > 0) shown = shown.replaceAll(secret, '[redacted]');
   return shown;
 }

@@ -60,7 +60,8 @@ describe('a program that is run at an interval', () => {
 
   test('that fails is not complete; what it had said stands, and what cannot be read keeps nothing back', async () => {
     const { said, sink } = recorder();
-    const script = `echo '${job('1')}'; echo '{"externalId"'; echo '[1]'; echo '${job('2')}'; printf '${job('3')}'; echo broken >&2; exit 3`;
+    const bad = `echo '{"externalId"'; echo '[1]'`;
+    const script = `echo '${job('1')}'; ${bad}; echo '${job('2')}'; printf '${job('3')}'; echo broken >&2; exit 3`;
     const followed = sourceOf(script).follow(null, sink, new AbortController().signal);
     await expect(followed).rejects.toThrow(/exit code 3.*broken/);
     // Its last line may be half a line.

@@ -102,7 +102,7 @@ describe('the runner', () => {
           starts.push(sinceMs);
           if (starts.length === 1) {
             await sink.complete(START + 5000);
-            throw new Error('squeue failed with the token s3cr3t-s3cr3t');
+            throw new Error('http://me:pass@host failed with the token s3cr3t-s3cr3t');
           }
           await forEver(signal);
         }),
@@ -122,7 +122,9 @@ describe('the runner', () => {
     await until(async () => (await known('well'))?.health?.state === 'following');
     expect(starts).toEqual([null, START + 5000]);
     expect(await known('sick')).toMatchObject({
-      health: { problems: [{ subject: null, message: 'squeue failed with the token [redacted]' }] },
+      health: {
+        problems: [{ subject: null, message: 'http://[redacted]@host failed with the token [redacted]' }],
+      },
     });
     expect(run.lines.join('\n')).not.toContain('s3cr3t');
     await run.stop();
