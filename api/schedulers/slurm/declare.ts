@@ -79,6 +79,7 @@ export function declarationOf(job: SlurmJob, terms: Terms, shown: SlurmJob['gres
         ['het', job.het],
       ] as const),
       ['restarts', job.restarts === null || job.restarts === 0 ? null : String(job.restarts)],
+      ['suspended', job.suspended ? 'yes' : null],
       ['command', job.command],
     ]),
   };

@@ -9,7 +9,7 @@ import { catchUp, type Gap } from './catch-up.ts';
 import { declarationOf, runKey, shortName } from './declare.ts';
 import { createBatch, type Following, type Live, messageOf, runsIn, termsOf } from './following.ts';
 import type { SlurmJob } from './job.ts';
-import { createConditions, readNode, type SlurmNode } from './nodes.ts';
+import { readNode, type SlurmNode } from './nodes.ts';
 import { createProblemBook } from './problems.ts';
 
 const NODES_EVERY_MS = 60_000;
@@ -27,7 +27,6 @@ export async function followSlurm(following: Following, sinceMs: number | null):
   const { slurm, settings, sink, signal, nowMs } = following;
   const identity = await slurm.identify(signal);
   const gapMs = Math.min(MAX_GAP_MS, (identity.remembersMs ?? MAX_GAP_MS) / 2);
-  const conditions = createConditions();
   const beginMs = nowMs() - settings.backfillDays * DAY_MS;
   let nodesMs = 0;
   const at: { gap: Gap | null; polledMs: number | null } = { gap: null, polledMs: null };
@@ -35,7 +34,7 @@ export async function followSlurm(following: Following, sinceMs: number | null):
     const startedMs = nowMs();
     const nextMs = startedMs + settings.pollSeconds * 1000;
     if (startedMs - nodesMs >= NODES_EVERY_MS) {
-      await lookAtNodes(following, conditions);
+      await lookAtNodes(following);
       nodesMs = startedMs;
     }
     await lookAtJobs(following, startedMs);
@@ -166,10 +165,7 @@ async function* askFor(
 }
 
 /** What the nodes have, and which take no jobs; a failure costs that, and nothing else. */
-async function lookAtNodes(
-  following: Following,
-  conditions: ReturnType<typeof createConditions>,
-): Promise<void> {
+async function lookAtNodes(following: Following): Promise<void> {
   const { slurm, settings, memory, sink, signal, nowMs } = following;
   const problems = createProblemBook();
   const nodes: SlurmNode[] = [];
@@ -185,6 +181,6 @@ async function lookAtNodes(
     problems.note({ subject: 'nodes', message: `cannot be asked for: ${messageOf(error)}` });
   }
   problems.tell((problem) => sink.problem(problem));
-  const changes = conditions(nodes, nowMs());
+  const changes = memory.conditions(nodes, nowMs());
   if (changes.length > 0) await sink.conditions(changes);
 }

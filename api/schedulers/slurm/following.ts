@@ -3,6 +3,7 @@ import type { Declaration, SourceSink } from '../source.ts';
 import { assertCluster, type RowsOf, type Slurm } from './answers.ts';
 import type { NodeResources, Terms } from './declare.ts';
 import { readJob, type SlurmJob } from './job.ts';
+import { createConditions } from './nodes.ts';
 import type { SlurmSettings } from './settings.ts';
 
 /** Declared together. */
@@ -23,9 +24,13 @@ export interface Memory {
   /** Ended runs of the controller's last answer, which have been declared. */
   done: Set<string>;
   readonly nodes: Map<string, NodeResources>;
+  /** Which nodes take no jobs, and what of that has changed. */
+  readonly conditions: ReturnType<typeof createConditions>;
 }
 
-export const createMemory = (): Memory => ({ live: new Map(), done: new Set(), nodes: new Map() });
+export const createMemory = (): Memory => ({
+  ...{ live: new Map(), done: new Set(), nodes: new Map(), conditions: createConditions() },
+});
 
 export interface Following {
   readonly slurm: Slurm;

@@ -19,6 +19,8 @@ export interface SlurmJob {
   readonly phase: 'holding' | 'ended';
   /** Its processes are being ended. */
   readonly completing: boolean;
+  /** Its processes are stopped; its devices stay its own. */
+  readonly suspended: boolean;
   readonly startMs: number;
   /** Of an ended run. */
   readonly endMs: number | null;
@@ -106,7 +108,15 @@ function fromController(row: Row, jobId: number, reading: Reading, complain: Com
   const detail = row['gres_detail'];
   const stepId = rowOf(row, 'step_id', complain);
   return {
-    ...{ jobId, submitMs, phase, ...span, nodes, completing: states.includes('COMPLETING') },
+    ...{
+      jobId,
+      submitMs,
+      phase,
+      ...span,
+      nodes,
+      completing: states.includes('COMPLETING'),
+      suspended: states.includes('SUSPENDED'),
+    },
     ...{
       cluster: text('cluster'),
       user: text('user_name'),
@@ -152,7 +162,7 @@ function fromAccounting(row: Row, jobId: number, reading: Reading, complain: Com
     ? tresListCounts(allocated)
     : tresCounts(text('tres_alloc_str') ?? '');
   return {
-    ...{ jobId, submitMs, phase, ...span, nodes, completing: false },
+    ...{ jobId, submitMs, phase, ...span, nodes, completing: false, suspended: false },
     ...{ cluster: text('cluster'), uid: numberOf(row, 'user_id', complain), account: text('account') },
     ...{ name: text('name'), partition: text('partition'), qos: text('qos') },
     user: text('user') ?? textOf(...within('association', 'user')),

@@ -52,7 +52,11 @@ const ended = (job_id: number, start: number, end: number, more: Record<string, 
   ...{ tres: { allocated: [{ type: 'gres', name: 'gpu', count: 2 }] }, ...more },
 });
 
-function follow(sinceMs: number | null, more: Record<string, unknown> = {}) {
+function follow(
+  sinceMs: number | null,
+  more: Record<string, unknown> = {},
+  fail: (() => Promise<void>) | null = null,
+) {
   const said: Declaration[] = [];
   const problems: SourceProblem[] = [];
   const completed: number[] = [];
@@ -60,7 +64,7 @@ function follow(sinceMs: number | null, more: Record<string, unknown> = {}) {
   const missing: (readonly [string[], number])[] = [];
   const stop = new AbortController();
   const sink: SourceSink = {
-    declare: async (jobs) => void said.push(...jobs),
+    declare: fail ?? (async (jobs) => void said.push(...jobs)),
     complete: async (ms) => void completed.push(ms),
     endMissing: async (ids, ms) => void missing.push([[...ids].sort(), ms]),
     conditions: async (all) => void conditions.push(...all),
@@ -185,6 +189,48 @@ test('an outage is asked of accounting, and nothing is complete before it answer
     (one.completed.at(-1) ?? 0) > before + 8 * 60_000 ? true : null,
   );
   await one.finish();
+});
+
+test('a run that is requeued keeps its start while it is being ended, and what the service did not take is said again', async () => {
+  fake.controller([running(1)]);
+  const failing = follow(Date.now(), {}, async () => {
+    throw new Error('the service is away');
+  });
+  await expect(failing.ending).rejects.toThrow('the service is away');
+  const one = follow(Date.now());
+  await caughtUp(one);
+  expect(one.said).toHaveLength(1);
+  fake.accounting([ended(1, NOW, NOW + 20, { state: { current: ['REQUEUED'] } })]);
+  fake.controller([
+    running(1, {
+      job_state: ['PENDING', 'COMPLETING'],
+      start_time: NOW + 21,
+      restart_cnt: 1,
+      gres_detail: [],
+    }),
+  ]);
+  const polls = fake.calls('squeue').length;
+  await until('it to be looked at', () => (fake.calls('squeue').length > polls + 1 ? true : null));
+  expect(one.said).toHaveLength(1);
+  fake.controller([
+    running(1, {
+      submit_time: NOW + 21,
+      start_time: NOW + 30,
+      restart_cnt: 1,
+      gres_detail: ['gpu:1(IDX:3)'],
+    }),
+  ]);
+  await until('both runs', () => (one.said.length === 3 ? true : null));
+  await one.finish();
+  expect(
+    one.said
+      .slice(1)
+      .map(({ incarnation, start, end, allocations }) => [incarnation, start, end, allocations])
+      .sort(),
+  ).toEqual([
+    [NOW - 10, text(NOW), text(NOW + 20), [{ node: 'gn1', indices: [0, 1] }]],
+    [NOW + 21, text(NOW + 30), null, [{ node: 'gn1', indices: [3] }]],
+  ]);
 });
 
 test('what is said once is not said again', async () => {
