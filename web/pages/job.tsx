@@ -96,7 +96,9 @@ const DEVICES: readonly Column<Device>[] = [
 
 const placeOf = (allocation: JobOut['allocations'][number]): string => {
   const what = allocation.indices?.length ?? allocation.devices?.length ?? allocation.count ?? null;
-  return what === null ? 'all GPUs' : `${what} GPU${what === 1 ? '' : 's'}`;
+  const gpus = what === null ? 'all GPUs' : `${what} GPU${what === 1 ? '' : 's'}`;
+  if (allocation.pending.length === 0) return gpus;
+  return `${gpus}, of which no inventory has ${allocation.pending.map((index) => `/dev/nvidia${index}`).join(', ')}`;
 };
 
 const VERSIONS: readonly Column<JobOut>[] = [
@@ -160,6 +162,7 @@ function saidOf(job: JobDetail): (readonly [string, readonly string[]])[] {
     ['Expected peers', job.peers],
     ['Processes on a device', job.processesPerDevice === null ? [] : [`at most ${job.processesPerDevice}`]],
     ['Runs inside of', job.within === null ? [] : [`${job.within.source} ${job.within.externalId}`]],
+    ['Its scheduler says', Object.entries(job.attributes).map(([name, value]) => `${name}: ${value}`)],
   ];
   return said.filter(([, texts]) => texts.length > 0);
 }
