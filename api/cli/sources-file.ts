@@ -7,6 +7,7 @@ import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { ConfigError } from '../config.ts';
 import { CommandSettings, createCommandSource } from '../schedulers/command.ts';
+import { ContainersSettings, createContainersSource } from '../schedulers/containers.ts';
 import { createKubernetesSource, KubernetesSettings } from '../schedulers/kubernetes/source.ts';
 import { createRaySource, RaySettings } from '../schedulers/ray/source.ts';
 import { createSlurmSource, SlurmSettings } from '../schedulers/slurm/source.ts';
@@ -46,6 +47,11 @@ export const SOURCE_KINDS: Readonly<Record<string, Kind>> = {
     RaySettings,
     'jobs and actors that the dashboard of a Ray cluster lists; it asks for no rights',
     createRaySource,
+  ),
+  containers: kind(
+    ContainersSettings,
+    "containers with a label, through the engine's socket on this machine; it must be allowed to use that",
+    createContainersSource,
   ),
   command: kind(
     CommandSettings,

@@ -34,7 +34,7 @@ test('pods that are there and that come are declared with what they asked for an
     end: null,
     allocations: [{ node: 'gpu-n1', count: 4, share: 1 }],
     image: 'registry.example/llm:4',
-    entrypoint: ['python', 'train.py', '--out'],
+    entrypoint: ['python', 'train.py'],
     attributes: { namespace: 'team-a', pod: 'llm-0', node: 'gpu-n1', 'label:team': 'nlp' },
   });
   expect(job.boundaries).toEqual([`kubernetes:${job.externalId}`, `container:${'ab'.repeat(32)}`]);

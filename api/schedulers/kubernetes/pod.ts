@@ -1,4 +1,5 @@
 /** What is kept of a pod, and how long it ran. */
+import { beginningOf } from '../entrypoint.ts';
 import {
   earliest,
   isMembers,
@@ -21,7 +22,7 @@ export interface OwnerRef {
 export interface PodContainer {
   readonly name: string;
   readonly image: string | null;
-  /** The first words of its command, as far as they are plain text; empty: its image decides. */
+  /** The first words of its command; empty: its image decides. */
   readonly entrypoint: readonly string[];
   /** GPUs that it was given, by resource. */
   readonly gpus: ReadonlyMap<string, number>;
@@ -66,8 +67,6 @@ const UID = /^[0-9A-Za-z][0-9A-Za-z._-]{2,127}$/;
 const STATIC_UID = /^[0-9a-f]{32}$/;
 const MAX_CONTAINERS = 256;
 const MAX_LABELS = 128;
-const MAX_WORDS = 16;
-const MAX_WORD_CHARS = 1024;
 
 /** Where a pod has been removed, and when that was noticed. */
 export interface Removal {
@@ -210,7 +209,11 @@ function containersOf(spec: Members, isGpu: (resource: string) => boolean, subje
       .map((one) => ({
         name: textOf(one, 'name') ?? '',
         image: textOf(one, 'image'),
-        entrypoint: entrypointOf(one),
+        // Without a command, the image decides.
+        entrypoint:
+          listOf(one, 'command').length === 0
+            ? []
+            : beginningOf([...listOf(one, 'command'), ...listOf(one, 'args')]),
         gpus: gpusOf(one, isGpu, subject),
         role: roleOf(one),
       }));
@@ -236,24 +239,6 @@ function gpusOf(
       if (count > 0) gpus.set(resource, count);
     }
   return gpus;
-}
-
-/** What comes after a variable, or after what a shell is told to run, is not how its command line will look. */
-function entrypointOf(container: Members): string[] {
-  const command = listOf(container, 'command');
-  if (command.length === 0) return [];
-  const words: string[] = [];
-  for (const word of [...command, ...listOf(container, 'args')]) {
-    if (
-      typeof word !== 'string' ||
-      word === '' ||
-      word.length > MAX_WORD_CHARS ||
-      /\$\(|[\p{Cc}\p{Cs} ]/u.test(word)
-    )
-      break;
-    if (words.push(word) >= MAX_WORDS) break;
-  }
-  return words;
 }
 
 function claimsOf(spec: Members, status: Members): string[] {
