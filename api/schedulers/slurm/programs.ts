@@ -90,7 +90,8 @@ export function createPrograms(settings: SlurmSettings, onText: (program: string
         version: config.get('SLURM_VERSION') ?? null,
         privateData: config.get('PrivateData') ?? null,
         remembersMs: secondsOf(config.get('MinJobAge')),
-        hasAccounting: config.get('AccountingStorageType') !== 'accounting_storage/none',
+        hasAccounting:
+          settings.accounting && config.get('AccountingStorageType') !== 'accounting_storage/none',
       };
     },
   };

@@ -2,7 +2,7 @@
 import { readFile } from 'node:fs/promises';
 import { type IncomingMessage, request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
-import { assertCluster, type RowsOf, rowsOf, type Slurm, SlurmRefusal } from './answers.ts';
+import { type RowsOf, rowsOf, type Slurm, SlurmRefusal } from './answers.ts';
 import type { SlurmSettings } from './settings.ts';
 
 const SILENCE_MS = 300_000;
@@ -41,6 +41,17 @@ export function createRest(settings: SlurmSettings, rest: Rest): Slurm {
     throw last;
   }
 
+  /** Whether it knows a path; one that it refuses for another reason is there. */
+  const isThere = async (path: string, signal: AbortSignal): Promise<boolean> => {
+    try {
+      const nothing = new URLSearchParams({ start_time: 'uts1', end_time: 'uts2' });
+      (await ask(rest, `${path}?${nothing}`, signal)).destroy();
+      return true;
+    } catch (error) {
+      return !(error instanceof NotThere);
+    }
+  };
+
   return {
     jobs: async (signal) => get(`/slurm/${await versionOf(signal)}/jobs/`, signal),
     nodes: async (signal) => get(`/slurm/${await versionOf(signal)}/nodes/`, signal),
@@ -63,8 +74,8 @@ export function createRest(settings: SlurmSettings, rest: Rest): Slurm {
       // 23.11 and later say with each answer of which cluster it is; before, each job does.
       for await (const _ of rowsOf(await ask(rest, `/slurm/${usable}/ping`, signal), ['pings'], cluster))
         break;
-      assertCluster(cluster, null);
-      return { cluster: null, version: usable, privateData: null, remembersMs: null, hasAccounting: true };
+      const hasAccounting = settings.accounting && (await isThere(`/slurmdb/${usable}/jobs/`, signal));
+      return { cluster: null, version: usable, privateData: null, remembersMs: null, hasAccounting };
     },
   };
 }

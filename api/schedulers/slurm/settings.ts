@@ -36,6 +36,10 @@ export const SlurmSettings = z.strictObject({
     .max(3660)
     .default(30)
     .meta({ description: 'How far back the first start reads accounting' }),
+  accounting: z
+    .boolean()
+    .default(true)
+    .meta({ description: 'false: this cluster keeps no accounting, and what ran unseen is not known' }),
   windowHours: z
     .number()
     .positive()
