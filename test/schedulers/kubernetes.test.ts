@@ -44,7 +44,17 @@ test('pods that are there and that come are declared with what they asked for an
 });
 
 test('a pod that asked for none is declared with no device on a node with GPUs, and elsewhere passed over', async () => {
-  site.put({ name: 'web-0' });
+  const container = {
+    name: 'main',
+    env: [
+      { name: 'NVIDIA_VISIBLE_DEVICES', value: 'all' },
+      { name: 'KEY', value: 'secret' },
+    ],
+  };
+  site.put({
+    name: 'web-0',
+    spec: { containers: [{ ...container, securityContext: { privileged: true } }] },
+  });
   site.put({ name: 'web-1', node: 'cpu-n1' });
   site.put({ name: 'web-2', node: 'unheard-of' });
   site.follow();
@@ -52,6 +62,8 @@ test('a pod that asked for none is declared with no device on a node with GPUs, 
   expect([...sink.jobs.values()].map((job) => [job.attributes['pod'], job.allocations])).toEqual([
     ['web-0', []],
   ]);
+  expect(jobOf(sink, 'web-0').attributes).toMatchObject({ privileged: 'yes', visibleDevices: 'all' });
+  expect(JSON.stringify(jobOf(sink, 'web-0'))).not.toContain('secret');
   // The node turns out to have GPUs: what was passed over is declared after all.
   cluster.put('/api/v1/nodes/cpu-n1', node('cpu-n1', { gpus: 1 }));
   await until(() => expect(jobOf(sink, 'web-1').allocations).toEqual([]));

@@ -58,6 +58,8 @@ export function declarationOf(
       ['phase', pod.phase],
       ['restarts', pod.restarts === 0 ? null : String(pod.restarts)],
       ['priorityClass', pod.priorityClass],
+      ['privileged', pod.privileged ? 'yes' : null],
+      ['visibleDevices', pod.visibleDevices],
       ['static', pod.staticUid === null ? null : 'yes'],
       ...[...pod.labels].map(([name, value]) => [`label:${name}`, value] as const),
     ]),

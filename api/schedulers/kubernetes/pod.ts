@@ -51,6 +51,10 @@ export interface Pod {
   /** Names of the claims that hold its dynamic resources. */
   readonly claims: readonly string[];
   readonly priorityClass: string | null;
+  /** A container of it may see every device, whatever it asked for. */
+  readonly privileged: boolean;
+  /** NVIDIA_VISIBLE_DEVICES as a container sets it: `all` shows devices that nobody gave it. */
+  readonly visibleDevices: string | null;
 }
 
 /** A pod cannot be used: which, and why. */
@@ -109,6 +113,7 @@ export function podOf(
     staticUid: isMirror && hash !== undefined && STATIC_UID.test(hash) ? hash : null,
     claims: claimsOf(spec, status),
     priorityClass: textOf(spec, 'priorityClassName'),
+    ...sightOf(spec),
   };
 }
 
@@ -239,6 +244,21 @@ function gpusOf(
       if (count > 0) gpus.set(resource, count);
     }
   return gpus;
+}
+
+const VISIBLE = 'NVIDIA_VISIBLE_DEVICES';
+
+/** What a pod may see beside what it was given. */
+function sightOf(spec: Members): Pick<Pod, 'privileged' | 'visibleDevices'> {
+  const containers = ['containers', 'initContainers'].flatMap((list) =>
+    listOf(spec, list).slice(0, MAX_CONTAINERS).filter(isMembers),
+  );
+  const variables = containers.flatMap((one) => listOf(one, 'env').filter(isMembers));
+  const visible = variables.find((one) => one['name'] === VISIBLE);
+  return {
+    privileged: containers.some((one) => membersAt(one, 'securityContext')['privileged'] === true),
+    visibleDevices: visible === undefined ? null : textOf(visible, 'value'),
+  };
 }
 
 function claimsOf(spec: Members, status: Members): string[] {
