@@ -1,6 +1,8 @@
 /** The cluster of cluster.sh for tests: started, asked, and stopped; and who of its users runs what. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import {
+  accessSync,
+  constants,
   copyFileSync,
   mkdirSync,
   mkdtempSync,
@@ -22,7 +24,21 @@ const NEEDED = ['slurmctld', 'slurmd', 'slurmdbd', 'munged', 'mariadbd', 'squeue
 export function whyNot(): string | null {
   if (process.getuid?.() !== 0) return 'not root';
   const missing = NEEDED.filter((name) => spawnSync('sh', ['-c', `command -v ${name}`]).status !== 0);
-  return missing.length === 0 ? null : `not installed: ${missing.join(', ')}`;
+  if (missing.length > 0) return `not installed: ${missing.join(', ')}`;
+  const folder = mkdtempSync('/var/tmp/gpuledger-slurm-');
+  const made = spawnSync('mknod', [join(folder, 'device'), 'c', '195', '0']).status === 0;
+  rmSync(folder, { recursive: true });
+  return made ? null : 'device nodes cannot be made here';
+}
+
+/** Whether jobs get control groups of their own here, as cluster.sh asks for where it can. */
+export function hasControlGroups(): boolean {
+  try {
+    for (const name of ['freezer', 'memory']) accessSync(`/sys/fs/cgroup/${name}`, constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 export interface Lab {
