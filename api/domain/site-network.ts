@@ -29,9 +29,10 @@ export function siteConnections(
   policy: Policy,
   peers: PeersByDigest,
 ): readonly ObservedConnection[] {
+  if (connections.length === 0) return connections;
   const own = policy.internalRanges.map(rangeOf);
   const tunnels = policy.approvedTunnels.map((tunnel) => ({ tunnel, ranges: tunnel.peers.map(rangeOf) }));
-  return connections.map((fact) => {
+  const told = connections.map((fact): ObservedConnection => {
     const known = fact.personal === null ? undefined : peers.get(fact.personal);
     if (fact.peerClass !== 'external' || known === undefined || known.length < fact.peers) return fact;
     const ranges = tunnels.flatMap((one) =>
@@ -40,6 +41,7 @@ export function siteConnections(
     const inside = known.every((peer) => isIn(addressOf(peer), [...own, ...ranges]));
     return inside ? { ...fact, peerClass: 'internal' } : fact;
   });
+  return told.every((fact, index) => fact === connections[index]) ? connections : told;
 }
 
 type Process = DecodedHour['processes'] extends ReadonlyMap<unknown, infer Value> ? Value : never;

@@ -15,7 +15,7 @@ CREATE TABLE batches (
   UNIQUE (stream, number)
 ) STRICT;
 
-CREATE INDEX batches_by_hour ON batches (node, hour_ms);
+CREATE INDEX batches_by_hour ON batches (node, hour_ms, seq);
 
 CREATE TABLE bindings (
   node INTEGER NOT NULL REFERENCES nodes,

@@ -46,6 +46,18 @@ describe('internal ranges', () => {
     expect(classOf(own, peers)).toBe(expected);
   });
 
+  test('what a policy leaves as it is told is the same list', () => {
+    const told = (connections: readonly ObservedConnection[], peers: string) =>
+      siteConnections(
+        { connections, processes: new Map() },
+        { ...DEFAULT_POLICY, ...own },
+        new Map([['d1', [peers]]]),
+      ) === connections;
+    expect(told([], '203.0.113.7:443')).toBe(true);
+    expect(told([connection()], '192.0.2.1:443')).toBe(true);
+    expect(told([connection()], '203.0.113.7:443')).toBe(false);
+  });
+
   test('what is not wholly known stays outside, and nothing else is touched', () => {
     const peers = ['203.0.113.7:443'];
     expect(classOf(own, peers, bastion, { peers: 2 })).toBe('external');
