@@ -141,7 +141,7 @@ function createReader(maxMemberBytes: number) {
 }
 
 /** Strings as they are but for raw control characters; what some schedulers write where JSON has no number. */
-const LOOSE = /"(?:[^"\\]|\\[\s\S])*"|[-+]?(?:NaN|Infinity|inf(?:inite)?)\b/gi;
+const LOOSE = /"[^"\\]*(?:\\[\s\S][^"\\]*)*"|[-+]?(?:NaN|Infinity|inf(?:inite)?)\b/gi;
 
 /** Also what is JSON but for NaN, Infinity (null then) and raw control characters in strings (`?`); undefined: none at all. */
 function parseLoosely(parts: readonly Buffer[]): unknown {
@@ -150,10 +150,10 @@ function parseLoosely(parts: readonly Buffer[]): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    const mended = text.replace(LOOSE, (token) =>
-      token.startsWith('"') ? token.replace(/[\u0000-\u001f]/g, '?') : 'null',
-    );
     try {
+      const mended = text.replace(LOOSE, (token) =>
+        token.startsWith('"') ? token.replace(/[\u0000-\u001f]/g, '?') : 'null',
+      );
       return JSON.parse(mended);
     } catch {
       return undefined;

@@ -62,6 +62,15 @@ describe('one bad row', () => {
     expect(members[0]?.value).toEqual({ a: null, b: null, c: 'NaN ?', d: [null] });
   });
 
+  test('is mended, or costs itself, however long its text and deep its lists are', async () => {
+    const long = `${'x'.repeat(3_000_000)}${'\\"'.repeat(1_000_000)}`;
+    const deep = `${'['.repeat(100_000)}NaN`.padEnd(200_003, ']');
+    const { members } = await read(`[{"a":NaN,"b":"${long}"},${deep},{"c":1}]`, 65_536, 8_000_000);
+    expect(members).toHaveLength(3);
+    expect(members[0]?.value).toEqual({ a: null, b: JSON.parse(`"${long}"`) });
+    expect(members[2]?.value).toEqual({ c: 1 });
+  });
+
   test('is not kept where it is too large', async () => {
     const { members, error } = await read(`[{"a":"${'x'.repeat(500)}"},{"b":1}]`, 7, 100);
     expect([members.map((one) => one.value), error]).toEqual([[undefined, { b: 1 }], null]);
