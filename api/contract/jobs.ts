@@ -127,7 +127,8 @@ const declaration = {
   }),
   attributes: Attributes.default({}).meta({
     description:
-      'What its scheduler says of it beside: partition, qos, comment, namespace, owner, label:<name> … They change no verdict. By namespace and pod, what the kubelet gave to a pod is found',
+      'What its scheduler says of it beside: partition, qos, comment, namespace, owner, label:<name> … They change no verdict. ' +
+      'By namespace and pod, what the kubelet gave to a pod is found',
   }),
 };
 

@@ -20,6 +20,8 @@ interface Watcher {
 
 export class FakeKubernetes {
   readonly requests: string[] = [];
+  /** Every way in which somebody signed in. */
+  readonly credentials = new Set<string>();
   /** Bookmarks and the ends of watches come this often: an API's minutes in little time. */
   watchMs = 40;
   /** Statuses to answer with next, by a part of the path. */
@@ -102,6 +104,7 @@ export class FakeKubernetes {
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
     const url = new URL(request.url ?? '/', 'http://api');
+    this.credentials.add(request.headers.authorization ?? '');
     this.requests.push(`${url.pathname}${url.search}`);
     const refusal = this.refusals.find(
       ({ match, times }) => times > 0 && `${url.pathname}${url.search}`.includes(match),

@@ -187,6 +187,7 @@ test('another cluster than the settings name is refused', async () => {
     ['nodes', true],
     ['pods', true],
   ]);
+  expect([...cluster.credentials]).toEqual(['Bearer secret-token-of-the-reader']);
   expect(JSON.stringify(checks)).not.toContain('secret-token');
 });
 
