@@ -60,14 +60,21 @@ export function completeHour(
   return { cluster, nodeName, hourMs, decoded, processes, facts, bookedToMs, jobs, firstSeenElsewhere };
 }
 
+/** A node-hour as it is in the state that the reader reads. */
+export function readHourIn(
+  reader: LedgerReader,
+  hour: HourOfNode & NodeHourKey,
+  bodies: readonly BatchBody[],
+): LoadedHour & { readonly facts: HourFacts } {
+  const facts = reader.readFacts(hour);
+  return { ...loadHour(reader, hour, bodies, facts), facts };
+}
+
 /** A node-hour as the store has it now, on one snapshot. */
 export function readHourOf(
   store: Store,
   hour: HourOfNode & NodeHourKey,
   bodies: readonly BatchBody[],
 ): Promise<LoadedHour & { readonly facts: HourFacts }> {
-  return store.ledger.read((reader) => {
-    const facts = reader.readFacts(hour);
-    return { ...loadHour(reader, hour, bodies, facts), facts };
-  });
+  return store.ledger.read((reader) => readHourIn(reader, hour, bodies));
 }

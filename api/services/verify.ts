@@ -9,9 +9,10 @@ import { processId, RULES_VERSION } from '../domain/cell.ts';
 import type { StoredHour } from '../store/audit.ts';
 import type { StoredBatch } from '../store/batches.ts';
 import { StoreError } from '../store/errors.ts';
+import type { LedgerReader } from '../store/ledger.ts';
 import type { Store } from '../store/store.ts';
 import { wholeOf } from './finding-state.ts';
-import { readHourOf } from './load-hour.ts';
+import { readHourIn } from './load-hour.ts';
 import { boundariesOf, computeNodeHour, type HourOfNode, watermarksOf } from './node-hour.ts';
 import { type ChainCheck, createChainCheck } from './verify-chain.ts';
 import { compareHour, type Difference, wrongSightings } from './verify-compare.ts';
@@ -194,8 +195,13 @@ async function verifyNode(
     signatures: signatures ? createSignatureCheck(nodeName, await store.keys.list(cluster, nodeName)) : null,
     ...{ chain: createChainCheck(nodeName), told: new Set(), pending: new Set(), tools: null },
   };
+  const known: Known = {
+    // One state is held until the end, so what it has read once stays true.
+    reader: await store.ledger.read((reader) => reader),
+    policies: new Set(await store.audit.listPolicies()),
+  };
   for (const hourMs of await store.audit.listHours(node)) {
-    await verifyHour(store, { node, cluster, nodeName, hourMs }, trace, found);
+    await verifyHour(store, { node, cluster, nodeName, hourMs }, known, trace, found);
     onHour();
     await nextTurn();
   }
@@ -226,6 +232,13 @@ function add(found: VerifyPart, difference: VerifyDifference): void {
 
 type NodeHour = HourOfNode & { readonly node: number };
 
+/** What all hours of a node are attributed by. */
+interface Known {
+  readonly reader: LedgerReader;
+  /** Versions of policies that ever held. */
+  readonly policies: ReadonlySet<number>;
+}
+
 /** What is gathered over all hours of a node. */
 interface NodeTrace {
   readonly chain: ChainCheck;
@@ -239,7 +252,13 @@ interface NodeTrace {
   tools: readonly ToolFact[] | null;
 }
 
-async function verifyHour(store: Store, hour: NodeHour, trace: NodeTrace, found: VerifyPart): Promise<void> {
+async function verifyHour(
+  store: Store,
+  hour: NodeHour,
+  known: Known,
+  trace: NodeTrace,
+  found: VerifyPart,
+): Promise<void> {
   const where = `node ${hour.nodeName}, ${new Date(hour.hourMs).toISOString()}`;
   let batches: StoredBatch[];
   try {
@@ -277,7 +296,7 @@ async function verifyHour(store: Store, hour: NodeHour, trace: NodeTrace, found:
   const erased = new Set(personal.erased);
   for (const { bootId, processes } of bodies)
     for (const { key } of processes) trace.told.add(`${processId(bootId, key)} ${hour.hourMs}`);
-  for (const one of await compareStored(store, hour, bodies, stored)) {
+  for (const one of await compareStored(store, hour, known, bodies, stored)) {
     const kind = one.rules ? 'rules' : restsOn(one, erased, bodies) ? 'expired' : 'tampered';
     add(found, { kind, where: `${where}, ${one.device}`, what: one.text });
   }
@@ -329,14 +348,14 @@ interface HourDifference extends Difference {
 async function compareStored(
   store: Store,
   hour: NodeHour,
+  { reader, policies }: Known,
   bodies: readonly BatchBody[],
   stored: StoredHour,
 ): Promise<HourDifference[]> {
   const [first] = stored.cells;
-  const loaded = await readHourOf(store, hour, bodies);
+  const loaded = readHourIn(reader, hour, bodies);
   const { facts } = loaded;
   const sources = await store.audit.readSources(hour.node, first?.factsSeq ?? facts.seq);
-  const policies = await store.audit.listPolicies();
   const differences: Difference[] = [];
   const index = await store.audit.checkProcesses(hour, loaded.decoded.processes.values(), boundariesOf);
   for (const id of index)
@@ -355,7 +374,7 @@ async function compareStored(
   const explained = stored.cells.filter(
     ({ rulesVersion, policyVersion }) =>
       (rulesVersion >= 1 && rulesVersion < RULES_VERSION) ||
-      (policyVersion !== facts.policy.version && policies.includes(policyVersion)),
+      (policyVersion !== facts.policy.version && policies.has(policyVersion)),
   );
   const every = explained.length > 0 && explained.length === stored.cells.length;
   return differences.map((one) => ({

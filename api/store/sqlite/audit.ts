@@ -65,6 +65,14 @@ type SumColumns = Record<
   number
 >;
 
+type HolderRow = SumColumns & {
+  readonly device: number;
+  readonly holder: number;
+  readonly account: string;
+  readonly user_name: string;
+  readonly assumed: number;
+};
+
 interface ProcessHoursRow {
   readonly boot_id: string;
   readonly key: string;
@@ -179,13 +187,12 @@ function createStoredReader(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): 
   const cells = database.prepare<[number, number], CellRow>(
     'SELECT * FROM cells WHERE hour_ms = ? AND node = ? ORDER BY device',
   );
-  const entries = database.prepare<[number, number, number], EntryRow>(
-    'SELECT * FROM entries WHERE hour_ms = ? AND node = ? AND device = ? ORDER BY ordinal',
+  const entries = database.prepare<[number, number], EntryRow>(
+    'SELECT * FROM entries WHERE hour_ms = ? AND node = ? ORDER BY device, ordinal',
   );
-  const holders = database.prepare<
-    [number, number, number],
-    SumColumns & { holder: number; account: string; user_name: string; assumed: number }
-  >('SELECT * FROM ledger_hours WHERE hour_ms = ? AND node = ? AND device = ? ORDER BY holder');
+  const holders = database.prepare<[number, number], HolderRow>(
+    'SELECT * FROM ledger_hours WHERE hour_ms = ? AND node = ? ORDER BY device, holder',
+  );
   const parts = database.prepare<[number, number], StoredPartRow>(
     `SELECT p.*, f.id AS finding FROM finding_parts p JOIN findings f ON f.finding = p.finding
      WHERE p.hour_ms = ? AND p.node = ? AND p.device <> 0 ORDER BY p.ordinal`,
@@ -212,33 +219,41 @@ function createStoredReader(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): 
   const processOf = (process: number | null) => (process === null ? null : processes.id(process));
   const toPart = createPartReader(ids, processes);
   const toSighting = createSightingReader(ids);
-  const toEntry = (row: EntryRow): Entry => ({
-    ...Kind.parse(row),
-    ...{ fromMs: row.from_ms, toMs: row.to_ms, holder: jobOf(row.holder), job: jobOf(row.job), ms: row.ms },
-    process: processOf(row.process),
-    provisional: row.provisional === 1,
-    suspicious: row.suspicious === 1,
-    ...(row.condition === null ? {} : { condition: Condition.parse(row.condition) }),
+  const kindOf = createKindReader();
+  const toEntry = (row: EntryRow): Entry => {
+    const { bucket, reason, cause, activity, evidence } = kindOf(row);
+    return {
+      ...{ bucket, reason, cause, activity, evidence },
+      ...{ fromMs: row.from_ms, toMs: row.to_ms, holder: jobOf(row.holder), job: jobOf(row.job), ms: row.ms },
+      process: processOf(row.process),
+      provisional: row.provisional === 1,
+      suspicious: row.suspicious === 1,
+      ...(row.condition === null ? {} : { condition: Condition.parse(row.condition) }),
+    };
+  };
+  const toHolder = (row: HolderRow): StoredCell['holders'][number] => ({
+    job: row.holder === 0 ? null : ids.jobId(row.holder),
+    ...{ account: row.account, user: row.user_name, assumed: row.assumed === 1 },
+    sums: toSums(row),
+    activeMs: row.active_ms,
   });
+  const readCells = (hourMs: number, node: number): StoredCell[] => {
+    const entriesOf = Map.groupBy(entries.all(hourMs, node), (row) => row.device);
+    const holdersOf = Map.groupBy(holders.all(hourMs, node), (row) => row.device);
+    return cells.all(hourMs, node).map((row) => ({
+      ...{ device: ids.deviceUuid(row.device), interval: { fromMs: row.from_ms, toMs: row.to_ms } },
+      ...{ bookedToMs: row.booked_to_ms, capacityMs: row.capacity_ms, rulesVersion: row.rules_version },
+      ...{ policyVersion: row.policy_version, factsSeq: row.facts_seq, settlesAtMs: row.settles_at_ms },
+      computedAtMs: row.computed_at_ms,
+      entries: entriesOf.get(row.device)?.map(toEntry) ?? [],
+      holders: holdersOf.get(row.device)?.map(toHolder) ?? [],
+    }));
+  };
 
   return async ({ node, hourMs }) => ({
     pending: dirty.get(node, hourMs) !== undefined,
     seal: seal.get(node, hourMs) ?? null,
-    cells: cells.all(hourMs, node).map((row): StoredCell => {
-      return {
-        ...{ device: ids.deviceUuid(row.device), interval: { fromMs: row.from_ms, toMs: row.to_ms } },
-        ...{ bookedToMs: row.booked_to_ms, capacityMs: row.capacity_ms, rulesVersion: row.rules_version },
-        ...{ policyVersion: row.policy_version, factsSeq: row.facts_seq, settlesAtMs: row.settles_at_ms },
-        computedAtMs: row.computed_at_ms,
-        entries: entries.all(hourMs, node, row.device).map(toEntry),
-        holders: holders.all(hourMs, node, row.device).map((sums) => ({
-          job: sums.holder === 0 ? null : ids.jobId(sums.holder),
-          ...{ account: sums.account, user: sums.user_name, assumed: sums.assumed === 1 },
-          sums: toSums(sums),
-          activeMs: sums.active_ms,
-        })),
-      };
-    }),
+    cells: readCells(hourMs, node),
     parts: parts.all(hourMs, node).map((row) => ({
       ...{ ...toPart(row), finding: row.finding, holder: jobOf(row.holder) },
       ...{ leastMs: row.least_ms, mostMs: row.most_ms },
@@ -255,6 +270,17 @@ function createStoredReader(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): 
     ),
     sightings: new Map(sightings.all(hourMs, node).map((row) => [ids.deviceUuid(row.device), row.first_ms])),
   });
+}
+
+/** The function that checks what kind of time a row is of; of each kind there are many. */
+function createKindReader(): (row: EntryRow) => z.infer<typeof Kind> {
+  const known = new Map<string, z.infer<typeof Kind>>();
+  return (row) => {
+    const name = `${row.bucket} ${row.reason} ${row.cause} ${row.activity} ${row.evidence}`;
+    const kind = known.get(name) ?? Kind.parse(row);
+    known.set(name, kind);
+    return kind;
+  };
 }
 
 const toSums = (row: SumColumns) => ({
