@@ -220,10 +220,10 @@ export function pageOf({ families, scenarios, conserved, confusion, hostile }: R
     '|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|',
     ...families.map(
       (one) =>
-        `| ${one.family} | ${one.scenarios} | ${one.conserved} | ${one.met} | ${hours(one.divertedMs)} | ${percent(one.recall)} | ` +
-        `${percent(one.precision)} | ${percent(one.amountError)} | ` +
-        `${one.withDiversion === 0 ? '–' : `${one.withinBounds} of ${one.withDiversion}`} | ${seconds(one.onsetErrorMs)} | ${seconds(one.visibleAfterMs)} | ` +
-        `${hours(one.wronglyUsedMs)} | ${hours(one.mistakesMs)} | ${one.falseAlarms} |`,
+        `| ${one.family} | ${one.scenarios} | ${one.conserved} | ${one.met} | ${hours(one.divertedMs)} | ` +
+        `${percent(one.recall)} | ${percent(one.precision)} | ${percent(one.amountError)} | ` +
+        `${one.withDiversion === 0 ? '–' : `${one.withinBounds} of ${one.withDiversion}`} | ` +
+        `${seconds(one.onsetErrorMs)} | ${seconds(one.visibleAfterMs)} | ${hours(one.wronglyUsedMs)} | ${hours(one.mistakesMs)} | ${one.falseAlarms} |`,
     ),
     '',
     '## Beside the naive ways',
