@@ -223,7 +223,8 @@ export function pageOf({ families, scenarios, conserved, confusion, hostile }: R
         `| ${one.family} | ${one.scenarios} | ${one.conserved} | ${one.met} | ${hours(one.divertedMs)} | ` +
         `${percent(one.recall)} | ${percent(one.precision)} | ${percent(one.amountError)} | ` +
         `${one.withDiversion === 0 ? '–' : `${one.withinBounds} of ${one.withDiversion}`} | ` +
-        `${seconds(one.onsetErrorMs)} | ${seconds(one.visibleAfterMs)} | ${hours(one.wronglyUsedMs)} | ${hours(one.mistakesMs)} | ${one.falseAlarms} |`,
+        `${seconds(one.onsetErrorMs)} | ${seconds(one.visibleAfterMs)} | ${hours(one.wronglyUsedMs)} | ` +
+        `${hours(one.mistakesMs)} | ${one.falseAlarms} |`,
     ),
     '',
     '## Beside the naive ways',
