@@ -64,7 +64,10 @@ export type SourceIn = z.infer<typeof SourceIn>;
 
 /** The gravest first: where several hold, it is the reason. */
 export const CONDITIONS = ['down', 'maintenance', 'drained', 'reserved'] as const;
-/** PUT /v1/sources/{source}/{sourceInstance}/conditions: why nodes have no job. The same beginning again is a correction. */
+/**
+ * PUT /v1/sources/{source}/{sourceInstance}/conditions: why nodes have no job. The same beginning again is a correction; a
+ * later one ends one without an end; one that ends with its beginning says that it is so no more.
+ */
 export const ConditionsIn = z
   .strictObject({
     conditions: list(

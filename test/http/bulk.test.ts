@@ -157,5 +157,17 @@ describe('sources', () => {
     expect(await said({ ...drained, to: time(START - MINUTE) })).toBe(400);
     expect(await said({ ...drained, from: time(START + 9 * HOUR) })).toBe(400);
     expect(await said({ ...drained, condition: 'tired' })).toBe(400);
+    // A later beginning ends the one before; one without duration says that it is so no more, and is nothing by itself.
+    const again = time(START + 2 * MINUTE);
+    expect(await said({ ...drained, node: 'n2', from: again })).toEqual({ recorded: 2 });
+    const over = {
+      ...drained,
+      node: 'n2',
+      from: time(START + 3 * MINUTE),
+      to: time(START + 3 * MINUTE),
+      reason: '',
+    };
+    expect(await said(over)).toEqual({ recorded: 1 });
+    expect(await said(over, { ...over, condition: 'down' })).toEqual({ recorded: 0 });
   });
 });

@@ -75,12 +75,23 @@ function gresTotal(text: string, kind: string): number {
   return Math.min(total, MAX_TOTAL);
 }
 
-/** Remembers which nodes take no jobs, and says what has changed. */
+const KINDS = MEANINGS.map(([condition]) => condition);
+
+/**
+ * Remembers which nodes take no jobs, and says what has changed. Of a node that is seen for the first time it also says what
+ * it is not: whoever followed before may have been ended in between.
+ */
 export function createConditions(): (nodes: readonly SlurmNode[], nowMs: number) => NodeCondition[] {
   const open = new Map<string, Condition>();
+  const known = new Set<string>();
   return (nodes, nowMs) => {
     const changes: NodeCondition[] = [];
     for (const { name, condition, reasonMs } of nodes) {
+      if (!known.has(name))
+        for (const kind of KINDS)
+          if (kind !== condition?.condition)
+            changes.push({ node: name, condition: kind, fromMs: nowMs, toMs: nowMs, reason: '' });
+      known.add(name);
       const before = open.get(name);
       if (
         condition !== null &&

@@ -39,6 +39,15 @@ export function createSourceWords(
     `SELECT to_ms, reason FROM node_conditions WHERE source = ? AND node = ? AND condition = ? AND from_ms = ?
      ORDER BY seq DESC LIMIT 1`,
   );
+  const selectEarlier = database.prepare<
+    [number, string, string, number],
+    ConditionRow & { from_ms: number }
+  >(
+    `SELECT from_ms, to_ms, reason FROM node_conditions o
+     WHERE source = ? AND node = ? AND condition = ? AND from_ms < ? AND to_ms IS NULL AND NOT EXISTS (
+       SELECT 1 FROM node_conditions p WHERE p.source = o.source AND p.node = o.node AND p.condition = o.condition
+         AND p.from_ms = o.from_ms AND p.seq > o.seq)`,
+  );
   const insertCondition = database.prepare(
     `INSERT INTO node_conditions (source, node, condition, from_ms, seq, to_ms, reason, recorded_at_ms, recorded_by)
      VALUES (:source, :node, :condition, :fromMs, :seq, :toMs, :reason, :nowMs, :recordedBy)`,
@@ -47,7 +56,7 @@ export function createSourceWords(
   /** From when on what is known of a condition changes; null: not at all. */
   function changedSince(source: number, one: ConditionWrite): number | null {
     const known = selectCondition.get(source, one.node, one.condition, one.fromMs);
-    if (known === undefined) return one.fromMs;
+    if (known === undefined) return one.toMs === one.fromMs ? null : one.fromMs;
     if (known.reason !== one.reason) return one.fromMs;
     return known.to_ms === one.toMs ? null : Math.min(known.to_ms ?? OPEN_END_MS, one.toMs ?? OPEN_END_MS);
   }
@@ -65,14 +74,19 @@ export function createSourceWords(
         const cluster = ids.cluster(key.cluster);
         const { source } = sourceRow(cluster, key.source, key.sourceInstance, false, nowMs);
         let recorded = 0;
-        for (const one of conditions) {
-          const sinceMs = changedSince(source, one);
-          if (sinceMs === null) continue;
+        const record = (one: ConditionWrite, sinceMs: number): void => {
           const seq = sqlite.nextSeq();
           insertCondition.run({ source, ...one, seq, nowMs, recordedBy: entry.actor });
           const node = ids.findNode(key.cluster, one.node)?.node;
           if (node !== undefined) dirty.markRange(node, sinceMs, OPEN_END_MS, seq, nowMs);
           recorded += 1;
+        };
+        for (const one of conditions) {
+          // A source that was away says the same again from another moment on, or that it is so no more.
+          for (const { from_ms, reason } of selectEarlier.all(source, one.node, one.condition, one.fromMs))
+            record({ ...one, fromMs: from_ms, toMs: one.fromMs, reason }, one.fromMs);
+          const sinceMs = changedSince(source, one);
+          if (sinceMs !== null) record(one, sinceMs);
         }
         if (recorded > 0) journal.add(entry);
         return recorded;

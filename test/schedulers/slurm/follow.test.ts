@@ -67,7 +67,7 @@ function follow(
     declare: fail ?? (async (jobs) => void said.push(...jobs)),
     complete: async (ms) => void completed.push(ms),
     endMissing: async (ids, ms) => void missing.push([[...ids].sort(), ms]),
-    conditions: async (all) => void conditions.push(...all),
+    conditions: async (all) => void conditions.push(...all.filter((one) => one.fromMs !== one.toMs)),
     problem: (problem) => void problems.push(problem),
   };
   const settings = SlurmSettings.parse({
