@@ -10,7 +10,8 @@ let service: StandInService;
 let nowMs = 0;
 const UNSIGNED = { sign: <T>(batch: T): T => batch };
 const clock = { wallMs: () => nowMs, monotonicMs: () => nowMs, sleep: async () => undefined };
-const shipperOf = (spool: Spool) => createShipper(spool, { network: service, clock }, seededRandom('test'), UNSIGNED);
+const shipperOf = (spool: Spool) =>
+  createShipper(spool, { network: service, clock }, seededRandom('test'), UNSIGNED);
 
 beforeEach(() => {
   folder = temporaryFolder();
