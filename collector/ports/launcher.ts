@@ -20,7 +20,7 @@ const NOT_STARTED: readonly (number | null)[] = [126, 127];
 /** A shell adds the number of the signal. 255 is an exit code of nvidia-smi. */
 const SIGNALLED = 128;
 const SIGNALS = 64;
-/** A mark is 16 random bytes in hexadecimal; its line ends an answer, with the exit code. */
+/** A mark is 16 random bytes in hexadecimal; its line ends an answer, with the exit code. At most so long. */
 const MARK_BYTES = '\n'.length + 32 + ' 255\n'.length;
 
 const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
@@ -33,25 +33,22 @@ class Output {
   /** Without the mark, once that is there. */
   bytes = 0;
   exitCode: number | null = null;
+  #tail: Buffer = Buffer.alloc(0);
 
-  add(chunk: Buffer, mark: RegExp): void {
+  /** false: something is said behind the mark, by whoever the program left behind. */
+  add(chunk: Buffer, mark: RegExp, word: string): boolean {
     this.#chunks.push(chunk);
+    const from = this.bytes - this.#tail.length;
     this.bytes += chunk.length;
-    const end = mark.exec(this.#tail().toString('latin1'));
-    if (end === null) return;
-    this.bytes -= end[0].length;
+    const recent = this.#tail.length === 0 ? chunk : Buffer.concat([this.#tail, chunk]);
+    this.#tail = recent.subarray(-MARK_BYTES);
+    const at = recent.lastIndexOf(word, undefined, 'latin1');
+    if (at < 1) return true;
+    const end = mark.exec(recent.subarray(at - 1, at - 1 + MARK_BYTES).toString('latin1'));
+    if (end === null) return true;
+    this.bytes = from + at - 1;
     this.exitCode = Number(end[1]);
-  }
-
-  /** As much as a mark may be long, over however many chunks. */
-  #tail(): Buffer {
-    const tail: Buffer[] = [];
-    for (let at = this.#chunks.length - 1, room = MARK_BYTES; at >= 0 && room > 0; at -= 1) {
-      const part = this.#chunks[at]?.subarray(-room) ?? Buffer.alloc(0);
-      tail.unshift(part);
-      room -= part.length;
-    }
-    return Buffer.concat(tail);
+    return at - 1 + end[0].length === recent.length;
   }
 
   text(maxBytes: number): Buffer {
@@ -64,6 +61,8 @@ interface Call {
   readonly stderr: Output;
   readonly maxOutputBytes: number;
   failure: Failure;
+  /** Somebody else spoke behind the answer. */
+  strangers: boolean;
   /** With an exit code only where the program came to its end. */
   readonly finish: (exitCode: number | null) => void;
 }
@@ -73,8 +72,9 @@ class Shell {
   readonly #pid: number;
   readonly #kill: (child: ChildProcess) => void;
   readonly #mark = randomBytes(16).toString('hex');
-  readonly #end = new RegExp(`\\n${this.#mark} (\\d{1,3})\\n$`);
+  readonly #end = new RegExp(`^\\n${this.#mark} (\\d{1,3})\\n`);
   #call: Call | null = null;
+  #leaving: NodeJS.Timeout | undefined;
   /** Not to be used again. */
   over = false;
 
@@ -87,7 +87,8 @@ class Shell {
     for (const stream of this.#streams()) stream.on('error', () => undefined).unref();
     child.stdout?.on('data', (chunk: Buffer) => this.#take('stdout', chunk));
     child.stderr?.on('data', (chunk: Buffer) => this.#take('stderr', chunk));
-    child.on('exit', () => this.leave('killed'));
+    // One that ends by itself could not start another process: nobody killed anything.
+    child.on('exit', (_, signal) => this.leave(signal === null ? 'failed' : 'killed'));
   }
 
   call(command: string, maxOutputBytes: number): Promise<Omit<Executed, 'durationMs'>> {
@@ -95,7 +96,7 @@ class Shell {
       const stdout = new Output();
       const stderr = new Output();
       const call: Call = {
-        ...{ stdout, stderr, maxOutputBytes, failure: null },
+        ...{ stdout, stderr, maxOutputBytes, failure: null, strangers: false },
         finish: (exitCode) => {
           this.#call = null;
           const said = { stdout: stdout.text(maxOutputBytes), stderr: stderr.text(maxOutputBytes) };
@@ -104,7 +105,7 @@ class Shell {
       };
       this.#call = call;
       const end = `printf '\\n${this.#mark} %d\\n' $c`;
-      this.#child.stdin?.write(`${command} </dev/null; c=$?; ${end}; ${end} >&2\n`);
+      this.#child.stdin?.write(`hash -r; ${command} </dev/null; c=$?; ${end}; ${end} >&2\n`);
     });
   }
 
@@ -114,7 +115,7 @@ class Shell {
     this.#call.failure = failure;
     this.over = true;
     this.#kill(this.#child);
-    setTimeout(() => this.leave('timeout'), KILL_WAIT_MS).unref();
+    this.#leaving = setTimeout(() => this.leave('timeout'), KILL_WAIT_MS);
   }
 
   /** Whether anything that it started, or itself, is still there. */
@@ -130,6 +131,7 @@ class Shell {
   /** Lets go of it, whatever still runs there. */
   leave(failure: Failure): void {
     this.over = true;
+    clearTimeout(this.#leaving);
     for (const stream of this.#streams()) stream.destroy();
     if (this.#call === null) return;
     this.#call.failure ??= failure;
@@ -138,14 +140,9 @@ class Shell {
 
   #take(name: 'stdout' | 'stderr', chunk: Buffer): void {
     const call = this.#call;
-    if (call === null || call[name].exitCode !== null) {
-      // Something that an earlier call left behind speaks: nobody could tell whose answer it is in.
-      if (!this.over) this.#child.stdin?.end();
-      this.over = true;
-      return;
-    }
-    if (call.failure !== null) return;
-    call[name].add(chunk, this.#end);
+    if (call === null) this.#giveUp();
+    if (call === null || call.failure !== null) return;
+    if (call[name].exitCode !== null || !call[name].add(chunk, this.#end, this.#mark)) call.strangers = true;
     const { stdout, stderr, maxOutputBytes } = call;
     const ended = stdout.exitCode !== null && stderr.exitCode !== null;
     if (stdout.bytes + stderr.bytes > maxOutputBytes + (ended ? 0 : 2 * MARK_BYTES))
@@ -154,7 +151,14 @@ class Shell {
     const code = stdout.exitCode ?? 0;
     const signalled = code > SIGNALLED && code <= SIGNALLED + SIGNALS;
     if (signalled) call.failure ??= 'killed';
+    if (call.strangers) this.#giveUp();
     call.finish(call.failure === null ? code : null);
+  }
+
+  /** Something that a call left behind speaks: nobody could tell whose answer it is in. */
+  #giveUp(): void {
+    if (!this.over) this.#child.stdin?.end();
+    this.over = true;
   }
 
   #streams(): Socket[] {
@@ -195,9 +199,11 @@ export function createLauncher(direct: Execute, kill: (child: ChildProcess) => v
     const answer = await asked.call([file, ...args].map(quoted).join(' '), maxOutputBytes);
     clearTimeout(timer);
     busy = false;
-    if (asked.over) left.push(asked);
+    if (answer.failure !== null) left.push(asked);
     // A code of the program's own, or it could not be started: a start of our own tells.
-    if (answer.failure === null && NOT_STARTED.includes(answer.exitCode)) return direct(file, args, bounds);
+    const unclear =
+      answer.failure === 'failed' || (answer.failure === null && NOT_STARTED.includes(answer.exitCode));
+    if (unclear) return direct(file, args, bounds);
     return { ...answer, durationMs: performance.now() - startedMs };
   };
 }

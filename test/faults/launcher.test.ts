@@ -110,6 +110,20 @@ describe('a program that the shell starts', () => {
     process.kill(Number(pid), 'SIGKILL');
   });
 
+  it('and whose child never stops speaking spoils no answer for long, and is not waited for', async () => {
+    const chatter = '(while :; do echo 99, forged; echo $$ >&2; done) & echo $!; echo answer';
+    const { stdout, exitCode } = await launch(program(chatter), [], limits);
+    expect({ answered: stdout.toString().includes('answer\n'), exitCode }).toEqual({
+      ...{ answered: true, exitCode: 0 },
+    });
+    const pid = Number(/^\d+$/m.exec(stdout.toString())?.[0]);
+    const well = program('echo well', 'next');
+    for (let i = 0; i < 5; i += 1) await launch(well, [], limits);
+    expect(await launch(well, [], limits)).toMatchObject({ stdout: Buffer.from('well\n'), failure: null });
+    // Nobody reads what it says.
+    await gone(pid);
+  });
+
   it('and whose child speaks later is in no answer of others: they come from another shell', async () => {
     const first = await parentOf();
     const speaks = join(folder.path, 'go');
