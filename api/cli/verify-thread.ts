@@ -9,8 +9,8 @@ const Task = z.object({ file: z.string(), nodes: z.array(z.int()), signatures: z
 const { file, nodes, signatures } = Task.parse(workerData);
 const store = openSqlite({ file, readOnly: true });
 try {
-  const part = await verifyPart(store, nodes, { signatures }, () => parentPort?.postMessage({ hour: true }));
-  parentPort?.postMessage({ part });
+  const parts = await verifyPart(store, nodes, { signatures }, () => parentPort?.postMessage({ hour: true }));
+  parentPort?.postMessage({ parts });
 } finally {
   await store.close();
 }

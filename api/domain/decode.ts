@@ -94,12 +94,13 @@ export function decodeNodeHour(
     for (const gap of batch.gaps) if (gap.device !== null) named.add(gap.device);
   }
   const gapsByDevice = new Map<string, readonly ObservedGap[]>();
+  const withGaps = batches.filter((batch) => batch.gaps.length > 0);
   for (const device of [...named].sort())
-    gapsByDevice.set(device, placeGaps(batches, hour, device, spansByDevice.get(device) ?? []));
+    gapsByDevice.set(device, placeGaps(withGaps, hour, device, spansByDevice.get(device) ?? []));
   return {
     spansByDevice,
     gapsByDevice,
-    nodeGaps: placeGaps(batches, hour, null, []),
+    nodeGaps: placeGaps(withGaps, hour, null, []),
     processes: mergeProcesses(batches, personal),
     connections: batches.flatMap(({ connections, bootId }) =>
       connections.map((fact) => ({ ...within(fact, hour), process: processId(bootId, fact.process) })),
@@ -189,20 +190,28 @@ function mergeProcesses(
 function placeSpans(batches: readonly BatchBody[], hour: Interval): Map<string, ObservedSpan[]> {
   const placed = new Map<string, ObservedSpan[]>();
   const slices = slicesOf(batches);
+  const listedIn = createLister();
   for (const batch of batches) {
-    const tenancies = [...batch.tenancies].sort(
-      (a, b) => a.startMs - b.startMs || compareText(a.device, b.device),
-    );
-    for (const tenancy of tenancies) {
-      const spans = placed.get(tenancy.device) ?? [];
-      placed.set(tenancy.device, spans);
-      for (const span of decodeTenancy(tenancy, batch.bootId, slices.get(tenancy.device) ?? null)) {
-        const inside = intersect(span, hour);
-        if (inside !== null) fill(spans, inside, (free) => cutSpan(span, free));
+    for (const tenancy of inTimeOrder(batch.tenancies)) {
+      let spans = placed.get(tenancy.device);
+      if (spans === undefined) {
+        spans = [];
+        placed.set(tenancy.device, spans);
       }
+      const partition = partitionOf(tenancy, slices.get(tenancy.device) ?? null);
+      decodeTenancy(tenancy, listedIn(tenancy, batch.bootId), partition, hour, spans);
     }
   }
   return placed;
+}
+
+const byTime = (a: Tenancy, b: Tenancy): number => a.startMs - b.startMs || compareText(a.device, b.device);
+
+/** As agents send them nearly always. */
+function inTimeOrder(tenancies: readonly Tenancy[]): readonly Tenancy[] {
+  for (let index = 1; index < tenancies.length; index += 1)
+    if (byTime(at(tenancies, index - 1), at(tenancies, index)) > 0) return tenancies.toSorted(byTime);
+  return tenancies;
 }
 
 /** One process on one instance of a device; more than one row where the driver lists it twice (as C and as G). */
@@ -210,23 +219,61 @@ interface Listed extends Omit<ObservedTenant, 'activeMs'> {
   readonly rows: readonly number[];
 }
 
-function* decodeTenancy(tenancy: Tenancy, bootId: string, slices: number | null): Generator<ObservedSpan> {
-  const { activeMs: allActiveMs, shareMs, conflictMs, method } = tenancy;
-  const listed = listedOf(tenancy, bootId);
-  const partition = partitionOf(tenancy, slices);
+function decodeTenancy(
+  tenancy: Tenancy,
+  listed: readonly Listed[],
+  partition: Partition | null,
+  hour: Interval,
+  placed: ObservedSpan[],
+): void {
+  const { activeMs: allActiveMs, shareMs, conflictMs, method, lengthMs } = tenancy;
   let fromMs = tenancy.startMs;
-  for (const [column, lengthMs] of tenancy.lengthMs.entries()) {
-    const toMs = fromMs + lengthMs;
+  for (let column = 0; column < lengthMs.length; column += 1) {
+    const toMs = fromMs + at(lengthMs, column);
     const activeMs = allActiveMs === null ? null : at(allActiveMs, column);
-    const tenants = listed.map(({ rows, ...tenant }) => {
-      if (activeMs === null) return { ...tenant, activeMs };
-      return { ...tenant, activeMs: rows.reduce((sum, row) => sum + at(at(shareMs, row), column), 0) };
-    });
+    const tenants: ObservedTenant[] = [];
+    for (const { rows, process, type, gpuInstance } of listed) {
+      let ms: number | null = null;
+      if (activeMs !== null) {
+        ms = 0;
+        for (const row of rows) ms += at(at(shareMs, row), column);
+      }
+      tenants.push({ process, type, gpuInstance, activeMs: ms });
+    }
     const span = { fromMs, toMs, activeMs, conflictMs: conflictMs[column] ?? 0, method, tenants, partition };
-    yield span;
+    place(span, hour, placed);
     fromMs = toMs;
   }
 }
+
+function place(span: ObservedSpan, hour: Interval, placed: ObservedSpan[]): void {
+  const inside = intersect(span, hour);
+  if (inside === null) return;
+  // Nearly always it follows those that are placed.
+  const isWhole = inside.fromMs === span.fromMs && inside.toMs === span.toMs;
+  if (isWhole && (placed.at(-1)?.toMs ?? span.fromMs) <= span.fromMs) placed.push(span);
+  else fill(placed, inside, (free) => cutSpan(span, free));
+}
+
+/** The function that gives who a tenancy lists; from one to the next of a device that is nearly always the same. */
+function createLister(): (tenancy: Tenancy, bootId: string) => readonly Listed[] {
+  const last = new Map<string, { tenants: Tenancy['tenants']; bootId: string; listed: readonly Listed[] }>();
+  return (tenancy, bootId) => {
+    const { device, tenants } = tenancy;
+    const before = last.get(device);
+    if (before?.bootId === bootId && listsTheSame(before.tenants, tenants)) return before.listed;
+    const listed = listedOf(tenancy, bootId);
+    last.set(device, { tenants, bootId, listed });
+    return listed;
+  };
+}
+
+const listsTheSame = (before: Tenancy['tenants'], tenants: Tenancy['tenants']): boolean =>
+  before.length === tenants.length &&
+  tenants.every(({ process, type, gpuInstance }, row) => {
+    const other = at(before, row);
+    return other.process === process && other.type === type && other.gpuInstance === gpuInstance;
+  });
 
 /** In the order of process ids, then of instances. */
 function listedOf({ tenants }: Tenancy, bootId: string): Listed[] {
@@ -263,6 +310,7 @@ function placeGaps(
   spans: readonly ObservedSpan[],
 ): ObservedGap[] {
   const placed: ObservedGap[] = [];
+  if (batches.length === 0) return placed;
   const taken: Interval[] = [...spans];
   for (const specific of [true, false]) {
     for (const batch of batches) {

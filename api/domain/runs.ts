@@ -108,8 +108,8 @@ function sumUp(spans: readonly PlainSpan[], tenantCount: number): NonNullable<Sp
   });
   const rest: Sum = { ms: 0, fromMs: 0, toMs: 0 };
   for (const span of spans) {
-    for (const [index, sum] of active.entries())
-      addTo(sum, tenantCount === 0 ? span.activeMs : executedMs(at(span.tenants, index)), span);
+    for (let index = 0; index < active.length; index += 1)
+      addTo(at(active, index), tenantCount === 0 ? span.activeMs : executedMs(at(span.tenants, index)), span);
     addTo(rest, lengthMs(span) - span.activeMs, span);
   }
   return { active: active.map(amountOf), rest: amountOf(rest) };

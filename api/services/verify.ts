@@ -16,26 +16,22 @@ import { readHourIn } from './load-hour.ts';
 import { boundariesOf, computeNodeHour, type HourOfNode, watermarksOf } from './node-hour.ts';
 import { type ChainCheck, createChainCheck } from './verify-chain.ts';
 import { compareHour, type Difference, wrongSightings } from './verify-compare.ts';
-import { verifyJournal, verifyPolicies } from './verify-journal.ts';
+import { verifyJournal, verifyMappings, verifyPolicies } from './verify-journal.ts';
+import {
+  add,
+  addPart,
+  divide,
+  nothingFound,
+  type VerifyDifference,
+  type VerifyOptions,
+  type VerifyPart,
+  type VerifyParts,
+  type VerifyThread,
+} from './verify-parts.ts';
 import { checkKeys, createSignatureCheck, type SignatureCheck } from './verify-signatures.ts';
 
-/** Differences that are listed; more are only counted. */
-const LISTED_DIFFERENCES = 1_000;
 /** What stands in place of a device where the index of processes is meant: no rules explain that. */
 const INDEX = 'processes';
-
-/**
- * Why something stored is not what the facts give. `tampered`: nothing explains it. `rules`: it was made by other rules or
- * another policy than hold now. `expired`: retention has erased text that the verdict rested on.
- */
-type DifferenceKind = 'tampered' | 'rules' | 'expired';
-
-interface VerifyDifference {
-  readonly kind: DifferenceKind;
-  /** Node, hour and device, or the name of the sum. */
-  readonly where: string;
-  readonly what: string;
-}
 
 export interface VerifyReport {
   /** True when there are neither chain problems nor differences of kind `tampered`. */
@@ -62,32 +58,6 @@ export interface VerifyProgress {
   readonly totalHours: number;
 }
 
-/** What to leave out. */
-export interface VerifyOptions {
-  /** False: nobody asks who signed. The hashes and chains are checked all the same. */
-  readonly signatures?: boolean;
-}
-
-/** What was found in some of the nodes. */
-export interface VerifyPart {
-  batches: number;
-  cells: number;
-  checked: number;
-  pending: number;
-  erased: number;
-  signatures: number | null;
-  differenceCount: number;
-  readonly differences: VerifyDifference[];
-  readonly chain: string[];
-}
-
-/** A thread with a store of its own: verifies nodes, by the store's numbers, and tells of each hour. */
-export type VerifyThread = (
-  nodes: readonly number[],
-  options: VerifyOptions,
-  onHour: () => void,
-) => Promise<VerifyPart>;
-
 /**
  * `store` must be opened for reading only: one state of it is held until the end. With `threads` nodes are divided
  * between them, each with a state of its own of the same file: what is booked meanwhile may be in some.
@@ -112,22 +82,21 @@ export async function verifyPart(
   nodes: readonly number[],
   options: VerifyOptions,
   onHour: () => void,
-): Promise<VerifyPart> {
+): Promise<VerifyParts> {
+  const parts = new Map<number, VerifyPart>();
   await store.audit.begin();
   try {
-    const found = nothingFound(options);
-    for (const node of await store.audit.listNodes())
-      if (nodes.includes(node.node)) await verifyNode(store, node, options, found, onHour);
-    return found;
+    for (const node of await store.audit.listNodes()) {
+      if (!nodes.includes(node.node)) continue;
+      const found = nothingFound(options);
+      await verifyNode(store, node, options, found, onHour);
+      parts.set(node.node, found);
+    }
+    return parts;
   } finally {
     await store.audit.end();
   }
 }
-
-const nothingFound = ({ signatures = true }: VerifyOptions): VerifyPart => ({
-  ...{ batches: 0, cells: 0, checked: 0, pending: 0, erased: 0, differenceCount: 0 },
-  ...{ signatures: signatures ? 0 : null, differences: [], chain: [] },
-});
 
 async function verifySnapshot(
   store: Store,
@@ -148,40 +117,22 @@ async function verifySnapshot(
   if (threads.length === 0) for (const node of nodes) await verifyNode(store, node, options, found, onHour);
   else {
     const lists = divide(hours, threads.length);
-    const parts = threads.map((thread, at) => thread(lists[at] ?? [], options, onHour));
-    for (const part of await Promise.all(parts)) addPart(found, part);
+    const parts = await Promise.all(threads.map((thread, at) => thread(lists[at] ?? [], options, onHour)));
+    const partOf = new Map(parts.flatMap((part) => [...part]));
+    // In the order of one thread: the first difference is the same.
+    for (const { node } of nodes) addPart(found, partOf.get(node) ?? nothingFound(options));
   }
   for (const what of await store.audit.checkSums())
     add(found, { kind: 'tampered', where: what, what: 'does not add up' });
   await verifyFindings(store, found);
   const journal = await verifyJournal(store);
   found.chain.push(...journal.problems, ...(await verifyPolicies(store, journal.policies)));
+  found.chain.push(...(await verifyMappings(store, journal.mappings)));
   const clusters = [...new Set(nodes.map(({ cluster }) => cluster))];
   const keys = await Promise.all(clusters.map((cluster) => store.keys.list(cluster, null)));
   found.chain.push(...checkKeys(keys.flat(), journal.keys));
   const ok = found.chain.length === 0 && !found.differences.some((one) => one.kind === 'tampered');
   return { ok, nodes: nodes.length, ...found };
-}
-
-/** The keys in about equal parts by weight. */
-function divide(weights: ReadonlyMap<number, number>, count: number): number[][] {
-  const parts: { keys: number[]; weight: number }[] = [];
-  for (let part = 0; part < count; part += 1) parts.push({ keys: [], weight: 0 });
-  for (const [key, weight] of [...weights].sort(([, a], [, b]) => b - a)) {
-    const least = parts.reduce((best, next) => (next.weight < best.weight ? next : best));
-    least.keys.push(key);
-    least.weight += weight;
-  }
-  return parts.map((part) => part.keys);
-}
-
-function addPart(found: VerifyPart, part: VerifyPart): void {
-  for (const name of ['batches', 'cells', 'checked', 'pending', 'erased'] as const) found[name] += part[name];
-  if (found.signatures !== null) found.signatures += part.signatures ?? 0;
-  found.chain.push(...part.chain);
-  for (const difference of part.differences) add(found, difference);
-  // Those that the part only counted.
-  found.differenceCount += part.differenceCount - part.differences.length;
 }
 
 async function verifyNode(
@@ -221,13 +172,6 @@ async function verifyNode(
         where: `node ${nodeName}, ${id}`,
         what: 'no agent sent this process',
       });
-}
-
-function add(found: VerifyPart, difference: VerifyDifference): void {
-  found.differenceCount += 1;
-  // A sign of tampering must not drown among the others.
-  if (found.differences.length < LISTED_DIFFERENCES) found.differences.push(difference);
-  else if (difference.kind === 'tampered') found.differences[LISTED_DIFFERENCES - 1] = difference;
 }
 
 type NodeHour = HourOfNode & { readonly node: number };

@@ -94,6 +94,34 @@ describe('spans', () => {
     ]);
   });
 
+  test('that come in another order than their time lie in time', () => {
+    const tenancies = [tenancy(2000, [500], [20]), tenancy(1000, [500], [10])];
+    const other = batch(2, { stream: 't', fromMs: 1, tenancies: [tenancy(500, [100], [30])] });
+    const spans = spansOf(decode([batch(1, { tenancies }), other]), GPU);
+    expect(spans.map(({ fromMs, toMs, activeMs }) => [fromMs, toMs, activeMs])).toEqual([
+      [500, 600, 30],
+      [1000, 1500, 10],
+      [2000, 2500, 20],
+    ]);
+  });
+
+  test('know who is there, also where the driver lists another one next', () => {
+    const first = { process: '8/80', type: 'C', memoryBytes: null, gpuInstance: null };
+    const lists = [[first], [{ ...first, type: 'G' }], [{ ...first, type: 'G', gpuInstance: 1 }], []];
+    const tenancies = lists.map((tenants, index) => ({
+      ...tenancy(1000 * (index + 1), [500], [10]),
+      ...{ tenants, shareMs: tenants.map(() => [10]) },
+    }));
+    const spans = spansOf(decode([batch(1, { tenancies: [tenancy(0, [500], [10]), ...tenancies] })]), GPU);
+    expect(spans.map((span) => span.tenants.map((one) => [one.process, one.type, one.gpuInstance]))).toEqual([
+      [[processId(BOOT, '7/70'), 'C', null]],
+      [[processId(BOOT, '8/80'), 'C', null]],
+      [[processId(BOOT, '8/80'), 'G', null]],
+      [[processId(BOOT, '8/80'), 'G', 1]],
+      [],
+    ]);
+  });
+
   test('a process that is listed twice is one tenant', () => {
     const one = { ...tenancy(0, [1000], [900]), shareMs: [[500], [400]] };
     one.tenants = [...one.tenants, { process: '7/70', type: 'G', memoryBytes: null, gpuInstance: null }];
