@@ -1,7 +1,10 @@
 /** Findings in SQLite: their parts by node-hour, the whole of each, and what was said of it before. */
+import type Database from 'better-sqlite3';
 import { z } from 'zod';
+import { HOUR_MS } from '../../contract/batch.ts';
 import { SEVERITIES } from '../../contract/findings.ts';
 import { EVIDENCE, REASONS } from '../../domain/bucket.ts';
+import type { ProcessId } from '../../domain/cell.ts';
 import { type FindingRow, graver } from '../../domain/finding.ts';
 import type { FindingGift, FindingState, FindingsWrite, KnownFinding, Sighting } from '../ledger.ts';
 import { required, type Sqlite } from './connection.ts';
@@ -28,6 +31,15 @@ export interface PartRow {
   readonly first_ms: number;
   readonly last_ms: number;
   readonly severity: string | null;
+}
+
+/** Which parts of a finding are not of the hours at hand: those are `list`, from the first to the last. */
+interface OtherHours {
+  readonly finding: number;
+  readonly node: number;
+  readonly firstMs: number;
+  readonly lastMs: number;
+  readonly list: string;
 }
 
 interface FindingTableRow {
@@ -57,28 +69,24 @@ export interface Findings {
 
 export function createFindings(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): Findings {
   const { database } = sqlite;
-  const selectHere = database
-    .prepare<[number, number], string>(
-      `SELECT DISTINCT f.id FROM finding_parts p JOIN findings f ON f.finding = p.finding
-       WHERE p.hour_ms = ? AND p.node = ?`,
-    )
-    .pluck();
+  const selectHere = database.prepare<[string, number], { finding: number; process: number | null }>(
+    `SELECT DISTINCT finding, CASE device WHEN 0 THEN NULL ELSE process END AS process FROM finding_parts
+     WHERE hour_ms IN (SELECT value FROM json_each(?)) AND node = ?`,
+  );
+  const selectId = database.prepare<[number], string>('SELECT id FROM findings WHERE finding = ?').pluck();
   const selectFinding = database.prepare<[string], FindingTableRow>('SELECT * FROM findings WHERE id = ?');
   // Added up here rather than in the service: a finding may have lasted for months.
-  const selectOthers = database.prepare<[number, number, string], PartRow>(
-    `SELECT device, process, job, reason, evidence, severity, sum(active_ms) AS active_ms, sum(resident_ms) AS resident_ms,
-       sum(provisional_ms) AS provisional_ms, sum(provisional_active_ms) AS provisional_active_ms,
-       min(first_ms) AS first_ms, max(last_ms) AS last_ms
-     FROM finding_parts WHERE finding = ? AND NOT (node = ? AND hour_ms IN (SELECT value FROM json_each(?)))
-     GROUP BY device, process, job, reason, evidence, severity`,
-  );
-  const selectProcesses = database
-    .prepare<[number, number, string], number>(
-      `SELECT DISTINCT process FROM finding_parts
-       WHERE finding = ? AND node = ? AND hour_ms IN (SELECT value FROM json_each(?)) AND device <> 0
-         AND process IS NOT NULL`,
-    )
-    .pluck();
+  // Added up here rather than in the service: a finding may have lasted for months.
+  const othersWhere = (isOther: string): Database.Statement<[OtherHours], PartRow> =>
+    database.prepare<[OtherHours], PartRow>(
+      `SELECT device, process, job, reason, evidence, severity, sum(active_ms) AS active_ms, sum(resident_ms) AS resident_ms,
+         sum(provisional_ms) AS provisional_ms, sum(provisional_active_ms) AS provisional_active_ms,
+         min(first_ms) AS first_ms, max(last_ms) AS last_ms
+       FROM finding_parts WHERE finding = :finding AND (node <> :node OR ${isOther})
+       GROUP BY device, process, job, reason, evidence, severity`,
+    );
+  const selectOutside = othersWhere('hour_ms < :firstMs OR hour_ms > :lastMs');
+  const selectOthers = othersWhere('hour_ms NOT IN (SELECT value FROM json_each(:list))');
   const toState = (row: FindingTableRow): FindingState => ({
     kind: row.kind,
     severity: row.severity,
@@ -111,17 +119,26 @@ export function createFindings(sqlite: Sqlite, ids: Ids, processes: ProcessIndex
   return {
     read(node, hours, wanted) {
       const found = new Map<string, KnownFinding>();
-      const here = hours.flatMap((hourMs) => selectHere.all(hourMs, node));
       const list = JSON.stringify(hours);
-      for (const id of new Set([...wanted, ...here])) {
+      const here = new Map<string, ProcessId[]>();
+      for (const { finding, process } of selectHere.all(list, node)) {
+        const id = required(selectId.get(finding));
+        const own = here.get(id) ?? [];
+        here.set(id, own);
+        if (process !== null) own.push(processes.id(process));
+      }
+      const [firstMs, lastMs] = [Math.min(...hours), Math.max(...hours)];
+      const isWhole = lastMs - firstMs === (hours.length - 1) * HOUR_MS;
+      const select = isWhole ? selectOutside : selectOthers;
+      for (const id of new Set([...wanted, ...here.keys()])) {
         const row = selectFinding.get(id);
         if (row === undefined) continue;
-        const others = selectOthers.all(row.finding, node, list);
+        const others = select.all({ finding: row.finding, node, firstMs, lastMs, list });
         const seen = others.filter((other) => other.device === 0);
         found.set(id, {
           state: toState(row),
           resolved: row.resolved_at_ms !== null,
-          processesHere: selectProcesses.all(row.finding, node, list).map((one) => processes.id(one)),
+          processesHere: here.get(id) ?? [],
           otherRows: others.filter((other) => other.device !== 0).map(toRow),
           otherSeen: toSighting(seen),
         });

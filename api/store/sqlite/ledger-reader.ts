@@ -19,12 +19,13 @@ export function createLedgerReaders(sqlite: Sqlite, parts: LedgerParts): () => L
   return () => {
     const fleet = fleets();
     const readPersonal = once(selectPersonal);
+    const keyChanges = keys.createChanges();
     const seq = sqlite.lastSeq();
     return {
       seq,
       readFacts: (key) => ({
         ...{ seq, bookedToMs: dirty.bookedToMs(key.node) },
-        ...{ ...fleet(key), keyChanges: keys.changesIn(key) },
+        ...{ ...fleet(key), keyChanges: keyChanges(key) },
       }),
       readHour: (key) => hours.read(key),
       readHourSince: (key, known) => hours.readSince(key, known),

@@ -23,8 +23,11 @@ export interface NodeKeys extends KeyStore {
   take(node: NodeRow & { readonly name: string }, use: FirstUse): number;
   /** The key of a number. */
   name(key: number): string;
-  /** What a node-hour must tell: keys that nobody accepted, and that were first used in it. */
-  changesIn(hour: NodeHourKey): IntegrityFact[];
+  /**
+   * The function that tells what a node-hour must tell, of one state: keys that nobody accepted, and that were first used
+   * in it.
+   */
+  createChanges(): (hour: NodeHourKey) => IntegrityFact[];
 }
 
 interface KeyRow {
@@ -67,10 +70,9 @@ export function createNodeKeys(
      FROM node_keys k JOIN nodes n ON n.node = k.node JOIN clusters c ON c.cluster = n.cluster
      WHERE c.name = :cluster AND (:node IS NULL OR n.name = :node) ORDER BY n.name, k.key`,
   );
-  const selectChanges = database.prepare<[number, number, number], { public_key: string; first_ms: number }>(
+  const selectChanges = database.prepare<[number], { public_key: string; first_ms: number }>(
     `SELECT k.public_key, k.first_ms FROM node_keys k
-     WHERE k.node = ? AND k.first_ms >= ? AND k.first_ms < ? AND k.accepted_by IS NULL AND NOT ${IS_FIRST}
-     ORDER BY k.key`,
+     WHERE k.node = ? AND k.accepted_by IS NULL AND NOT ${IS_FIRST} ORDER BY k.key`,
   );
   const setAccepted = database
     .prepare<[object], number>(
@@ -99,13 +101,21 @@ export function createNodeKeys(
       return key;
     },
     name: (key) => selectName.get(key) ?? '',
-    changesIn: ({ node, hourMs }) =>
-      selectChanges.all(node, hourMs, hourMs + HOUR_MS).map(
-        ({ public_key, first_ms }): IntegrityFact => ({
-          ...{ kind: 'key_changed', device: null, process: null, firstMs: first_ms, lastMs: first_ms },
-          detail: `signed by ${public_key}, which is not its first key and which nobody accepted`,
-        }),
-      ),
+    createChanges() {
+      const ofNode = new Map<number, ReturnType<typeof selectChanges.all>>();
+      return ({ node, hourMs }) => {
+        const known = ofNode.get(node) ?? selectChanges.all(node);
+        ofNode.set(node, known);
+        return known
+          .filter(({ first_ms }) => first_ms >= hourMs && first_ms < hourMs + HOUR_MS)
+          .map(({ public_key, first_ms }): IntegrityFact => {
+            return {
+              ...{ kind: 'key_changed', device: null, process: null, firstMs: first_ms, lastMs: first_ms },
+              detail: `signed by ${public_key}, which is not its first key and which nobody accepted`,
+            };
+          });
+      };
+    },
     list: async (cluster, node) => selectAll.all({ cluster, node }).map(toKey),
     accept: async (cluster, node, publicKey, entry) =>
       sqlite.write(() => {
