@@ -11,12 +11,24 @@ import type { AgentSettings } from '../config.ts';
 
 /**
  * What V8 is asked for. The agent lives on small things that die young: left alone, V8 makes room for 16 MB of them before
- * it looks what has died. And it works some milliseconds in five seconds, most of them in the kernel: optimising
- * compilers take 12 MB and more time than they ever save.
+ * it looks what has died. And it works some milliseconds in five seconds, most of them in the kernel: compilers take
+ * 12 MB and more time than they ever save.
  */
-export const LEAN_FLAGS = ['--max-semi-space-size=1', '--no-opt', '--no-maglev'] as const;
-/** The C library keeps an arena for each thread otherwise. */
-const ARENAS = 'MALLOC_ARENA_MAX';
+export const LEAN_FLAGS = [
+  '--max-semi-space-size=1',
+  '--no-opt',
+  '--no-maglev',
+  '--no-sparkplug',
+  '--optimize-for-size',
+  '--expose-gc',
+] as const;
+/** What the C library is asked for: one arena, not one for each thread, and to give back what is free. */
+const LEAN_ALLOCATION = {
+  MALLOC_ARENA_MAX: '1',
+  MALLOC_TOP_PAD_: '16384',
+  MALLOC_TRIM_THRESHOLD_: '65536',
+  MALLOC_MMAP_THRESHOLD_: '65536',
+} as const;
 const HANDED_OVER = 'GPULEDGER_AGENT_SETTINGS';
 const SECOND_TRY = 'GPULEDGER_AGENT_COMPILED';
 const CACHE = 'NODE_COMPILE_CACHE';
@@ -35,7 +47,8 @@ interface HandedOver {
 export function handOver(settings: AgentSettings): void {
   const additions: Environment = {};
   if (process.env[CACHE] === undefined) additions[CACHE] = cacheFolder(settings.agent.spoolFolder);
-  if (process.env[ARENAS] === undefined) additions[ARENAS] = '1';
+  for (const [name, value] of Object.entries(LEAN_ALLOCATION))
+    if (process.env[name] === undefined) additions[name] = value;
   const handedOver: HandedOver = { settings, added: Object.keys(additions) };
   replace({ ...additions, [HANDED_OVER]: JSON.stringify(handedOver) });
 }
