@@ -137,19 +137,23 @@ async function explain(flags: Flags): Promise<void> {
   const answer = await clientOf(flags, file)
     .ask(SourceList, 'GET', '/v1/sources')
     .catch((error: unknown) => (error instanceof CliError ? error : Promise.reject(error)));
-  for (const { kind, reads, settings, source } of file.sources) {
-    print(`${source.source}/${source.instance} (kind ${kind})`);
-    print(`  reads     ${reads}`);
-    for (const [name, value] of Object.entries(settings ?? {}))
-      print(`  ${name.padEnd(9)} ${hide(visible(JSON.stringify(value)), file.secrets)}`);
-    if (answer instanceof CliError) {
-      print(`  service   ${visible(answer.message)}`);
-      continue;
-    }
-    const known = answer.items.find(
-      (one) => one.source === source.source && one.sourceInstance === source.instance,
-    );
-    for (const line of standing(known)) print(`  service   ${visible(line)}`);
+  const shown = file.sources.map(({ kind, reads, settings, source }) => {
+    const known = (one: SourceOut): boolean =>
+      one.source === source.source && one.sourceInstance === source.instance;
+    return {
+      ...{ source: source.source, sourceInstance: source.instance, kind, reads },
+      settings: Object.entries(settings ?? {}).map(([name, value]) => ({
+        ...{ name, value: hide(JSON.stringify(value), file.secrets) },
+      })),
+      standing: answer instanceof CliError ? [answer.message] : standing(answer.items.find(known)),
+    };
+  });
+  if (flags.json) return printJson({ sources: shown });
+  for (const one of shown) {
+    print(`${one.source}/${one.sourceInstance} (kind ${one.kind})`);
+    print(`  reads     ${one.reads}`);
+    for (const { name, value } of one.settings) print(`  ${name.padEnd(9)} ${visible(value)}`);
+    for (const line of one.standing) print(`  service   ${visible(line)}`);
   }
 }
 
@@ -179,6 +183,8 @@ function standing(source: SourceOut | undefined): string[] {
 
 const CONFIG = ['--config <file>', 'which schedulers are followed, and how (YAML; docs/SOURCES.md)'] as const;
 
+const FILE = '--config sources.yaml';
+
 export function sourcesCommand(): Command {
   const sources = new Command('sources')
     .description('who declares jobs, how far each is complete, and the process that follows schedulers')
@@ -187,25 +193,31 @@ export function sourcesCommand(): Command {
       'after',
       `\nExamples:\n  gpuledger sources --json\n  gpuledger sources test --config sources.yaml\n${EXIT_HELP}`,
     );
-  const sub = (name: string, description: string): Command =>
-    withClient(new Command(name).description(description));
+  const sub = (name: string, description: string, flags: string): Command =>
+    withClient(new Command(name).description(description)).addHelpText(
+      'after',
+      `\nExample:\n  gpuledger sources ${name} ${flags}\n${EXIT_HELP}`,
+    );
   return sources
-    .addCommand(withJson(sub('list', 'who declares jobs, and how far each is complete')).action(list), {
-      isDefault: true,
-    })
+    .addCommand(
+      withJson(sub('list', 'who declares jobs, and how far each is complete', '--json')).action(list),
+      {
+        isDefault: true,
+      },
+    )
     .addCommand(
       withJson(
-        sub('test', 'whether each source would work from here; declares nothing').option(...CONFIG),
+        sub('test', 'whether each source would work from here; declares nothing', FILE).option(...CONFIG),
       ).action(test),
     )
     .addCommand(
-      sub('run', 'follow them until told to stop')
+      sub('run', 'follow them until told to stop', FILE)
         .option(...CONFIG)
         .action(run),
     )
     .addCommand(
-      sub('explain', 'what each reads, its settings, and how it stands')
-        .option(...CONFIG)
-        .action(explain),
+      withJson(
+        sub('explain', 'what each reads, its settings, and how it stands', FILE).option(...CONFIG),
+      ).action(explain),
     );
 }

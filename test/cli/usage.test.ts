@@ -38,7 +38,7 @@ describe('every command', () => {
   });
 
   test.each(leaves)('%s prints JSON where it prints anything', (way, command) => {
-    const keepsRunning = ['start', 'serve', 'run'];
+    const keepsRunning = ['start', 'serve', 'run', 'sources run'];
     const json = command.options.some((option) => option.long === '--json');
     expect(json).toBe(!keepsRunning.includes(way));
   });
