@@ -2,9 +2,6 @@
 import { Worker } from 'node:worker_threads';
 import type { VerifyParts, VerifyThread } from '../services/verify-parts.ts';
 
-/** What an hour leaves behind is many small things: with less room for new ones a sixth of the time goes into tidying. */
-const NEW_SPACE_MIB = 64;
-
 type Message = { readonly hour: true } | { readonly parts: VerifyParts };
 
 /**
@@ -17,7 +14,6 @@ export function createVerifyThreads(file: string, count: number): VerifyThread[]
     new Promise((resolve, reject) => {
       const worker = new Worker(new URL('./verify-thread.ts', import.meta.url), {
         workerData: { file, nodes, signatures },
-        resourceLimits: { maxYoungGenerationSizeMb: NEW_SPACE_MIB },
       });
       running.add(worker);
       const fail = (error: unknown): void => {

@@ -84,6 +84,8 @@ export interface StoredBatch {
   readonly body: string;
   /** The body as it is sealed, but for `previousHash`, and only to be read; null: it is kept as text. */
   readonly decoded: BatchBody | null;
+  /** The hash is not kept: it was computed of the body, so that only what follows from it can prove the body. */
+  readonly hashed: boolean;
   /** Null: it came unsigned, or it is sealed and a later one of its stream in the same hour speaks for it. */
   readonly signature: BatchSignature | null;
 }

@@ -43,6 +43,7 @@ const stored = (row: BatchRow, named: Named): StoredBatch => ({
   hash: row.hash,
   body: row.body,
   decoded: null,
+  hashed: false,
   signature: named(signatureOf(row)),
 });
 
@@ -50,7 +51,7 @@ const stored = (row: BatchRow, named: Named): StoredBatch => ({
 function opened(record: OpenedRecord, named: Named): StoredBatch[] {
   return record.batches.map(({ stream, seq, recordedAtMs, body, signature }, at) => ({
     ...{ stream, number: body.seq, seq, recordedAtMs, fromMs: body.fromMs, toMs: body.toMs },
-    ...{ decoded: body, signature: named(signature) },
+    ...{ decoded: body, hashed: record.hashed, signature: named(signature) },
     get hash() {
       return record.whole()[at]?.hash ?? '';
     },

@@ -34,6 +34,8 @@ export interface RecordBatch extends SealedBatch {
 /** What a record holds: the bodies at once, texts and hashes when they are asked for. */
 export interface OpenedRecord {
   readonly batches: readonly SealedBatch[];
+  /** Whether hashes are computed of the bodies; else the record has them. */
+  readonly hashed: boolean;
   whole(): readonly RecordBatch[];
 }
 
@@ -71,13 +73,14 @@ export function openHour(record: Buffer, texts: DayTexts): OpenedRecord {
   try {
     if (record[0] === ZSTD) {
       const batches = unpackLines(record);
-      return { batches, whole: () => batches };
+      return { batches, hashed: false, whole: () => batches };
     }
     if (record[0] !== COLUMNS) throw new BadColumns();
     const unpacked = unpackColumns(record.subarray(COLUMNS_HEAD_BYTES), texts, MAX_UNPACKED_BYTES);
     let whole: readonly RecordBatch[] | null = null;
     return {
       batches: unpacked.batches,
+      hashed: true,
       whole() {
         whole ??= withHashes(unpacked).map(({ batch, text, hash }) => ({ ...batch, text, hash }));
         return whole;
