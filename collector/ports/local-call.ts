@@ -16,6 +16,8 @@ const MAX_FRAME_BYTES = 16_384;
 const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 const WINDOW_BYTES = MAX_MESSAGE_BYTES + MAX_FRAME_BYTES;
 const MAX_FRAMES = 20_000;
+/** Of all that it says: pieces of the answer keep what they came with in memory. */
+const MAX_SAID_BYTES = 2 * MAX_MESSAGE_BYTES;
 const CALL_MS = 5_000;
 const PREFIX_BYTES = 5;
 
@@ -110,12 +112,15 @@ function headersOf(method: string): Buffer {
 
 class Answer {
   #rest: Buffer = Buffer.alloc(0);
+  #said = 0;
   #frames = 0;
   #pieces: Buffer[] = [];
   #bytes = 0;
 
   /** Takes what came; true: the answer is whole. Throws `CallError`. */
   take(bytes: Buffer, socket: Pick<Socket, 'write'>): boolean {
+    this.#said += bytes.length;
+    if (this.#said > MAX_SAID_BYTES) throw new CallError('its answer has no end');
     this.#rest = this.#rest.length === 0 ? bytes : Buffer.concat([this.#rest, bytes]);
     for (;;) {
       if (this.#rest.length < HEAD_BYTES) return false;

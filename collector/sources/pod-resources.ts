@@ -34,12 +34,13 @@ export function readGrants(message: Buffer): Granted {
     for (const container of messages(pod, 3)) {
       const given = devicesOf(container);
       if (name === '' || namespace === '' || given.size === 0) continue;
+      const containerName = textAt(container, 1) || '?';
       for (const [resource, all] of given) {
         const ids = [...all].slice(0, Math.min(GRANT_LIMITS.idsPerGrant, left));
         cut ||= ids.length < all.size || grants.length >= GRANT_LIMITS.grants;
         left -= ids.length;
         if (ids.length > 0 && grants.length < GRANT_LIMITS.grants)
-          grants.push({ namespace, pod: name, container: textAt(container, 1) || '?', resource, ids });
+          grants.push({ namespace, pod: name, container: containerName, resource, ids });
       }
     }
   }
@@ -98,11 +99,13 @@ function* messages(message: Buffer, number: number): Generator<Buffer> {
 
 /** The last one counts, as everywhere in protocol buffers. */
 function textAt(message: Buffer, number: number): string {
-  let text = '';
-  for (const one of textsAt(message, number)) text = one;
-  return text;
+  let last: Buffer | null = null;
+  for (const bytes of messages(message, number)) last = bytes;
+  return last === null ? '' : textOf(last);
 }
 
 function* textsAt(message: Buffer, number: number): Generator<string> {
-  for (const bytes of messages(message, number)) yield bytesToText(bytes, MAX_NAME_CHARS).text;
+  for (const bytes of messages(message, number)) yield textOf(bytes);
 }
+
+const textOf = (bytes: Buffer): string => bytesToText(bytes, MAX_NAME_CHARS).text;

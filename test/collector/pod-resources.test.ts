@@ -124,6 +124,25 @@ describe('one question', () => {
     await new Promise((resolve) => other.close(resolve));
   });
 
+  test('that is answered with something else that never ends is given up', async () => {
+    // Frames of another stream: nothing of the answer.
+    const frame = Buffer.alloc(9 + 16_384);
+    frame.writeUIntBE(16_384, 0, 3);
+    frame.writeUInt32BE(3, 5);
+    const other = createServer((client) => {
+      const talk = (): void => {
+        while (!client.destroyed && client.write(frame));
+      };
+      client.on('error', () => undefined).on('drain', talk);
+      client.resume();
+      talk();
+    });
+    const path = join(folder, 'talker.sock');
+    await new Promise<void>((resolve) => other.listen(path, resolve));
+    await expect(callLocal(path, LIST, Buffer.alloc(0))).rejects.toThrow('its answer has no end');
+    await new Promise((resolve) => other.close(resolve));
+  });
+
   test('whatever bytes come back end it', async () => {
     let bytes = Buffer.alloc(0);
     const other = createServer((client) => {
@@ -185,6 +204,16 @@ describe('a message', () => {
     const { grants, cut } = readGrants(listMessage(many));
     expect(cut).toBe(true);
     expect(grants.reduce((sum, { ids }) => sum + ids.length, 0)).toBe(GRANT_LIMITS.ids);
+  });
+
+  test('with more resources in one container than anybody has is cut just so', () => {
+    const devices = Array.from({ length: 50_000 }, (_, at) => ({
+      resource: `nvidia.com/gpu${at}`,
+      ids: [GPU],
+    }));
+    const crowd = { namespace: 'n', name: 'p', containers: [{ name: 'main', devices }] };
+    const { grants, cut } = readGrants(listMessage([crowd]));
+    expect({ grants: grants.length, cut }).toEqual({ grants: GRANT_LIMITS.grants, cut: true });
   });
 
   test('with names of any bytes keeps them harmless', () => {
