@@ -12,6 +12,7 @@ import { type Attribution, createAttribution } from './services/attribution.ts';
 import { createDeclarations } from './services/declarations.ts';
 import { createIngest } from './services/ingest.ts';
 import { createLive } from './services/live.ts';
+import { createMappingService } from './services/mappings.ts';
 import { createNodeKeyService } from './services/node-keys.ts';
 import { createPolicyService } from './services/policies.ts';
 import { createHourReader } from './services/queries/hours.ts';
@@ -117,6 +118,7 @@ export async function createApp(options: AppOptions): Promise<App> {
     ingest: createIngest(store, clock, live, cluster),
     declarations: createDeclarations(store, clock, cluster),
     keys: createNodeKeyService(store, clock, cluster),
+    mappings: createMappingService(store, questions, clock),
     policies: createPolicyService(store, clock, cluster),
     queries: createQueries(questions, createHourReader(store, clock), clock, cluster),
     tokens: createTokens(people, clock),

@@ -1,35 +1,14 @@
 /** `gpuledger policy`: what the site accepts as evidence and what it exempts, from a YAML or JSON file. */
-import { readFileSync, statSync } from 'node:fs';
 import { Command } from 'commander';
-import { parse, stringify } from 'yaml';
-import { z } from 'zod';
+import { stringify } from 'yaml';
 import { Policies, type PolicyOut, PolicyResult } from '../contract/policy.ts';
 import { createClient, withClient, withJson } from './client.ts';
-import { CliError, EXIT, EXIT_HELP } from './exit.ts';
+import { EXIT_HELP } from './exit.ts';
 import { parseTime } from './jobs.ts';
 import { print, printJson, printTable, shortTime, visible } from './output.ts';
+import { readMembers } from './yaml-file.ts';
 
-const FILE_MAX_BYTES = 1024 * 1024;
-/** Of an alias that names an alias, no more than so many. */
-const MAX_ALIASES = 100;
 const MS_PER_HOUR = 3_600_000;
-
-function readPolicy(file: string): Record<string, unknown> {
-  let value: unknown;
-  try {
-    if (statSync(file).size > FILE_MAX_BYTES) throw new CliError(`${file} is larger than 1 MiB`, EXIT.usage);
-    value = parse(readFileSync(file, 'utf8'), { maxAliasCount: MAX_ALIASES });
-  } catch (error) {
-    if (error instanceof CliError) throw error;
-    throw new CliError(
-      `${file} cannot be read: ${error instanceof Error ? error.message : error}`,
-      EXIT.usage,
-    );
-  }
-  const members = z.record(z.string(), z.unknown()).safeParse(value ?? {});
-  if (!members.success) throw new CliError(`${file}: expected the members of a policy`, EXIT.usage);
-  return members.data;
-}
 
 /** As a file that `set` takes: without what the service adds. */
 function toFile({
@@ -94,7 +73,7 @@ const put =
   (dryRun: boolean) =>
   async (file: string, flags: SetFlags): Promise<void> => {
     const result = await createClient(flags).ask(PolicyResult, 'PUT', '/v1/policy', {
-      ...readPolicy(file),
+      ...readMembers(file, 'a policy'),
       ...(flags.from === undefined ? {} : { from: parseTime(flags.from, '--from') }),
       ...(flags.reach === undefined ? {} : { reach: flags.reach }),
       dryRun,

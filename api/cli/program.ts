@@ -6,6 +6,7 @@ import { explainCommand } from './explain.ts';
 import { findingsCommand } from './findings.ts';
 import { fleetCommand } from './fleet.ts';
 import { jobsCommand } from './jobs.ts';
+import { mappingCommand } from './mapping.ts';
 import { policyCommand } from './policy.ts';
 import { ratesCommand } from './rates.ts';
 import { reportCommand } from './report.ts';
@@ -42,6 +43,7 @@ export function createProgram(): Command {
     .addCommand(reportCommand())
     .addCommand(ratesCommand())
     .addCommand(fleetCommand())
+    .addCommand(mappingCommand())
     .addCommand(policyCommand())
     .addCommand(sourcesCommand())
     .addCommand(tokenCommand())

@@ -21,27 +21,44 @@ const sumsCells = (sums: Sums): string[] =>
     sums.allocatedMs,
   ].map(hours);
 
+type Line = Statement['accounts'][number]['lines'][number];
+/** Columns that are there where a mapping says something. */
+const MAPPED: readonly (readonly [head: string, cell: (line: Line) => string | null])[] = [
+  ['project', (line) => line.project],
+  ['cost centre', (line) => line.costCentre],
+];
+
 function printStatement(statement: Statement): void {
   print(
     `Statement ${statement.period} (${statement.status}), complete to ${statement.complete.completeTo ?? 'nothing yet'}`,
   );
   const money = (amount: string | null): string =>
     amount === null ? '–' : `${amount} ${statement.currency ?? ''}`;
+  const lines = statement.accounts.flatMap((account) => account.lines);
+  const to = MAPPED.filter(([, cell]) => lines.some((line) => cell(line) !== null));
   printTable(
-    ['account', 'model', 'GPU-hours', 'rate', 'amount'],
+    ['account', ...to.map(([head]) => head), 'model', 'GPU-hours', 'rate', 'amount'],
     [
       ...statement.accounts.flatMap((account) => [
         ...account.lines.map((line) => [
           line.account,
+          ...to.map(([, cell]) => cell(line)),
           line.model,
           line.gpuHours,
           line.ratePerGpuHour,
           money(line.amount),
         ]),
-        [account.account, '(total)', account.gpuHours, null, money(account.total)],
+        [account.account, ...to.map(() => ''), '(total)', account.gpuHours, null, money(account.total)],
       ]),
-      ['(held by nobody)', '', hours(statement.unheld.capacityMs), null, null],
-      ['(all)', '', hours(statement.total.sums.capacityMs), null, money(statement.total.amount)],
+      ['(held by nobody)', ...to.map(() => ''), '', hours(statement.unheld.capacityMs), null, null],
+      [
+        '(all)',
+        ...to.map(() => ''),
+        '',
+        hours(statement.total.sums.capacityMs),
+        null,
+        money(statement.total.amount),
+      ],
     ],
     'No capacity in this month.',
   );
@@ -104,7 +121,7 @@ export function reportCommand(): Command {
     .option('--to <time>', 'to here')
     .option(
       '--by <groups>',
-      'account, user, job, node, model, device, hour, day; up to three, by commas',
+      'account, user, job, node, model, device, hour, day, charged_account, project, cost_centre; up to three, by commas',
       'account',
     )
     .addHelpText(

@@ -33,7 +33,11 @@ export const StatementQuery = z.object({ period: Period, format: z.enum(['json',
 /** One account of a month. Charges are the allocated time at the rates; the buckets say what happened in it. */
 const StatementLine = z
   .object({
-    account: z.string(),
+    account: z
+      .string()
+      .meta({ description: 'To which the mapping charges it; without one the declared account' }),
+    project: z.string().nullable(),
+    costCentre: z.string().nullable(),
     model: z.string(),
     sums: Sums,
     gpuHours: Decimal,

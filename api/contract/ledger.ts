@@ -1,7 +1,10 @@
 import { z } from 'zod';
 import { Completeness, Ms, RangeQuery, Time } from './primitives.ts';
 
-export const LEDGER_GROUPS = ['account', 'user', 'job', 'node', 'model', 'device', 'hour', 'day'] as const;
+export const LEDGER_GROUPS = [
+  ...(['account', 'user', 'job', 'node', 'model', 'device', 'hour', 'day'] as const),
+  ...(['charged_account', 'project', 'cost_centre'] as const),
+] as const;
 
 /** The sums that every ledger answer carries. capacityMs = used + held + unaccounted + idle + unobserved, exactly. */
 export const Sums = z
@@ -28,13 +31,16 @@ export const LedgerQuery = RangeQuery.extend({
     .transform((text) => text.split(','))
     .pipe(z.array(z.enum(LEDGER_GROUPS)).min(1).max(3))
     .meta({
-      description: 'One to three of account, user, job, node, model, device, hour, day, joined by commas',
+      description:
+        'One to three of account, user, job, node, model, device, hour, day, charged_account, project, cost_centre, joined by ' +
+        'commas. account is the declared one; charged_account, project and cost_centre are what the mapping says',
     }),
 });
 
 export const LedgerRow = Sums.extend({
   group: z.record(z.string(), z.string().nullable()).meta({
-    description: 'One member per group_by; null account, user or job: held by nobody. `job` is the job id',
+    description:
+      'One member per group_by; null account, user or job: held by nobody; null project or cost centre: none. `job` is the job id',
   }),
 });
 export type LedgerRow = z.infer<typeof LedgerRow>;

@@ -19,11 +19,13 @@ import { addSums, NO_SUMS } from './sums.ts';
 
 /**
  * The unit of charging is job × device × UTC day × rate; hours are rounded there, and nowhere else. This is one such line,
- * or several of one account, model and rate.
+ * or several of one account, project, cost centre, model and rate.
  */
 export interface ChargeLine {
   /** null: held by nobody, charged to nobody. */
   readonly account: string | null;
+  readonly project: string | null;
+  readonly costCentre: string | null;
   readonly model: string;
   /** Rate per GPU-hour; null where none is set. A line whose rate changes within the day is two lines. */
   readonly rate: Decimal | null;
@@ -45,6 +47,7 @@ export interface StatementFacts {
 }
 
 interface Group {
+  readonly line: ChargeLine;
   sums: Sums;
   hours: Decimal;
   rate: Decimal | null | 'several';
@@ -99,11 +102,12 @@ export function makeStatement(facts: StatementFacts): Statement {
 function addLine(accounts: Map<string, Map<string, Group>>, account: string, line: ChargeLine): void {
   const models = accounts.get(account) ?? new Map<string, Group>();
   accounts.set(account, models);
+  const key = keyOf(line);
   const ms = line.sums.allocatedMs;
-  const group = models.get(line.model);
+  const group = models.get(key);
   const amount = line.rate === null ? (ms === 0 ? ZERO : null) : multiplyDecimals(line.hours, line.rate);
   if (group === undefined) {
-    models.set(line.model, { sums: line.sums, hours: line.hours, rate: line.rate, amount });
+    models.set(key, { line, sums: line.sums, hours: line.hours, rate: line.rate, amount });
     return;
   }
   group.sums = addSums(group.sums, line.sums);
@@ -116,6 +120,10 @@ function addLine(accounts: Map<string, Map<string, Group>>, account: string, lin
       : equalDecimals(group.rate, line.rate));
   if (!same) group.rate = 'several';
 }
+
+/** No name has a NUL. */
+const keyOf = ({ model, project, costCentre }: ChargeLine): string =>
+  [model, project ?? '', costCentre ?? ''].join('\0');
 
 function exactTotal(groups: readonly Group[]): Decimal | null {
   const amounts = groups.flatMap((group) => group.amount ?? []);
@@ -150,12 +158,14 @@ function toAccount(
   const lines: Statement['accounts'][number]['lines'] = [];
   let hours = ZERO;
   let allocatedMs = 0;
-  for (const [model, group] of [...models].sort(([a], [b]) => (a < b ? -1 : 1))) {
+  for (const [, group] of [...models].sort(([a], [b]) => (a < b ? -1 : 1))) {
     hours = addDecimals(hours, group.hours);
     allocatedMs += group.sums.allocatedMs;
     lines.push({
       account,
-      model,
+      project: group.line.project,
+      costCentre: group.line.costCentre,
+      model: group.line.model,
       sums: group.sums,
       gpuHours: formatDecimal(group.hours),
       ratePerGpuHour: group.rate === null || group.rate === 'several' ? null : formatDecimal(group.rate, 2),

@@ -16,6 +16,7 @@ export const ACCESS = {
   'fleet:write': ['admin'],
   'rates:read': ['finance', 'auditor', 'admin'],
   'rates:write': ['finance', 'admin'],
+  'mapping:write': ['admin'],
   'policy:read': READERS,
   'policy:write': ['admin'],
   'statements:read': ['finance', 'auditor', 'admin'],

@@ -19,6 +19,7 @@ import { healthRoutes } from './routes/health.ts';
 import { jobRoutes } from './routes/jobs.ts';
 import { ledgerRoutes } from './routes/ledger.ts';
 import { liveRoutes } from './routes/live.ts';
+import { mappingRoutes } from './routes/mapping.ts';
 import { metricsRoutes } from './routes/metrics.ts';
 import { policyRoutes } from './routes/policy.ts';
 import { rateRoutes } from './routes/rates.ts';
@@ -99,6 +100,7 @@ function routeTable(options: HttpOptions, metrics: Metrics, live: readonly Route
     ...findingRoutes(services),
     ...fleetRoutes(services),
     ...rateRoutes(services),
+    ...mappingRoutes(services),
     ...policyRoutes(services),
     ...statementRoutes(services),
     ...live,

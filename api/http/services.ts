@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts';
 import type { Declarations } from '../services/declarations.ts';
 import type { Ingest } from '../services/ingest.ts';
 import type { Live } from '../services/live.ts';
+import type { MappingService } from '../services/mappings.ts';
 import type { NodeKeyService } from '../services/node-keys.ts';
 import type { PolicyService } from '../services/policies.ts';
 import type { Queries } from '../services/queries/queries.ts';
@@ -14,6 +15,7 @@ export interface Services {
   readonly ingest: Ingest;
   readonly declarations: Declarations;
   readonly keys: NodeKeyService;
+  readonly mappings: MappingService;
   readonly policies: PolicyService;
   readonly queries: Queries;
   readonly live: Live;

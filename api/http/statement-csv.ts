@@ -1,7 +1,7 @@
 /**
- * A statement as CSV (RFC 4180). One row per account and model, then what nobody held, then the total; hours are exact
- * decimals. Text cells that a spreadsheet would run as a formula (they begin with = + - @ tab or carriage return) get a
- * leading apostrophe; numbers are ours and stay numbers.
+ * A statement as CSV (RFC 4180). One row per account, project, cost centre and model, then what nobody held, then the
+ * total; hours are exact decimals. Text cells that a spreadsheet would run as a formula (they begin with = + - @ tab or
+ * carriage return) get a leading apostrophe; numbers are ours and stay numbers.
  */
 import { stringify } from 'csv-stringify/sync';
 import type { Statement } from '../contract/finance.ts';
@@ -36,7 +36,11 @@ const HEADER = [
   'amount',
   'currency',
   ...SUM_COLUMNS,
+  'project',
+  'costCentre',
 ];
+
+const NOWHERE = { project: null, costCentre: null };
 
 type Cell = string | number;
 
@@ -47,6 +51,7 @@ export function statementCsv(statement: Statement): string {
     model: string,
     money: { hours: string; rate: string | null; amount: string | null },
     sums: Sums | null,
+    more: { project: string | null; costCentre: string | null } = NOWHERE,
   ): Cell[] => [
     kind,
     statement.period,
@@ -59,6 +64,8 @@ export function statementCsv(statement: Statement): string {
     money.amount ?? '',
     money.amount === null ? '' : (statement.currency ?? ''),
     ...SUM_COLUMNS.map((name): Cell => sums?.[name] ?? ''),
+    inertCell(more.project ?? ''),
+    inertCell(more.costCentre ?? ''),
   ];
   const rows = statement.accounts.flatMap((account) => [
     ...account.lines.map((line) =>
@@ -68,6 +75,7 @@ export function statementCsv(statement: Statement): string {
         line.model,
         { hours: line.gpuHours, rate: line.ratePerGpuHour, amount: line.amount },
         line.sums,
+        line,
       ),
     ),
     row('account', account.account, '', { hours: account.gpuHours, rate: null, amount: account.total }, null),

@@ -5,10 +5,12 @@
 
 import type { HostFact, ToolFact } from '../contract/batch.ts';
 import type { JobMark } from '../contract/jobs.ts';
-import type { Sums } from '../contract/ledger.ts';
+import type { LEDGER_GROUPS, Sums } from '../contract/ledger.ts';
+import type { Booking } from '../contract/mapping.ts';
 import type { Role } from '../contract/primitives.ts';
 import type { NodeCondition } from '../domain/condition.ts';
 import type { Allocation } from '../domain/job.ts';
+import type { Mapping } from '../domain/mapping.ts';
 import type { MeantDevices } from '../domain/minors.ts';
 import type {
   FindingFacts,
@@ -20,7 +22,7 @@ import type {
 } from './finding-questions.ts';
 import type { SourceHealth } from './jobs.ts';
 
-export type LedgerGroup = 'account' | 'user' | 'job' | 'node' | 'model' | 'device' | 'hour' | 'day';
+export type LedgerGroup = (typeof LEDGER_GROUPS)[number];
 
 /** Which accounts' rows may be seen; null: all. */
 export interface Scope {
@@ -281,13 +283,20 @@ export interface RateCardRow {
 
 /** What the holders of one account had of one model in one UTC day at one rate. */
 export interface ChargeRow extends Sums {
-  /** null: held by nobody. */
+  /** To whom it is charged; null: held by nobody. */
   readonly account: string | null;
+  readonly project: string | null;
+  readonly costCentre: string | null;
   readonly model: string;
   /** Hours of the lines (job × device × UTC day), each rounded to nine decimals, summed, in billionths. */
   readonly nanoHours: number;
   readonly rateMicros: string | null;
   readonly currency: string | null;
+}
+/** What the jobs of one booking had of one model in one UTC day at one rate, and where another mapping would book it. */
+export interface MoveRow extends Pick<ChargeRow, 'allocatedMs' | 'nanoHours' | 'rateMicros' | 'currency'> {
+  readonly from: Booking;
+  readonly to: Booking;
 }
 interface StatementQuestionFacts {
   readonly progress: ProgressFacts;
@@ -367,6 +376,9 @@ export interface Questions {
   rateCards(): Promise<RateCardRow[]>;
   /** Everything between two full UTC hours. */
   statement(fromMs: number, toMs: number): Promise<StatementQuestionFacts>;
+  /** Of full UTC days: what jobs held, where it is booked, and where `trial` would book it. */
+  moves(fromMs: number, toMs: number, trial: Mapping): Promise<MoveRow[]>;
+  mappings(): Promise<readonly Mapping[]>;
   metrics(monthMs: number, nowMs: number): Promise<MetricsFacts>;
   close(): Promise<void>;
 }

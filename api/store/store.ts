@@ -8,6 +8,7 @@ import type { FleetStore } from './fleet.ts';
 import type { JobStore } from './jobs.ts';
 import type { KeyStore } from './keys.ts';
 import type { LedgerStore } from './ledger.ts';
+import type { MappingStore } from './mappings.ts';
 import type { PolicyStore } from './policies.ts';
 
 export interface Store {
@@ -15,6 +16,7 @@ export interface Store {
   readonly jobs: JobStore;
   readonly fleet: FleetStore;
   readonly keys: KeyStore;
+  readonly mappings: MappingStore;
   readonly policies: PolicyStore;
   readonly ledger: LedgerStore;
   /** For `verify`, on a store that is opened for reading only. */

@@ -436,6 +436,18 @@ CREATE TABLE ledger_hours (
 
 CREATE INDEX ledger_hours_by_holder ON ledger_hours (holder, hour_ms) WHERE holder <> 0;
 
+CREATE TABLE mappings (
+  version INTEGER PRIMARY KEY,
+  effective_from_ms INTEGER NOT NULL CHECK (effective_from_ms % 86400000 = 0),
+  -- 1: it was meant to move charges of the past.
+  reaches_past INTEGER NOT NULL CHECK (reaches_past IN (0, 1)),
+  -- Canonical JSON.
+  rules TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  recorded_at_ms INTEGER NOT NULL,
+  recorded_by TEXT NOT NULL
+) STRICT;
+
 CREATE TABLE node_conditions (
   source INTEGER NOT NULL REFERENCES sources,
   node TEXT NOT NULL,

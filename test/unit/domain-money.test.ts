@@ -116,6 +116,8 @@ describe('statements', () => {
     model = 'H100',
   ): ChargeLine => ({
     account,
+    project: null,
+    costCentre: null,
     model,
     hours: hoursFromMs(account === null ? 0 : allocatedMs),
     rate: rate === null ? null : parseDecimal(rate),

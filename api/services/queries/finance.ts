@@ -29,6 +29,8 @@ export async function askRates(questions: Questions): Promise<RateCards> {
 function toLine(row: ChargeRow): ChargeLine {
   return {
     account: row.account,
+    project: row.project,
+    costCentre: row.costCentre,
     model: row.model,
     rate: row.rateMicros === null ? null : rateFromMicros(row.rateMicros),
     hours: { units: BigInt(row.nanoHours), scale: HOUR_SCALE },

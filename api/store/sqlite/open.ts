@@ -14,6 +14,7 @@ import { createJobRows } from './job-rows.ts';
 import { createJobs } from './jobs.ts';
 import { createJournal } from './journal.ts';
 import { createLedger } from './ledger.ts';
+import { createMappings } from './mappings.ts';
 import { createMinors } from './minors.ts';
 import { createNodeKeys } from './node-keys.ts';
 import { createPlacement } from './placement.ts';
@@ -46,6 +47,7 @@ export function openSqlite({ file, readOnly = false, nowMs = 0 }: SqliteStoreOpt
     keys,
     jobs: createJobs(sqlite, { ids, dirty, rows: jobs, journal, minors, placement }),
     fleet: createFleet(sqlite, { ids, dirty, journal, capacity }),
+    mappings: createMappings(sqlite, journal),
     policies: createPolicies(sqlite, { ids, dirty, rows: jobs, journal }),
     ledger: createLedger(sqlite, { ids, dirty, jobs, keys, minors, processes, findings, placement }),
     audit: createAudit(sqlite, { ids, dirty, processes, capacity }),

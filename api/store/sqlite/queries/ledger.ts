@@ -1,5 +1,6 @@
 /** GPU time by account, user, job, node, model, device, hour, day: from the hourly and daily sums only. */
 import type { LedgerFactsRow, LedgerGroup, LedgerQuestion } from '../../questions.ts';
+import { BOOKING_JOINS, type BookingSql, bookingCall } from './bookings.ts';
 import type { Question, Reader } from './reader.ts';
 
 const HOUR_MS = 3_600_000;
@@ -45,8 +46,24 @@ const GROUP_SQL: Readonly<Record<LedgerGroup, string>> = {
   device: 'l.uuid',
   hour: 'l.hour_ms',
   day: 'l.day_ms',
+  charged_account: 'b.account_charged',
+  project: 'b.project',
+  cost_centre: 'b.cost_centre',
 };
-const FINE_GROUPS: ReadonlySet<LedgerGroup> = new Set(['job', 'device', 'hour']);
+const BOOKED_GROUPS: readonly LedgerGroup[] = ['charged_account', 'project', 'cost_centre'];
+const FINE_GROUPS: ReadonlySet<LedgerGroup> = new Set(['job', 'device', 'hour', ...BOOKED_GROUPS]);
+
+/** What the mapping says of each job that held something on a day. */
+const BOOKED = `
+  WITH numbered AS MATERIALIZED (
+    SELECT h.holder, h.account, h.day_ms, ${bookingCall('h.day_ms')} AS booked
+    FROM (SELECT DISTINCT holder, account, hour_ms - hour_ms % 86400000 AS day_ms FROM ledger_hours
+      WHERE hour_ms >= @fromMs AND hour_ms < @toMs AND holder <> 0) h ${BOOKING_JOINS}),
+  booked AS MATERIALIZED (
+    SELECT holder, account, day_ms, booking_part(booked, 'account') AS account_charged,
+      booking_part(booked, 'project') AS project, booking_part(booked, 'costCentre') AS cost_centre FROM numbered)`;
+const BOOKED_JOIN =
+  'LEFT JOIN booked b ON b.holder = l.holder AND b.account = l.account AND b.day_ms = l.day_ms';
 
 const isFine = (groups: readonly LedgerGroup[]): boolean => groups.some((group) => FINE_GROUPS.has(group));
 
@@ -68,16 +85,21 @@ export function ledgerHoursQuestion(
 
 function statementFor(groups: readonly LedgerGroup[]): string {
   const fine = isFine(groups);
+  const booked = groups.some((group) => BOOKED_GROUPS.includes(group));
   const keys = groups.map((group, index) => `${GROUP_SQL[group]} AS g${index}`);
   const places = groups.map((_, index) => String(index + 1)).join(', ');
-  return `SELECT ${keys.join(', ')}, ${SUM_COLUMNS} FROM (${fine ? FINE_ROWS : COARSE_ROWS}) l
+  return `${booked ? BOOKED : ''} SELECT ${keys.join(', ')}, ${SUM_COLUMNS}
+    FROM (${fine ? FINE_ROWS : COARSE_ROWS}) l ${booked ? BOOKED_JOIN : ''}
     GROUP BY ${places} ORDER BY ${places} LIMIT @limit`;
 }
 
 type GroupValue = string | number | null;
 type Row = Omit<LedgerFactsRow, 'group'> & { g0: GroupValue; g1?: GroupValue; g2?: GroupValue };
 
-export function ledgerQuestion(reader: Reader): (asked: LedgerQuestion) => LedgerFactsRow[] {
+export function ledgerQuestion(
+  reader: Reader,
+  bookings: BookingSql,
+): (asked: LedgerQuestion) => LedgerFactsRow[] {
   const prepared = new Map<string, Question<Row>>();
   return ({ fromMs, toMs, groups, maxRows }) => {
     const sql = statementFor(groups);
@@ -85,8 +107,8 @@ export function ledgerQuestion(reader: Reader): (asked: LedgerQuestion) => Ledge
     prepared.set(sql, question);
     const dayFromMs = Math.ceil(fromMs / DAY_MS) * DAY_MS;
     const dayToMs = Math.max(dayFromMs, Math.floor(toMs / DAY_MS) * DAY_MS);
-    return question
-      .all({ fromMs, toMs, dayFromMs, dayToMs, limit: maxRows + 1 })
+    return bookings
+      .inForce(() => question.all({ fromMs, toMs, dayFromMs, dayToMs, limit: maxRows + 1 }))
       .map(({ g0, g1 = null, g2 = null, ...sums }) => ({
         ...sums,
         group: [g0, g1, g2].slice(0, groups.length),

@@ -1,6 +1,7 @@
 /** The questions of pages and reports, on a read-only connection of their own. */
 import type { LedgerFactsRow, Questions } from '../../questions.ts';
 import { openDatabase } from '../connection.ts';
+import { createBookingSql } from './bookings.ts';
 import { financeQuestions } from './finance.ts';
 import { findingDetailQuestions } from './finding-detail.ts';
 import { findingQuestions } from './finding-rows.ts';
@@ -20,9 +21,11 @@ const SERIES_MAX = 10_000;
 
 /** Opens a database that has been migrated. Throws `StoreError`. */
 export function openQuestions(file: string): Questions {
-  const reader = createReader(openDatabase({ file, readOnly: true, nowMs: 0 }));
+  const database = openDatabase({ file, readOnly: true, nowMs: 0 });
+  const reader = createReader(database);
+  const bookings = createBookingSql(database);
   const { progress, suspect } = progressQuestions(reader);
-  const ledger = ledgerQuestion(reader);
+  const ledger = ledgerQuestion(reader, bookings);
   const ledgerHours = ledgerHoursQuestion(reader);
   const findings = findingQuestions(reader);
   const detail = findingDetailQuestions(reader);
@@ -31,7 +34,7 @@ export function openQuestions(file: string): Questions {
   const fleet = fleetQuestions(reader);
   const files = nodeFilesQuestions(reader);
   const conditions = nodeConditionQuestions(reader);
-  const finance = financeQuestions(reader);
+  const finance = financeQuestions(reader, bookings);
   const unaccounted = unaccountedQuestions(reader);
   const stories = seriesQuestions(reader);
   const ready = reader.question<{ one: number }>('SELECT 1 AS one FROM sequence');
@@ -132,6 +135,8 @@ export function openQuestions(file: string): Questions {
     rateCards: async () => reader.snapshot(finance.rateCards),
     statement: async (fromMs, toMs) =>
       reader.snapshot(() => ({ progress: progress(), ...finance.charges(fromMs, toMs) })),
+    moves: async (fromMs, toMs, trial) => reader.snapshot(() => finance.moves(fromMs, toMs, trial)),
+    mappings: async () => reader.snapshot(bookings.mappings),
     metrics: async (monthMs, nowMs) =>
       reader.snapshot(() => ({
         progress: progress(),

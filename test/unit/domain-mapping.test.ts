@@ -1,0 +1,61 @@
+import { describe, expect, test } from 'vitest';
+import { MappingIn } from '../../api/contract/mapping.ts';
+import { bookingOf, type Declared, type Mapping, mappingAt } from '../../api/domain/mapping.ts';
+
+const rulesOf = (rules: unknown[]) => MappingIn.parse({ rules }).rules;
+const job: Declared = {
+  ...{ account: 'unset', user: 'alice', source: 'slurm', sourceInstance: 'west' },
+  attributes: { partition: 'gpu-long', namespace: 'nlp', qos: 'high', 'label:team': 'speech' },
+};
+const booked = (rules: unknown[], declared = job) => bookingOf(rulesOf(rules), declared);
+const matched = (match: unknown, declared = job): boolean =>
+  booked([{ match, account: 'yes' }], declared).account === 'yes';
+
+describe('to whom a job is charged', () => {
+  test('the first rule that matches decides, alone; what it leaves out stays', () => {
+    const rules = [
+      { match: { users: ['bob'] }, account: 'b' },
+      { match: { users: ['alice'] }, project: 'p' },
+      { account: 'rest', costCentre: '1' },
+    ];
+    expect(booked(rules)).toEqual({ account: 'unset', project: 'p', costCentre: null });
+    expect(booked(rules, { ...job, user: 'carol' })).toEqual({
+      ...{ account: 'rest', project: null, costCentre: '1' },
+    });
+    expect(booked([])).toEqual({ account: 'unset', project: null, costCentre: null });
+  });
+
+  test.each([
+    [{ users: ['bob', 'al*'] }, true],
+    [{ users: ['alic'] }, false],
+    [{ accounts: ['unset'], users: ['bob'] }, false],
+    [{ accounts: ['un*t'] }, true],
+    [{ sources: ['slurm'] }, true],
+    [{ sources: ['slurm/west'] }, true],
+    [{ sources: ['slurm/east'] }, false],
+    [{ partitions: ['gpu-*'] }, true],
+    [{ partitions: ['cpu'] }, false],
+    [{ namespaces: ['nlp'] }, true],
+    [{ namespaces: ['*lp*s'] }, false],
+    [{ labels: { team: ['speech'] } }, true],
+    [{ labels: { team: ['*'], other: ['*'] } }, false],
+    [{ attributes: { qos: ['high'] } }, true],
+    [{ attributes: { toString: ['*'] } }, false],
+    [{ attributes: { constructor: ['*'] } }, false],
+  ])('%j: %s', (match, expected) => {
+    expect(matched(match)).toBe(expected);
+  });
+
+  test('a job without an OS account is nobody in particular', () => {
+    const nobody = { ...job, user: null };
+    expect([matched({ users: ['*'] }, nobody), matched({}, nobody)]).toEqual([false, true]);
+  });
+});
+
+test('of the versions that have begun the last one counts, and of these the newest', () => {
+  const version = (number: number, fromMs: number): Mapping => ({ version: number, fromMs, rules: [] });
+  const all = [version(1, 100), version(2, 50), version(3, 100), version(4, 200)];
+  const at = (ms: number) => mappingAt(all, ms)?.version ?? null;
+  expect([at(49), at(50), at(100), at(199), at(200)]).toEqual([null, 2, 3, 3, 4]);
+  expect(mappingAt([...all].reverse(), 150)?.version).toBe(3);
+});
