@@ -36,6 +36,7 @@ interface Row {
 
 export function createRows(): Rows {
   const templates = new Map<string, Template>();
+  const keys = new Map<Template, string>();
   const rows = new Map<Template, Map<string | null, Row>>();
   let settlesAtMs: number | null = null;
   let condition: NodeCondition | null = null;
@@ -46,6 +47,7 @@ export function createRows(): Rows {
     const known = templates.get(key);
     if (known !== undefined) return known;
     templates.set(key, kind);
+    keys.set(kind, key);
     return kind;
   };
   const addRow = (template: Template, holder: string | null, piece: Interval, ms: number): void => {
@@ -96,8 +98,10 @@ export function createRows(): Rows {
     entries() {
       const keyed: { key: string; entry: Entry }[] = [];
       for (const [template, byHolder] of rows)
-        for (const [holder, row] of byHolder)
-          keyed.push({ key: `${keyOf(template)} ${holder ?? ''}`, entry: { ...template, holder, ...row } });
+        for (const [holder, row] of byHolder) {
+          const key = `${keys.get(template)} ${holder ?? ''}`;
+          keyed.push({ key, entry: { ...template, holder, ...row } });
+        }
       keyed.sort(
         (a, b) => a.entry.fromMs - b.entry.fromMs || a.entry.toMs - b.entry.toMs || (a.key < b.key ? -1 : 1),
       );

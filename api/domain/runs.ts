@@ -115,10 +115,15 @@ function sumUp(spans: readonly PlainSpan[], tenantCount: number): NonNullable<Sp
   return { active: active.map(amountOf), rest: amountOf(rest) };
 }
 
+const keptTenants = new WeakMap<readonly ObservedSpan[], ReadonlySet<ProcessId>>();
+
 /** Every process of these spans. */
-export function tenantsOf(spans: readonly ObservedSpan[]): Set<ProcessId> {
+export function tenantsOf(spans: readonly ObservedSpan[]): ReadonlySet<ProcessId> {
+  const known = keptTenants.get(spans);
+  if (known !== undefined) return known;
   const processes = new Set<ProcessId>();
   for (const { tenants } of runsOf(spans)) for (const { process } of tenants) processes.add(process);
+  keptTenants.set(spans, processes);
   return processes;
 }
 

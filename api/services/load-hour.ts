@@ -1,5 +1,6 @@
 /** Everything that a node-hour is attributed from, read from the store: the same for the worker, `verify` and the pages. */
 import type { BatchBody } from '../contract/batch.ts';
+import { placesByCount } from '../domain/bind.ts';
 import type { DecodedHour } from '../domain/decode.ts';
 import { peersWanted, siteConnections } from '../domain/site-network.ts';
 import type { NodeHourKey } from '../store/batches.ts';
@@ -52,9 +53,10 @@ export function completeHour(
   const processes = new Map(ancestors.map((process) => [process.id, process]));
   for (const [id, process] of decoded.processes) processes.set(id, process);
   const jobs = reader.readJobs(jobsWanted(hour, processes, facts.policy));
+  const counted = jobs.filter((job) => placesByCount(job, nodeName));
   const firstSeenElsewhere = reader.readFirstSeen(
     hour,
-    jobs.map((job) => job.id),
+    counted.map((job) => job.id),
   );
   const bookedToMs = facts.bookedToMs ?? hourMs;
   return { cluster, nodeName, hourMs, decoded, processes, facts, bookedToMs, jobs, firstSeenElsewhere };
