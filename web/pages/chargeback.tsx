@@ -63,7 +63,7 @@ function AccountRows({ account }: { account: Account }) {
         <td className="num">{amountText(account.total)}</td>
       </tr>
       {account.lines.map((line) => (
-        <Line key={`${line.model} ${line.ratePerGpuHour}`} line={line} />
+        <Line key={JSON.stringify([line.model, line.project, line.costCentre])} line={line} />
       ))}
     </Fragment>
   );

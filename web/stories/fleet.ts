@@ -263,6 +263,7 @@ export function statement(period: string): Statement {
           ...sums(allocatedMs, { used: 780, held: 190, settled: i === 0 ? 8 : 0, unobserved: 4 }),
           allocatedMs,
         },
+        ...{ project: null, costCentre: null },
         gpuHours,
         ratePerGpuHour: model.includes('H100') ? '2.75' : '1.40',
         amount: (
