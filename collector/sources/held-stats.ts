@@ -5,8 +5,12 @@
 import type { Files, HeldFile } from '../ports.ts';
 import { attempt, type ProcessStat, parseStat, STAT_BYTES } from './procfs.ts';
 
-/** Descriptors that the agent keeps; processes beyond are read by their path. */
+/** Processes that are held; those beyond are read by their path. */
 const MAX_HELD = 256;
+const DESCRIPTORS_EACH = 2;
+/** Of the descriptors that the agent may have: the others are for programs, the spool and the service. */
+const SHARE_OF_DESCRIPTORS = 1 / 4;
+const LIMITS_BYTES = 4096;
 /** The cheapest file of a process to read, a fourth of what its stat costs: asked for nothing but whether it is there. */
 const SIGN_OF_LIFE = 'oom_score_adj';
 const SIGN_BYTES = 16;
@@ -18,12 +22,18 @@ const STEADY_FIELDS = 4;
 export class HeldStats {
   readonly #files: Files;
   readonly #root: string;
+  readonly #atMost: number;
   /** null: this process cannot be held. */
   readonly #held = new Map<number, HeldStat | null>();
 
   constructor(files: Files, root: string) {
     this.#files = files;
     this.#root = root;
+    const limits = attempt(() => files.read('/proc/self/limits', LIMITS_BYTES).bytes.toString('latin1'));
+    const most = Number(/^Max open files +(\d+) /m.exec(limits.ok ? limits.value : '')?.[1] ?? Number.NaN);
+    this.#atMost = Number.isNaN(most)
+      ? MAX_HELD
+      : Math.min(MAX_HELD, Math.floor((most * SHARE_OF_DESCRIPTORS) / DESCRIPTORS_EACH));
   }
 
   /** The process that was held by this pid, as it is now; null where none is, or that one has ended. */
@@ -45,7 +55,7 @@ export class HeldStats {
 
   /** From now on `read` tells of this process. */
   hold(stat: ProcessStat): void {
-    if (this.#held.has(stat.pid) || this.#held.size >= MAX_HELD) return;
+    if (this.#held.has(stat.pid) || this.#held.size >= this.#atMost) return;
     const folder = `${this.#root}/${stat.pid}`;
     const file = attempt(() => this.#files.hold(`${folder}/stat`));
     const sign = attempt(() => this.#files.hold(`${folder}/${SIGN_OF_LIFE}`));

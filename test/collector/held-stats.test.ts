@@ -72,6 +72,24 @@ describe('a held process', () => {
   });
 });
 
+it('where few descriptors are allowed a quarter of them is used, and the others are read by their path', () => {
+  let held = 0;
+  const hold: Files['hold'] = (path) => {
+    held += 1;
+    return files.hold(path);
+  };
+  const read: Files['read'] = (path, maxBytes) =>
+    path === '/proc/self/limits'
+      ? { bytes: Buffer.from('Max open files            64                   64        files\n'), cut: false }
+      : files.read(path, maxBytes);
+  const stats = new HeldStats({ ...files, hold, read }, '/proc');
+  const sleepers = Array.from({ length: 10 }, () => spawn('sleep', ['600'], { stdio: 'ignore' }));
+  for (const { pid } of sleepers) stats.hold(statOf(pid ?? 0));
+  expect(held).toBe(16);
+  stats.releaseOthers(new Set());
+  for (const sleeper of sleepers) sleeper.kill('SIGKILL');
+});
+
 describe('what a held file tells', () => {
   const rest = '1 900 900 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 1 0 5000 1000 10 0';
   /** Each line stands for one read; the last one for all that follow. */
