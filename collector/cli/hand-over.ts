@@ -21,14 +21,10 @@ export const LEAN_FLAGS = [
   '--no-sparkplug',
   '--optimize-for-size',
   '--expose-gc',
+  '--no-flush-bytecode',
 ] as const;
-/** What the C library is asked for: one arena, not one for each thread, and to give back what is free. */
-const LEAN_ALLOCATION = {
-  MALLOC_ARENA_MAX: '1',
-  MALLOC_TOP_PAD_: '16384',
-  MALLOC_TRIM_THRESHOLD_: '65536',
-  MALLOC_MMAP_THRESHOLD_: '65536',
-} as const;
+/** The C library keeps an arena for each thread otherwise. */
+const ARENAS = 'MALLOC_ARENA_MAX';
 const HANDED_OVER = 'GPULEDGER_AGENT_SETTINGS';
 const SECOND_TRY = 'GPULEDGER_AGENT_COMPILED';
 const CACHE = 'NODE_COMPILE_CACHE';
@@ -47,8 +43,7 @@ interface HandedOver {
 export function handOver(settings: AgentSettings): void {
   const additions: Environment = {};
   if (process.env[CACHE] === undefined) additions[CACHE] = cacheFolder(settings.agent.spoolFolder);
-  for (const [name, value] of Object.entries(LEAN_ALLOCATION))
-    if (process.env[name] === undefined) additions[name] = value;
+  if (process.env[ARENAS] === undefined) additions[ARENAS] = '1';
   const handedOver: HandedOver = { settings, added: Object.keys(additions) };
   replace({ ...additions, [HANDED_OVER]: JSON.stringify(handedOver) });
 }
