@@ -16,10 +16,7 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 /** A terminal and a parent that passes signals on may both send the same one. */
 const SAME_SIGNAL_MS = 1000;
 const EXIT_AT_ONCE = 130;
-/**
- * What outlives a poll or two is looked through only when it has grown by a third, which takes a quiet agent an hour.
- * Done on purpose it costs 10 to 20 ms, and saves 3 MB; compiled code is kept (hand-over.ts).
- */
+/** What outlives a poll or two piles up until V8 looks it through; looked through on purpose, resident memory stays lower. */
 const TIDY_MS = 60_000;
 
 /** Until it is told to stop; resolves with the exit code. `settings` must have an address. */

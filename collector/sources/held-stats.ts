@@ -58,7 +58,7 @@ export class HeldStats {
     if (this.#held.has(stat.pid) || this.#held.size >= this.#atMost) return;
     const folder = `${this.#root}/${stat.pid}`;
     const file = attempt(() => this.#files.hold(`${folder}/stat`));
-    const sign = attempt(() => this.#files.hold(`${folder}/${SIGN_OF_LIFE}`));
+    const sign = file.ok ? attempt(() => this.#files.hold(`${folder}/${SIGN_OF_LIFE}`)) : file;
     const held = file.ok
       ? new HeldStat(file.value, sign.ok ? sign.value : file.value, stat.startTicks)
       : null;

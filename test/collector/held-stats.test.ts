@@ -90,6 +90,17 @@ it('where few descriptors are allowed a quarter of them is used, and the others 
   for (const sleeper of sleepers) sleeper.kill('SIGKILL');
 });
 
+it('a process whose stat cannot be held leaves no other file of it open', () => {
+  const before = descriptors();
+  const hold: Files['hold'] = (path) => {
+    if (path.endsWith('/stat')) throw Object.assign(new Error('EMFILE'), { code: 'EMFILE' });
+    return files.hold(path);
+  };
+  const stats = new HeldStats({ ...files, hold }, '/proc');
+  stats.hold(statOf(process.pid));
+  expect(descriptors()).toBe(before);
+});
+
 describe('what a held file tells', () => {
   const rest = '1 900 900 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 1 0 5000 1000 10 0';
   /** Each line stands for one read; the last one for all that follow. */
