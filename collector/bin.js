@@ -2,4 +2,5 @@
 // `gpuledger-agent`, on whatever Node is there.
 import { launch } from '../api/contract/launch.js';
 
-await launch('gpuledger-agent', new URL('./cli/main.ts', import.meta.url));
+// 1 is an answer of the doctor and of --once.
+await launch('gpuledger-agent', new URL('./cli/main.ts', import.meta.url), 2);

@@ -62,6 +62,15 @@ export type InspectedProcess = ParsedProcess;
 type InspectedProblem = Pick<Problem, 'line' | 'device' | 'message'>;
 
 export function inspect(kind: InspectKind, text: string): Inspection {
+  // No output has any: a file that was cut while somebody wrote to it does, and one of two bytes a character.
+  const plain = text.replaceAll('\0', '');
+  const inspection = understood(kind, plain);
+  if (plain.length === text.length) return inspection;
+  const message = `${text.length - plain.length} NUL characters were left out`;
+  return { ...inspection, problems: [...inspection.problems, { line: null, device: null, message }] };
+}
+
+function understood(kind: InspectKind, text: string): Inspection {
   switch (kind) {
     case 'xml': {
       const { devices, processes, accounted, driverVersion, problems } = parseXml(text);

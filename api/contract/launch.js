@@ -8,13 +8,16 @@ const TOP = fileURLToPath(new URL('../../', import.meta.url));
 const BUNDLED = `${TOP}node_modules/node-${process.platform}-${process.arch}/bin/node`;
 const PASSED_ON = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
-/** `name`: what messages call it; `main`: URL of its TypeScript. */
-export async function launch(name, main) {
-  // Whoever reads us through `head` has seen enough; that is no error.
-  for (const stream of [process.stdout, process.stderr])
-    stream.on('error', (error) => {
-      if (error.code !== 'EPIPE') throw error;
-    });
+/** `name`: what messages call it; `main`: URL of its TypeScript; `exitUnsaid`: exit code where an answer cannot be written. */
+export async function launch(name, main, exitUnsaid = 1) {
+  process.stdout.on('error', (error) => {
+    // Whoever reads us through `head` has seen enough; that is no error.
+    if (error.code === 'EPIPE') return;
+    fail(`${name}: what it has to say cannot be written: ${error.message}`);
+    process.exit(exitUnsaid);
+  });
+  // Then there is nobody left to tell.
+  process.stderr.on('error', () => undefined);
   const [major, minor] = process.versions.node.split('.').map(Number);
   if (major > 22 || (major === 22 && minor >= 18)) await load(name, main);
   else if (existsSync(BUNDLED)) delegate(name);

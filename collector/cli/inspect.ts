@@ -42,11 +42,11 @@ export function inspectCommand(): Command {
     });
 }
 
-/** The file as UTF-8; ends the command with 2 where it cannot be read or is larger than we inspect. */
+/** The file as text; ends the command with 2 where it cannot be read or is larger than we inspect. */
 function readText(file: string, command: Command): string {
   try {
     const bytes = readBounded(file);
-    if (bytes.length <= INSPECT_MAX_BYTES) return bytes.toString('utf8');
+    if (bytes.length <= INSPECT_MAX_BYTES) return textOf(bytes);
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
     const why = MESSAGES.get(code) ?? code;
@@ -55,6 +55,17 @@ function readText(file: string, command: Command): string {
   return command.error(`error: ${inert(file)} is larger than ${INSPECT_MAX_BYTES / MIB} MiB`, {
     exitCode: 2,
   });
+}
+
+/** UTF-8, or UTF-16 where a mark says so: what a redirection makes on Windows. */
+function textOf(bytes: Buffer): string {
+  const [first, second] = bytes;
+  if (first === 0xff && second === 0xfe) return bytes.toString('utf16le', 2);
+  if (first === 0xfe && second === 0xff)
+    return Buffer.from(bytes.subarray(2, bytes.length & ~1))
+      .swap16()
+      .toString('utf16le');
+  return bytes.toString('utf8');
 }
 
 const MESSAGES: ReadonlyMap<string, string> = new Map([

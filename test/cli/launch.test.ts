@@ -1,7 +1,7 @@
 /** The launcher: whoever has an old Node, or no libraries, reads one line that says what to do. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, mkdirSync, mkdtempSync, symlinkSync } from 'node:fs';
+import { closeSync, cpSync, mkdirSync, mkdtempSync, openSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -73,3 +73,24 @@ test('whoever stops reading early is no error', async () => {
   const [code] = await once(child, 'close');
   expect([code, stderr]).toEqual([0, '']);
 });
+
+test.each([
+  [['collector/bin.js', 'run', '--once'], 2],
+  [['collector/bin.js', 'doctor'], 2],
+  [['api/bin.js', '--help'], 1],
+])(
+  '%j into a full disk: one line, and no exit code that an answer could have',
+  ([bin = '', ...args], expected) => {
+    const full = openSync('/dev/full', 'w');
+    try {
+      const { status, stderr } = spawnSync(process.execPath, [join(TOP, bin), ...args], {
+        stdio: ['ignore', full, 'pipe'],
+        encoding: 'utf8',
+      });
+      expect(stderr).toMatch(/^\S+: what it has to say cannot be written: ENOSPC.*\n$/);
+      expect(status).toBe(expected);
+    } finally {
+      closeSync(full);
+    }
+  },
+);

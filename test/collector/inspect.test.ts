@@ -123,6 +123,19 @@ describe('inspect', () => {
     expect(below?.memoryUsedBytes).toEqual({ unknown: 'out of range: -1048576' });
   });
 
+  it('reads a file with NUL characters as if they were not there, and says so', () => {
+    const pmon = '# gpu pid type sm mem command\n# Idx # C/G % % name\n    0  7  C  12  3  python\n';
+    const list = 'GPU 0: T (UUID: GPU-1)\n';
+    for (const [kind, text] of [
+      ['pmon', pmon],
+      ['list', list],
+    ] as const) {
+      const { problems, ...rest } = inspect(kind, text.replace(/^/gm, '\0\0'));
+      expect({ ...rest, problems: [] }).toEqual(inspect(kind, text));
+      expect(problems).toMatchObject([{ line: null, message: expect.stringMatching(/^\d+ NUL characters/) }]);
+    }
+  });
+
   it('gives the owner of a cgroup, or null', () => {
     expect(inspect('cgroup', '0::/system.slice/x.service').processes).toMatchObject([
       { owner: { kind: 'systemd', boundary: 'systemd:/system.slice/x.service' } },
@@ -145,6 +158,22 @@ describe('the command', () => {
     for (const result of [cli(['list', file, '--json']), cli(['list', '-', '--json'], content)]) {
       expect(result.status).toBe(0);
       expect(JSON.parse(result.stdout)).toEqual(JSON.parse(JSON.stringify(inspect('list', content))));
+    }
+  });
+
+  it('reads what a redirection on Windows makes of it', () => {
+    const content = 'index, uuid, utilization.gpu [%]\r\n0, GPU-1, 12 %\r\n';
+    const little = Buffer.from(`\ufeff${content}`, 'utf16le');
+    const files = {
+      little,
+      big: Buffer.from(little).swap16(),
+      odd: Buffer.concat([little, Buffer.from('x')]),
+    };
+    for (const [name, bytes] of Object.entries(files)) {
+      const file = join(folder, name);
+      writeFileSync(file, bytes);
+      const { stdout } = cli(['query-gpu', file, '--json']);
+      expect(JSON.parse(stdout)).toEqual(JSON.parse(JSON.stringify(inspect('query-gpu', content))));
     }
   });
 
