@@ -21,6 +21,9 @@ export const Overview = z
     month: z.object({ settledMs: Ms, provisionalMs: Ms, value: Money.nullable() }),
     newSinceYesterday: z.int(),
     stillRunning: z.int(),
+    conflicts: z
+      .int()
+      .meta({ description: 'Conflicts of claims that go on now; GET /v1/conflicts lists them' }),
     total: Sums,
     series: z.object({ stepMs: Ms, points: z.array(Sums.extend({ at: Time })) }),
     worst: z.array(Finding),

@@ -14,6 +14,8 @@ export interface Slot extends Interval {
   readonly holders: readonly (string | null)[];
   /** What each holder gets of the slot's time, in proportion. */
   readonly weights: readonly number[];
+  /** Whether they claim more of the device than there is. */
+  readonly contested: boolean;
   /** The holders that are known jobs, and the jobs inside of them that were given a part. */
   readonly jobs: readonly Job[];
 }
@@ -77,7 +79,7 @@ function sharesAt(
   atMs: number,
   holdings: readonly Holding[],
   jobs: ReadonlyMap<string, Job>,
-): Pick<Slot, 'holders' | 'weights' | 'jobs'> {
+): Pick<Slot, 'holders' | 'weights' | 'contested' | 'jobs'> {
   const shares = new Map<string, number>();
   for (const holding of holdings)
     if (holding.fromMs <= atMs && atMs < holding.toMs)
@@ -89,8 +91,9 @@ function sharesAt(
   const holders = inOrder.map(([id]) => id);
   const declared = inOrder.map(([, share]) => share);
   const sum = declared.reduce((total, share) => total + share, 0);
-  if (holders.length === 0) return { holders: [null], weights: [WHOLE_MILLI], jobs: known };
-  if (sum > WHOLE_MILLI) return { holders, weights: declared.map(() => 1), jobs: known };
-  if (sum === WHOLE_MILLI) return { holders, weights: declared, jobs: known };
-  return { holders: [...holders, null], weights: [...declared, WHOLE_MILLI - sum], jobs: known };
+  const contested = sum > WHOLE_MILLI;
+  if (holders.length === 0) return { holders: [null], weights: [WHOLE_MILLI], contested, jobs: known };
+  if (contested) return { holders, weights: declared.map(() => 1), contested, jobs: known };
+  if (sum === WHOLE_MILLI) return { holders, weights: declared, contested, jobs: known };
+  return { holders: [...holders, null], weights: [...declared, WHOLE_MILLI - sum], contested, jobs: known };
 }

@@ -55,6 +55,10 @@ function createGauges(registers: [Registry]) {
       'source',
       'instance',
     ]),
+    conflicts: gauge(
+      'conflicting_claims',
+      'Jobs that claim a device now that others claim too, beyond what their shares leave room for.',
+    ),
     dirty: gauge('attribution_backlog', 'Node-hours that wait to be attributed.'),
     completeTo: gauge(
       'complete_to_timestamp_seconds',
@@ -100,6 +104,7 @@ export function createMetrics(queries: Queries, installation: Installation): Met
       }
       for (const { source, instance, nodes } of now.suspects)
         gauges.sourceSuspect.set({ source, instance }, nodes);
+      gauges.conflicts.set(now.conflictingClaims);
       gauges.dirty.set(now.dirtyNodeHours);
       if (now.completeToMs !== null)
         gauges.completeTo.set({ cluster: installation.cluster }, now.completeToMs / 1000);

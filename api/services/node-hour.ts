@@ -9,6 +9,7 @@ import { bindNode, type FirstSeen, firstSeenIn, placesByCount } from '../domain/
 import { boundsOf } from '../domain/bounds.ts';
 import { MARKED_REASON } from '../domain/bucket.ts';
 import type { Entry, ObservedGap, ObservedProcess, ProcessId, SourceWatermark } from '../domain/cell.ts';
+import { type Conflict, conflictsOf } from '../domain/conflict.ts';
 import {
   type DecodedHour,
   decodeNodeHour,
@@ -135,6 +136,8 @@ export interface NodeHourInputs extends HourOfNode {
 
 export interface NodeHourResult {
   readonly cells: readonly CellWrite[];
+  /** Where jobs claim more of its devices than there is. */
+  readonly conflicts: readonly Conflict[];
   readonly connections: readonly ObservedConnection[];
   readonly dials: readonly ObservedDial[];
   /** Where counted jobs ran in this hour. */
@@ -186,6 +189,7 @@ export function computeNodeHour(inputs: NodeHourInputs, placed = placeNodeHour(i
   const interval = { fromMs: hourMs, toMs: hourMs + HOUR_MS };
   const notEnrolled = beforeEnrolment(interval, facts.reportsFromMs);
   const cells: CellWrite[] = [];
+  const claimed: Parameters<typeof conflictsOf>[0][number][] = [];
   for (const { device, capacity } of facts.devices) {
     const held = holdings.filter((holding) => holding.device === device);
     // A device that is retired within the hour is booked when it went, however far its node is.
@@ -193,11 +197,11 @@ export function computeNodeHour(inputs: NodeHourInputs, placed = placeNodeHour(i
     const bookedToMs = Math.min(inputs.bookedToMs, interval.toMs, endMs);
     const gaps = [...notEnrolled, ...gapsOf(decoded, device)];
     const spans = endWithJobs(spansOf(decoded, device), node.processes, (id) => endsOf(judge, id, held));
-    const { entries, settlesAtMs } = attributeCell({
-      ...{ device, interval, capacity, bookedToMs, spans, gaps, holdings: held },
-    });
+    const cell = { device, interval, capacity, bookedToMs, spans, gaps, holdings: held };
+    const { entries, settlesAtMs } = attributeCell(cell);
     const capacityMs = entries.reduce((sum, entry) => sum + entry.ms, 0);
     if (capacityMs === 0) continue;
+    claimed.push(cell);
     const holders = byHolder(entries, held, node.jobs, interval);
     cells.push({ device, interval, bookedToMs, capacityMs, settlesAtMs, entries, holders });
   }
@@ -209,6 +213,7 @@ export function computeNodeHour(inputs: NodeHourInputs, placed = placeNodeHour(i
   const seen = { node, judge, decoded, holdings, cells, findings, observations };
   return {
     cells,
+    conflicts: conflictsOf(claimed, node.jobs),
     connections: decoded.connections,
     dials: decoded.dials,
     firstSeen,

@@ -7,6 +7,7 @@ import type { Bounds } from '../domain/bounds.ts';
 import type { Evidence } from '../domain/bucket.ts';
 import type { Entry, ObservedProcess, ProcessId } from '../domain/cell.ts';
 import type { ConditionSpan } from '../domain/condition.ts';
+import type { Conflict } from '../domain/conflict.ts';
 import type { ObservedConnection, ObservedDial } from '../domain/decode.ts';
 import type { FindingKind, FindingRow, Severity, Strength } from '../domain/finding.ts';
 import type { Interval } from '../domain/interval.ts';
@@ -122,6 +123,7 @@ export interface NodeHourWrite extends NodeHourKey {
   readonly rulesVersion: number;
   readonly policyVersion: number;
   readonly cells: readonly CellWrite[];
+  readonly conflicts: readonly Conflict[];
   /** What its agents reported beside the cells; null: it is stored already, as it is now. */
   readonly reported: {
     readonly processes: Iterable<ObservedProcess>;

@@ -12,6 +12,7 @@ import type { NodeCondition } from '../domain/condition.ts';
 import type { Allocation } from '../domain/job.ts';
 import type { Mapping } from '../domain/mapping.ts';
 import type { MeantDevices } from '../domain/minors.ts';
+import type { ConflictRow, ConflictsQuestion } from './conflict-questions.ts';
 import type {
   FindingFacts,
   FindingRow,
@@ -334,6 +335,8 @@ export interface OverviewFacts {
   readonly today: readonly UnaccountedFacts[];
   readonly month: readonly UnaccountedFacts[];
   readonly counts: { readonly stillRunning: number; readonly awaiting: number; readonly newSince: number };
+  /** Of claims, that go on now. */
+  readonly conflicts: number;
   readonly worst: readonly FindingRow[];
 }
 
@@ -350,6 +353,8 @@ interface MetricsFacts {
   readonly month: readonly LedgerFactsRow[];
   readonly findings: readonly FindingCountRow[];
   readonly dirtyNodeHours: number;
+  /** Jobs that claim now what others claim too. */
+  readonly conflictingClaims: number;
 }
 
 export interface Questions {
@@ -367,6 +372,7 @@ export interface Questions {
   series(findings: readonly number[]): Promise<SeriesFacts>;
   jobs(asked: JobsQuestion): Promise<JobRow[]>;
   job(id: string, scope: Scope): Promise<JobFacts | null>;
+  conflicts(asked: ConflictsQuestion): Promise<ConflictRow[]>;
   nodes(asked: NodesQuestion): Promise<NodeRow[]>;
   /** `sinceMs` as in `NodesQuestion`. */
   node(name: string, sinceMs: number): Promise<NodeDetailFacts | null>;

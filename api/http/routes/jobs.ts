@@ -1,5 +1,6 @@
 /** Declarations of jobs. */
 import { z } from 'zod';
+import { ConflictList, ConflictsQuery } from '../../contract/conflicts.ts';
 import { JobDetail, JobIn, JobList, JobOut, JobPatch, JobsQuery } from '../../contract/jobs.ts';
 import { JobsBulkDocumented, JobsBulkIn, JobsBulkOut, SOURCE_LIMITS } from '../../contract/sources.ts';
 import { NO_BODY, NO_PARAMS, NO_QUERY, type Route, route } from '../route.ts';
@@ -83,6 +84,22 @@ of the others back. Their order counts where a job comes twice.`,
       answer: JobList,
       answers: { 200: 'A page of jobs, each with its use so far' },
       handle: async ({ caller, query }) => ({ json: await queries.jobs(caller, query) }),
+    }),
+    route({
+      id: 'listConflicts',
+      method: 'get',
+      path: '/v1/conflicts',
+      tag: 'Jobs',
+      summary: 'Where jobs claim more of a device at one time than there is',
+      description: `As the ledger found it: those that go on first, then by their beginning, the newest first. The ledger divides such time
+between them in equal parts. Owners see those in which a job of their accounts takes part.`,
+      access: 'jobs:read',
+      params: NO_PARAMS,
+      query: ConflictsQuery,
+      body: NO_BODY,
+      answer: ConflictList,
+      answers: { 200: 'A page of conflicts' },
+      handle: async ({ caller, query }) => ({ json: await queries.conflicts(caller, query) }),
     }),
     route({
       id: 'getJob',

@@ -26,6 +26,7 @@ export interface MetricsAnswer {
     readonly instance: string;
     readonly nodes: number;
   }[];
+  readonly conflictingClaims: number;
   readonly dirtyNodeHours: number;
   readonly completeToMs: number | null;
 }
@@ -83,6 +84,7 @@ export async function askMetrics(questions: Questions, nowMs: number): Promise<M
     suspects: [...suspects].map(([{ source, sourceInstance: instance }, { nodes }]) => {
       return { source, instance, nodes };
     }),
+    conflictingClaims: facts.conflictingClaims,
     dirtyNodeHours: facts.dirtyNodeHours,
     completeToMs: completeToMs(facts.progress),
   };

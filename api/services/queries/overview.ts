@@ -88,6 +88,7 @@ export async function askOverview(
     month: headline(facts.month, facts.currency),
     newSinceYesterday: facts.counts.newSince,
     stillRunning: facts.counts.stillRunning,
+    conflicts: facts.conflicts,
     total,
     series: seriesOf(facts, range, hourly ? HOUR_MS : DAY_MS),
     worst: facts.worst.map(toFinding),

@@ -1,6 +1,7 @@
 /** Everything that pages, reports and metrics read, in the words of the contract. */
 import type { z } from 'zod';
 import type { Clock } from '../../clock.ts';
+import type { ConflictList, ConflictsQuery } from '../../contract/conflicts.ts';
 import type { RateCards, Statement } from '../../contract/finance.ts';
 import type { FindingDetail, FindingList, FindingsQuery } from '../../contract/findings.ts';
 import type { DeviceList, DevicesQuery, NodeList, NodesQuery } from '../../contract/fleet.ts';
@@ -11,6 +12,7 @@ import type { Overview, OverviewQuery } from '../../contract/overview.ts';
 import type { SourceList } from '../../contract/sources.ts';
 import type { Caller } from '../../domain/caller.ts';
 import type { Questions } from '../../store/questions.ts';
+import { askConflicts } from './conflicts.ts';
 import { askRates, askStatement } from './finance.ts';
 import { askFinding } from './finding.ts';
 import { askFindings } from './findings.ts';
@@ -34,6 +36,7 @@ export interface Queries {
   finding(caller: Caller, id: string): Promise<FindingDetail>;
   jobs(caller: Caller, query: z.output<typeof JobsQuery>): Promise<JobList>;
   job(caller: Caller, id: string): Promise<JobDetail>;
+  conflicts(caller: Caller, query: z.output<typeof ConflictsQuery>): Promise<ConflictList>;
   nodes(query: z.output<typeof NodesQuery>): Promise<NodeList>;
   node(name: string): Promise<NodeDetail>;
   integrity(): Promise<FleetIntegrity>;
@@ -59,6 +62,7 @@ export function createQueries(
     finding: (caller, id) => askFinding(questions, hours, caller, id),
     jobs: (caller, query) => askJobs(questions, caller, query, clock.nowMs()),
     job: (caller, id) => askJob(questions, caller, id),
+    conflicts: (caller, query) => askConflicts(questions, caller, query, clock.nowMs()),
     nodes: (query) => askNodes(questions, query, clock.nowMs()),
     node: (name) => askNode(questions, name, clock.nowMs()),
     integrity: () => askIntegrity(questions),

@@ -2,6 +2,7 @@
 import { type FirstSeen, OPEN_END_MS } from '../../domain/bind.ts';
 import type { NodeHourWrite } from '../ledger.ts';
 import { createBulkInsert, type Value } from './bulk.ts';
+import { createConflictWriter } from './conflicts.ts';
 import { required, type Sqlite } from './connection.ts';
 import { createDaySums, SUM_COLUMNS } from './day-sums.ts';
 import type { NodeRow } from './ids.ts';
@@ -27,6 +28,7 @@ export function createHourWriter(sqlite: Sqlite, parts: LedgerParts): () => Hour
   const cellsOf = createCellWriter(sqlite, parts);
   const days = createDaySums(sqlite);
   const replaceBindings = createBindingWriter(sqlite, parts);
+  const replaceConflicts = createConflictWriter(sqlite, parts);
 
   return () => {
     const touched = new Map<number, Set<number>>();
@@ -45,6 +47,7 @@ export function createHourWriter(sqlite: Sqlite, parts: LedgerParts): () => Hour
         }
         cells.add(write, nodeRow);
         replaceBindings(write, nodeRow);
+        replaceConflicts(write, nodeRow);
         touched.set(node, (touched.get(node) ?? new Set()).add(days.dayOf(hourMs)));
       },
       finish() {

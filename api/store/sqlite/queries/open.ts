@@ -2,6 +2,7 @@
 import type { LedgerFactsRow, Questions } from '../../questions.ts';
 import { openDatabase } from '../connection.ts';
 import { createBookingSql } from './bookings.ts';
+import { conflictQuestions } from './conflicts.ts';
 import { financeQuestions } from './finance.ts';
 import { findingDetailQuestions } from './finding-detail.ts';
 import { findingQuestions } from './finding-rows.ts';
@@ -30,6 +31,7 @@ export function openQuestions(file: string): Questions {
   const findings = findingQuestions(reader);
   const detail = findingDetailQuestions(reader);
   const jobs = jobQuestions(reader);
+  const conflicts = conflictQuestions(reader);
   const inside = jobInsideQuestions(reader);
   const fleet = fleetQuestions(reader);
   const files = nodeFilesQuestions(reader);
@@ -66,6 +68,7 @@ export function openQuestions(file: string): Questions {
         today: unaccounted.active(asked.todayMs, hourAfter(asked.nowMs)),
         month: unaccounted.active(asked.monthMs, hourAfter(asked.nowMs)),
         counts: unaccounted.counts(asked.newSinceMs),
+        conflicts: conflicts.now(asked.nowMs).conflicts,
         worst: findings.list({
           accounts: null,
           fromMs: asked.fromMs,
@@ -119,6 +122,7 @@ export function openQuestions(file: string): Questions {
           devices: inside.devices(row.job),
         };
       }),
+    conflicts: async (asked) => reader.snapshot(() => conflicts.list(asked)),
     nodes: async (asked) => reader.snapshot(() => fleet.nodes(asked)),
     node: async (name, sinceMs) =>
       reader.snapshot(() => {
@@ -143,6 +147,7 @@ export function openQuestions(file: string): Questions {
         month: series(monthMs, hourAfter(nowMs), 'model'),
         findings: unaccounted.byState(),
         dirtyNodeHours: dirty.first({})?.count ?? 0,
+        conflictingClaims: conflicts.now(nowMs).claims,
       })),
     close: async () => reader.close(),
   };
