@@ -1,6 +1,6 @@
 // Between which amounts the executing of a finding lies, given how it was seen.
 import { at } from './at.ts';
-import type { ObservedProcess, ObservedSpan } from './cell.ts';
+import type { ObservedProcess, ObservedSpan, PollPace } from './cell.ts';
 import type { FindingRow } from './finding.ts';
 import { type Interval, lengthMs } from './interval.ts';
 
@@ -22,15 +22,16 @@ export interface BoundsFacts {
   readonly hour: Interval;
   /** Ascending. */
   readonly spans: readonly ObservedSpan[];
-  readonly pollMs: number;
+  /** How often it was read, by beginnings; not none. */
+  readonly paces: readonly PollPace[];
   /** The driver kept accounts: what ended between two readings is known. */
   readonly accounted: boolean;
 }
 
-/** A stretch in which a process was on the device without a break. */
+/** A stretch in which a process was on the device without a break; of nobody's use: in which none was listed. */
 interface Run extends Interval {
   /** Of its spans, in turn: what part of it executed; null: the device does not tell. */
-  readonly levels: readonly (number | null)[];
+  readonly levels: readonly { readonly fromMs: number; readonly level: number | null }[];
 }
 
 /** How many times the deviation of a count of chance sightings is taken: about nineteen in twenty. */
@@ -51,7 +52,7 @@ export function boundsOf(rows: readonly BoundsRow[], facts: BoundsFacts): Bounds
     ? 0
     : chanceOf(
         known.flatMap(({ single }) => single),
-        facts.pollMs,
+        facts,
       );
   const seen = known.reduce((sum, { single }) => sum + single.length, 0);
   let given = 0;
@@ -70,90 +71,102 @@ function boundsOfRow(row: BoundsRow, facts: BoundsFacts): Bounds & { readonly si
   const { activeMs, residentMs } = row;
   const none = { single: [] };
   if (row.reason === 'telemetry_conflict') return { leastMs: 0, mostMs: activeMs + residentMs, ...none };
-  if (row.process === null) {
-    // It begins and ends somewhere between two readings; of what accounting lists it is known how long it was there.
-    const doubtMs = facts.accounted ? 0 : Math.min(activeMs, facts.pollMs);
-    return { leastMs: activeMs - doubtMs, mostMs: activeMs + residentMs + doubtMs, ...none };
-  }
+  // Of what accounting lists it is known how long it was there.
+  if (row.process === null && facts.accounted)
+    return { leastMs: activeMs, mostMs: activeMs + residentMs, ...none };
   const own = facts.spans.filter((span) => span.toMs > row.fromMs && span.fromMs < row.toMs);
   const runs = runsOf(own, row);
   const told = runs.flatMap(toldOf);
   const untoldMs = runs.length > told.length ? residentMs : 0;
   const doubtMs = told.reduce((sum, run) => sum + doubtOf(run, row, facts), 0);
-  const thereMs = runs.reduce((sum, run) => sum + lengthMs(run), 0) + edgesOf(runs, row, facts);
+  const thereMs = runs.reduce((sum, run) => {
+    const { beginsMs, endsMs } = edgesOf(run, row, facts);
+    return sum + lengthMs(run) + beginsMs + endsMs;
+  }, 0);
   // Nothing executes for longer than it is there.
   const mostMs = Math.max(activeMs, Math.min(activeMs + doubtMs, thereMs)) + untoldMs + betweenOf(runs, own);
   return {
     leastMs: Math.max(0, Math.round(activeMs - doubtMs)),
     mostMs: Math.round(mostMs),
-    single: told.filter((run) => lengthMs(run) < facts.pollMs && levelOf(run) > 0),
+    single: told.filter((run) => lengthMs(run) < paceAt(run.fromMs, facts) && levelOf(run) > 0),
   };
 }
 
 interface ToldRun extends Run {
-  readonly levels: readonly number[];
+  readonly levels: readonly { readonly fromMs: number; readonly level: number }[];
 }
 
 /** A run in which the device always tells its activity; nothing where it does not. */
 function toldOf(run: Run): ToldRun[] {
-  const levels = run.levels.flatMap((level) => level ?? []);
+  const levels = run.levels.flatMap(({ fromMs, level }) => (level === null ? [] : [{ fromMs, level }]));
   return levels.length === run.levels.length ? [{ ...run, levels }] : [];
 }
 
 /** At the end of a run. */
-const levelOf = ({ levels }: ToldRun): number => at(levels, levels.length - 1);
+const levelOf = ({ levels }: ToldRun): number => at(levels, levels.length - 1).level;
 
 function runsOf(spans: readonly ObservedSpan[], { process }: BoundsRow): Run[] {
-  const runs: { fromMs: number; toMs: number; levels: (number | null)[] }[] = [];
+  const runs: { fromMs: number; toMs: number; levels: { fromMs: number; level: number | null }[] }[] = [];
   for (const span of spans) {
     const own = span.tenants.filter((tenant) => tenant.process === process);
-    if (own.length === 0) continue;
-    const shareMs = own.reduce((sum, { activeMs }) => sum + (activeMs ?? 0), 0);
-    const level = span.activeMs === null ? null : Math.min(1, shareMs / lengthMs(span));
+    const isNobodys = process === null && span.tenants.length === 0;
+    if (own.length === 0 && !isNobodys) continue;
+    const { fromMs, toMs } = span;
+    const ownMs = own.reduce((sum, { activeMs }) => sum + (activeMs ?? 0), 0);
+    const level =
+      span.activeMs === null ? null : Math.min(1, (isNobodys ? span.activeMs : ownMs) / lengthMs(span));
     const last = runs.at(-1);
-    if (last !== undefined && last.toMs === span.fromMs) {
-      last.toMs = span.toMs;
-      last.levels.push(level);
-    } else runs.push({ fromMs: span.fromMs, toMs: span.toMs, levels: [level] });
+    if (last !== undefined && last.toMs === fromMs) {
+      last.toMs = toMs;
+      last.levels.push({ fromMs, level });
+    } else runs.push({ fromMs, toMs, levels: [{ fromMs, level }] });
   }
   return runs;
 }
 
-const near = (atMs: number | null | undefined, placeMs: number, pollMs: number): boolean =>
-  typeof atMs === 'number' && Math.abs(atMs - placeMs) < pollMs;
+/** How far apart readings are around a moment: the longest pace there, or of the hour where none is told. */
+function paceAt(ms: number, { paces }: BoundsFacts): number {
+  const there = paces.filter(({ fromMs, toMs }) => fromMs <= ms && ms <= toMs);
+  return Math.max(...(there.length > 0 ? there : paces).map(({ pollMs }) => pollMs));
+}
+
+const near = (atMs: number | null | undefined, placeMs: number, facts: BoundsFacts): boolean =>
+  typeof atMs === 'number' && Math.abs(atMs - placeMs) < paceAt(placeMs, facts);
 
 /** Whether a run begins or ends at a moment that is not known: no edge of the hour, none of the kernel's telling. */
-const beginsUnknown = (run: Run, { life }: BoundsRow, { hour, pollMs }: BoundsFacts): boolean =>
-  run.fromMs > hour.fromMs && !near(life?.startedMs, run.fromMs, pollMs);
-const endsUnknown = (run: Run, { life }: BoundsRow, { spans, pollMs }: BoundsFacts): boolean =>
-  run.toMs < at(spans, spans.length - 1).toMs && !near(life?.exitedMs, run.toMs, pollMs);
+const beginsUnknown = (run: Run, { life }: BoundsRow, facts: BoundsFacts): boolean =>
+  run.fromMs > facts.hour.fromMs && !near(life?.startedMs, run.fromMs, facts);
+const endsUnknown = (run: Run, { life }: BoundsRow, facts: BoundsFacts): boolean =>
+  run.toMs < at(facts.spans, facts.spans.length - 1).toMs && !near(life?.exitedMs, run.toMs, facts);
 
-function edgesOf(runs: readonly Run[], row: BoundsRow, facts: BoundsFacts): number {
-  const unknown = runs.reduce(
-    (sum, run) => sum + Number(beginsUnknown(run, row, facts)) + Number(endsUnknown(run, row, facts)),
-    0,
-  );
-  return unknown * (facts.pollMs / 2);
+/** Half of a poll for each of its edges that is not known. */
+function edgesOf(run: Run, row: BoundsRow, facts: BoundsFacts): { beginsMs: number; endsMs: number } {
+  return {
+    beginsMs: beginsUnknown(run, row, facts) ? paceAt(run.fromMs, facts) / 2 : 0,
+    endsMs: endsUnknown(run, row, facts) ? paceAt(run.toMs, facts) / 2 : 0,
+  };
 }
 
 /** By how much what executed in a run may be another amount. */
 function doubtOf(run: ToldRun, row: BoundsRow, facts: BoundsFacts): number {
   const { levels } = run;
-  const changes = levels.reduce(
-    (sum, level, index) => sum + Math.abs(level - (levels[index - 1] ?? level)),
-    0,
-  );
-  const begins = beginsUnknown(run, row, facts) ? at(levels, 0) : 0;
-  const edges = begins + (endsUnknown(run, row, facts) ? levelOf(run) : 0);
-  return (changes + edges) * (facts.pollMs / 2);
+  const changes = levels.reduce((sum, { fromMs, level }, index) => {
+    const before = levels[index - 1]?.level ?? level;
+    return before === level ? sum : sum + Math.abs(level - before) * (paceAt(fromMs, facts) / 2);
+  }, 0);
+  const { beginsMs, endsMs } = edgesOf(run, row, facts);
+  return changes + at(levels, 0).level * beginsMs + levelOf(run) * endsMs;
 }
 
 /** What chance sightings can stand for beyond what is booked of them. */
-function chanceOf(single: readonly ToldRun[], pollMs: number): number {
+function chanceOf(single: readonly ToldRun[], facts: BoundsFacts): number {
   if (single.length === 0) return 0;
   const bookedMs = single.reduce((sum, run) => sum + levelOf(run) * lengthMs(run), 0);
-  const polls = single.length + DEVIATIONS * Math.sqrt(single.length);
-  return Math.max(0, Math.round(polls * pollMs * Math.max(...single.map(levelOf)) - bookedMs));
+  const pacesMs = single.map((run) => paceAt(run.fromMs, facts));
+  const sumMs = pacesMs.reduce((sum, ms) => sum + ms, 0);
+  const deviationMs = Math.sqrt(pacesMs.reduce((sum, ms) => sum + ms * ms, 0));
+  const level = Math.max(...single.map(levelOf));
+  return Math.max(0, Math.round((sumMs + DEVIATIONS * deviationMs) * level - bookedMs));
 }
 
 /** What lies between two runs, where nothing at all was measured between them. */

@@ -6,7 +6,7 @@ import type { Holding, Job } from './job.ts';
 import type { Policy } from './policy.ts';
 
 /** Version of the attribution rules. A cell stores it; raise it when a verdict can change. */
-export const RULES_VERSION = 5;
+export const RULES_VERSION = 6;
 
 /** A process within its node: boot id, pid and start. Also the key of maps. */
 export type ProcessId = string & { readonly __process: unique symbol };
@@ -63,6 +63,11 @@ export interface ObservedSpan extends Interval {
 
 export interface ObservedGap extends Interval {
   readonly reason: GapReason | 'agent_silent' | 'not_enrolled';
+}
+
+/** A stretch of time in which the node was read once in `pollMs`. */
+export interface PollPace extends Interval {
+  readonly pollMs: number;
 }
 
 /** How far a source of declarations is known to be complete. */

@@ -15,6 +15,7 @@ import {
   type ObservedSpan,
   type ObservedTenant,
   type Partition,
+  type PollPace,
   type ProcessId,
   processId,
 } from './cell.ts';
@@ -65,8 +66,8 @@ export interface DecodedHour {
   /** Only what was found asks for it. */
   readonly memory: () => readonly ObservedMemory[];
   readonly clockSteps: readonly ClockStep[];
-  /** The longest that any of its batches was read at; 0: there are none. */
-  readonly pollIntervalMs: number;
+  /** How often its batches were read, by their beginnings; neighbours of one pace are one. */
+  readonly paces: readonly PollPace[];
 }
 
 export const spansOf = (decoded: DecodedHour, device: string): readonly ObservedSpan[] =>
@@ -123,8 +124,18 @@ export function decodeNodeHour(
     grants: podGrantsOf(batches),
     memory: () => batches.flatMap(memoryIn),
     clockSteps: batches.flatMap(({ clockSteps }) => clockSteps),
-    pollIntervalMs: batches.reduce((most, { pollIntervalMs }) => Math.max(most, pollIntervalMs), 0),
+    paces: pacesOf(batches),
   };
+}
+
+function pacesOf(batches: readonly BatchBody[]): PollPace[] {
+  const paces: { fromMs: number; toMs: number; pollMs: number }[] = [];
+  for (const { fromMs, toMs, pollIntervalMs: pollMs } of batches) {
+    const last = paces.at(-1);
+    if (last?.pollMs === pollMs) last.toMs = Math.max(last.toMs, toMs);
+    else paces.push({ fromMs, toMs, pollMs });
+  }
+  return paces;
 }
 
 const memoryIn = ({ tenancies, bootId }: BatchBody): ObservedMemory[] =>

@@ -358,7 +358,7 @@ function boundedOn(
   const bounds = boundsOf(rows, {
     hour: { fromMs: hourMs, toMs: hourMs + HOUR_MS },
     spans: spansOf(decoded, device),
-    pollMs: decoded.pollIntervalMs,
+    paces: decoded.paces,
     accounted: decoded.accounted.some((one) => one.device === device),
   });
   return held.flatMap((own, at) => {

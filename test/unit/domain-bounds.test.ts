@@ -22,7 +22,7 @@ const rowOf = (own: readonly ObservedSpan[], change: Partial<BoundsRow> = {}): B
   ...change,
 });
 const factsOf = (spans: readonly ObservedSpan[], accounted = false): BoundsFacts => ({
-  ...{ hour: HOUR, spans, pollMs: POLL_MS, accounted },
+  ...{ hour: HOUR, spans, paces: [{ ...HOUR, pollMs: POLL_MS }], accounted },
 });
 
 function bounds(spans: readonly ObservedSpan[], life: BoundsRow['life'] = null, accounted = false) {
@@ -76,13 +76,12 @@ test('time between two sightings that nobody measured may have been full', () =>
   expect(bounds(spans, { startedMs: 0, exitedMs: null })?.mostMs).toBeGreaterThanOrEqual(360_000);
 });
 
-test('power alone, and what only accounting saw, is from the least to the most', () => {
+test('power alone is anything, and what only accounting saw is from the least to the most', () => {
   const row = rowOf([], { process: null, activeMs: 40, residentMs: 60, fromMs: 0, toMs: 100 });
   const only = (reason: BoundsRow['reason'], accounted: boolean) =>
     boundsOf([{ ...row, reason }], factsOf([], accounted));
   expect(only('telemetry_conflict', false)).toEqual([{ leastMs: 0, mostMs: 100 }]);
   expect(only('no_process', true)).toEqual([{ leastMs: 40, mostMs: 100 }]);
-  expect(only('no_process', false)).toEqual([{ leastMs: 0, mostMs: 140 }]);
 });
 
 test('what was measured without it between two of its times is not its', () => {
@@ -100,4 +99,33 @@ test('what was measured without it between two of its times is not its', () => {
       factsOf(spans),
     )[0]?.mostMs ?? 0;
   expect(most(dark) - most(away)).toBe(60_000);
+});
+
+test('each moment is in doubt by the pace of its own time, not by the slowest of the hour', () => {
+  const spans = [quiet(0, 1_800_000), on(1_800_000, 1_860_000, 60_000), quiet(1_860_000, 3_600_000)];
+  const own = spans.slice(1, 2);
+  const paces = [
+    { fromMs: 0, toMs: 1_200_000, pollMs: 120_000 },
+    { fromMs: 1_200_000, toMs: 1_860_000, pollMs: 5000 },
+    { fromMs: 1_860_000, toMs: 3_600_000, pollMs: 30_000 },
+  ];
+  // It comes within 2.5 s, and goes where a slow pace begins: within 15 s.
+  expect(boundsOf([rowOf(own)], { ...factsOf(spans), paces })).toEqual([{ leastMs: 42_500, mostMs: 77_500 }]);
+  // Where none is told the slowest counts: both edges, and whatever one reading of that pace may stand for.
+  const untold = { ...factsOf(spans), paces: paces.slice(0, 1) };
+  expect(boundsOf([rowOf(own)], untold)).toEqual([{ leastMs: 0, mostMs: 480_000 }]);
+});
+
+test('what nobody is listed for is in doubt wherever it changes', () => {
+  const busy = (fromMs: number, toMs: number): ObservedSpan => ({
+    ...quiet(fromMs, toMs),
+    activeMs: toMs - fromMs,
+  });
+  const spans = [quiet(0, 60_000), busy(60_000, 120_000), quiet(120_000, 180_000), busy(180_000, 240_000)];
+  const row = rowOf(spans.slice(1), { process: null, reason: 'no_process' });
+  expect(boundsOf([row], factsOf(spans))).toEqual([{ leastMs: 97_500, mostMs: 142_500 }]);
+  // Where somebody is listed it is not nobody's.
+  const listed = [...spans.slice(0, 3), on(180_000, 240_000, 60_000)];
+  const alone = rowOf(spans.slice(1, 2), { process: null, reason: 'no_process', toMs: 240_000 });
+  expect(boundsOf([alone], factsOf(listed))).toEqual([{ leastMs: 45_000, mostMs: 75_000 }]);
 });

@@ -330,3 +330,15 @@ describe('the rest', () => {
     expect(decode([batch(1, { connections: [tomorrow] })]).connections[0]?.firstMs).toBe(HOUR_MS);
   });
 });
+
+test('the pace is told for the time that it was kept', () => {
+  const { paces } = decode([
+    batch(3, { fromMs: 120_000, toMs: 180_000, pollIntervalMs: 30_000 }),
+    batch(1),
+    batch(2, { fromMs: 60_000, toMs: 120_000 }),
+  ]);
+  expect(paces).toEqual([
+    { fromMs: 0, toMs: 120_000, pollMs: 5000 },
+    { fromMs: 120_000, toMs: 180_000, pollMs: 30_000 },
+  ]);
+});

@@ -60,7 +60,7 @@ function hourOf(
       ...{ gapsByDevice: new Map(), nodeGaps: [], processes: node.processes, connections },
       ...{ dials: [], holders: [], integrity: [], accounted: [], grants: [], memory: () => [] },
       clockSteps: [],
-      pollIntervalMs: 5000,
+      paces: [],
       ...decoded,
     },
     hour: { fromMs: 0, toMs: HOUR_MS },
