@@ -20,6 +20,7 @@ const REFRESH_MS = 30_000;
 /** An ended process is repeated in the first batch of an hour for this long: a span of its may reach into that hour. */
 const LINGER_MS = 15 * 60_000;
 const MAX_PROBLEMS = 64;
+const STEP_DAEMON = 'slurmstepd';
 
 export class ProcessRegistry {
   readonly #context: RecordContext;
@@ -200,7 +201,9 @@ export class ProcessRegistry {
     const parent = this.#context.procfs.stat(stat.parentPid);
     // A parent that started later took over the pid of one that has ended since.
     if (!parent.ok || parent.value.startTicks > stat.startTicks) return null;
-    return this.#identify(parent.value, atMs, depth + 1, false).fact.key;
+    // What Slurm starts a step's processes with has the job in its title, and that may be all that names it.
+    const worded = parent.value.comm.startsWith(STEP_DAEMON);
+    return this.#identify(parent.value, atMs, depth + 1, worded).fact.key;
   }
 
   #add(record: ProcessRecord, atMs: number): ProcessRecord {

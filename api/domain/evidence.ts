@@ -6,7 +6,7 @@ import type { ObservedProcess, ProcessId } from './cell.ts';
 import { isInside } from './inside.ts';
 import type { Job } from './job.ts';
 import { POLICY_SOURCE, type Policy } from './policy.ts';
-import { lineageOf } from './process.ts';
+import { baseName, executablePath, lineageOf } from './process.ts';
 import { effectiveStartMs } from './terms.ts';
 
 /** 0 is the strongest. */
@@ -119,23 +119,22 @@ export function tiesOf(
     .map((owner) => index.byBoundary.get(owner.boundary))
     .find((jobs) => jobs !== undefined);
   if (byCgroup !== undefined) ties.push({ evidence: 'cgroup', jobs: byCgroup });
-  const byLineage = jobsOfRoot(process, processes, index);
+  const owner = owners.find(isJobBoundary) ?? owners[0] ?? null;
+  const isBounded = owner !== null && isJobBoundary(owner);
+  const { jobs: byLineage, unknown: unknownStep } = above(process, processes, index, isBounded);
   if (byLineage !== undefined) ties.push({ evidence: 'lineage', jobs: byLineage });
   const claim = claimOf(process, index);
   if (claim.first !== null) ties.push({ evidence: 'claim', jobs: claim.first.jobs });
-  const owner = owners.find(isJobBoundary) ?? owners[0] ?? null;
   const said: Saying[] = [];
   if (byCgroup !== undefined) said.push(sayingOf('cgroup', byCgroup));
-  else if (owner !== null && isJobBoundary(owner)) said.push({ by: 'cgroup', id: owner.id, jobs: [] });
+  else if (isBounded) said.push({ by: 'cgroup', id: owner.id, jobs: [] });
   if (byLineage !== undefined) said.push(sayingOf('lineage', byLineage));
   if (claim.first !== null) said.push({ by: 'environment', ...claim.first });
   return {
     ties,
     owner,
     unknownJob:
-      byCgroup === undefined && owner !== null && isJobBoundary(owner)
-        ? `cgroup ${owner.boundary}`
-        : claim.unknown,
+      byCgroup === undefined && isBounded ? `cgroup ${owner.boundary}` : (unknownStep ?? claim.unknown),
     claimed: claim.all,
     contradictions: contradictionsOf(said),
   };
@@ -164,19 +163,45 @@ function findOwners(process: ObservedProcess): readonly CgroupOwner[] {
   return owners.length === 0 ? NO_OWNERS : owners;
 }
 
-/** The nearest root above a process: the innermost declaration. */
-function jobsOfRoot(
+interface Above {
+  readonly jobs?: readonly Job[];
+  /** A job that its lineage names and nobody declared. */
+  readonly unknown: string | null;
+}
+
+/**
+ * The nearest ancestor that names a job, the innermost declaration: a declared root, or what Slurm starts a step's processes
+ * with. The latter is only asked where no control group names a job, as with proctrack/linuxproc.
+ */
+function above(
   process: ObservedProcess,
   processes: ReadonlyMap<ProcessId, ObservedProcess>,
   index: JobIndex,
-): readonly Job[] | undefined {
-  if (index.byRoot.size === 0) return undefined;
+  isBounded: boolean,
+): Above {
+  if (isBounded && index.byRoot.size === 0) return { unknown: null };
   for (const ancestor of lineageOf(process, processes)) {
-    if (ancestor.startTicks === null) continue;
-    const jobs = index.byRoot.get(rootKey(ancestor.bootId, ancestor.pid, ancestor.startTicks));
-    if (jobs !== undefined) return jobs;
+    const { bootId, pid, startTicks } = ancestor;
+    const jobs = startTicks === null ? undefined : index.byRoot.get(rootKey(bootId, pid, startTicks));
+    if (jobs !== undefined) return { jobs, unknown: null };
+    const boundary = isBounded ? null : stepBoundary(ancestor);
+    if (boundary === null) continue;
+    const named = index.byBoundary.get(boundary);
+    return named === undefined ? { unknown: `lineage ${boundary}` } : { jobs: named, unknown: null };
   }
-  return undefined;
+  return { unknown: null };
+}
+
+const STEP_DAEMONS: readonly string[] = ['slurmstepd', 'slurmstepd-wlm'];
+/** `slurmstepd: [8101.batch]`, its title. */
+const STEP_TITLE = /^slurmstepd: \[(\d{1,10})[.+]/;
+
+/** Of a slurmstepd, the boundary of its job. Anybody may write such a title, and nobody but root runs that program as root. */
+function stepBoundary({ uid, executable, commandLine }: ObservedProcess): string | null {
+  if (uid !== 0 || executable === null || commandLine === null) return null;
+  if (!STEP_DAEMONS.includes(baseName(executablePath(executable)))) return null;
+  const [, job] = STEP_TITLE.exec(commandLine) ?? [];
+  return job === undefined ? null : `slurm:${job}`;
 }
 
 interface Claim {

@@ -229,7 +229,8 @@ function firstReason(
 
 /** Whether these terms of a job already said what ties a process to it: a later version may have added that. */
 function isNamedBy({ boundaries, declares }: Job, evidence: Evidence, process: ObservedProcess): boolean {
-  if (evidence === 'lineage') return declares.root !== null;
+  if (evidence === 'lineage')
+    return declares.root !== null || boundaries.some((one) => one.startsWith('slurm:'));
   return evidence !== 'cgroup' || ownersOf(process).some(({ boundary }) => boundaries.includes(boundary));
 }
 

@@ -32,7 +32,12 @@ down() {
   for file in slurmctld slurmd.gn1 slurmd.gn2 slurmdbd; do stop "$LAB/run/slurm/$file.pid"; done
   stop "$LAB/run/mysql/mysqld.pid"
   stop "$LAB/run/munge/munged.pid"
-  # What a slurmd that was killed leaves: its jobs, and its control groups, innermost first.
+  # What a slurmd that was killed leaves: what it started from this folder, its jobs, and their control groups, innermost first.
+  local link
+  for link in /proc/[0-9]*/exe /proc/[0-9]*/cwd; do
+    case "$(readlink "$link" 2>/dev/null)" in "$LAB"/*) link=${link%/*}; kill -9 "${link##*/}" 2>/dev/null || true ;; esac
+  done
+  [ "${TRACK:-}" = linuxproc ] && return 0
   for node in gn1 gn2; do
     for group in /sys/fs/cgroup/*/"slurm_$node"; do
       [ -d "$group" ] || continue
@@ -51,7 +56,7 @@ cgroups_work() { [ -d /sys/fs/cgroup/freezer ] && [ -d /sys/fs/cgroup/memory ] &
 
 configure() {
   local track=proctrack/linuxproc task=task/none gather=jobacct_gather/linux flags=Alloc
-  if cgroups_work; then
+  if [ "${TRACK:-}" != linuxproc ] && cgroups_work; then
     track=proctrack/cgroup task=task/cgroup flags=Alloc,Contain
   fi
   local hooks=""

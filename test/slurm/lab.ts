@@ -57,8 +57,8 @@ export interface Lab {
   stop(): void;
 }
 
-/** `url` and `tokenFile`: where its prolog and epilog send to. */
-export function startLab(url: string, token: string): Lab {
+/** `url` and `token`: where its prolog and epilog send to. `track`: proctrack/linuxproc even where there are control groups. */
+export function startLab(url: string, token: string, track: 'linuxproc' | '' = ''): Lab {
   // Its daemons and users are several accounts, to whom the tests' own temporary folder is closed.
   const lab = mkdtempSync('/var/tmp/gpuledger-slurm-');
   spawnSync('chmod', ['755', lab]);
@@ -87,14 +87,15 @@ export function startLab(url: string, token: string): Lab {
     if (status !== 0) throw new Error(`${file} ${args.join(' ')}: ${status}\n${stdout}\n${stderr}`);
     return stdout;
   };
+  const settings: Record<string, string> = track === '' ? {} : { TRACK: track, PORTS: '17200' };
   let rest: ChildProcess | null = null;
   const stop = (): void => {
     if (rest?.pid !== undefined) process.kill(-rest.pid, 'SIGKILL');
-    run('bash', [SCRIPT, 'down', lab]);
+    run('bash', [SCRIPT, 'down', lab], settings);
     rmSync(lab, { recursive: true, force: true, maxRetries: 5, retryDelay: 100 });
   };
   try {
-    run('bash', [SCRIPT, 'up', lab], { HOOKS: hooks });
+    run('bash', [SCRIPT, 'up', lab], { HOOKS: hooks, ...settings });
   } catch (error) {
     stop();
     throw error;

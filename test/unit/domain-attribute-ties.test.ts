@@ -52,6 +52,51 @@ describe('evidence', () => {
     ]);
   });
 
+  describe('a step of Slurm without control groups', () => {
+    const j = job('8101');
+    const stepd = (change: Parameters<typeof processFact>[1] = {}) =>
+      processFact(50, {
+        ...{
+          cgroup: '0::/system.slice/slurmd.service\n',
+          path: '/usr/sbin/slurmstepd',
+          uid: 0,
+          user: 'root',
+        },
+        ...{ commandLine: 'slurmstepd: [8101.batch]', ...change },
+      });
+    const entries = (parent: ReturnType<typeof stepd>, cgroup = '0::/\n', jobs = [j]): readonly Entry[] => {
+      const processes = [parent, processFact(51, { cgroup, parentPid: 50 })];
+      return entriesOf(cell({ processes, jobs, holdings: [holds(j)], spans: busy(51) }));
+    };
+    const seen = (...of: Parameters<typeof entries>) =>
+      entries(...of)
+        .filter(({ bucket }) => bucket === 'used' || bucket === 'unaccounted')
+        .map(({ evidence, reason }) => reason ?? evidence);
+
+    test('is its job, by what Slurm started it with', () => {
+      expect(seen(stepd())).toEqual(['lineage']);
+      expect(seen(stepd({ path: '/usr/sbin/slurmstepd-wlm (deleted)' }))).toEqual(['lineage']);
+      expect(seen(stepd({ commandLine: 'slurmstepd: [8102.0]' }))).toEqual(['unknown_job']);
+      expect(seen(stepd({ commandLine: 'slurmstepd: [8101.extern]' }), SESSION_CGROUP)).toEqual(['lineage']);
+    });
+
+    test('is nothing that a user can write', () => {
+      for (const forged of [
+        { uid: 2001 },
+        { path: '/home/bob/miner' },
+        { executable: null },
+        { commandLine: null },
+        { commandLine: 'slurmstepd infinity' },
+      ])
+        expect(seen(stepd(forged))).toEqual(['no_job']);
+    });
+
+    test('says nothing where a control group names a job, and nothing before the job had its id', () => {
+      expect(seen(stepd(), slurmCgroup(8102))).toEqual(['unknown_job']);
+      expect(seen(stepd(), '0::/\n', [job('8101', { boundaries: ['slurm:1'] })])).toEqual(['unknown_job']);
+    });
+  });
+
   test('binding: the device is bound to one job without boundary or root, and the user matches', () => {
     const j = job('b', { boundaries: [] });
     const processes = [processFact(100, { cgroup: SESSION_CGROUP })];
