@@ -199,6 +199,7 @@ function createWorker(store: Store, clock: Clock, live: Live): Worker {
       ...{ node: hour.node, hourMs: hour.hourMs, factsSeq: facts.seq, nowMs, boundariesOf },
       ...{ rulesVersion: RULES_VERSION, policyVersion: facts.policy.version, cells: result.cells },
       reported: isStored ? null : { processes: loaded.decoded.processes.values(), connections, dials },
+      describes: (process) => reported.decoded.processes.has(process),
       ...{ firstSeen: result.firstSeen, conflicts: result.conflicts },
     });
     return {

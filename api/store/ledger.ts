@@ -132,6 +132,8 @@ export interface NodeHourWrite extends NodeHourKey {
   } | null;
   /** Boundaries of each process, its main one first. */
   boundariesOf(process: ObservedProcess): readonly string[];
+  /** Whether what its agents reported tells who a process is. */
+  describes(process: ProcessId): boolean;
   readonly firstSeen: FirstSeen;
 }
 

@@ -52,7 +52,7 @@ CREATE TABLE cells (
   facts_seq INTEGER NOT NULL,
   -- When a verdict may change by the passing of time alone (event time); null: settled.
   settles_at_ms INTEGER,
-  computed_at_ms INTEGER NOT NULL,
+  computed_at_ms INTEGER NOT NULL, entries TEXT NOT NULL DEFAULT '[]',
   PRIMARY KEY (hour_ms, node, device, from_ms)
 ) STRICT, WITHOUT ROWID;
 
@@ -169,33 +169,12 @@ CREATE TABLE dirty_hours (
   PRIMARY KEY (node, hour_ms)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE entries (
-  hour_ms INTEGER NOT NULL,
-  node INTEGER NOT NULL,
-  device INTEGER NOT NULL,
-  ordinal INTEGER NOT NULL,
-  from_ms INTEGER NOT NULL,
-  to_ms INTEGER NOT NULL,
-  bucket TEXT NOT NULL CHECK (bucket IN ('used', 'held', 'unaccounted', 'idle', 'unobserved')),
-  reason TEXT CHECK ((reason IS NOT NULL) = (bucket = 'unaccounted')),
-  cause TEXT CHECK (cause IS NULL OR bucket = 'unobserved'),
-  activity TEXT NOT NULL CHECK (activity IN ('active', 'resident', 'none', 'unknown')),
-  -- jobs.job that the time was allocated to; null: nobody.
-  holder INTEGER REFERENCES jobs (job),
-  -- jobs.job that used it, or that an undeclared process sits inside.
-  job INTEGER REFERENCES jobs (job),
-  process INTEGER REFERENCES processes (process),
-  evidence TEXT CHECK (evidence IN ('cgroup', 'lineage', 'binding', 'claim', 'policy')),
-  provisional INTEGER NOT NULL CHECK (provisional IN (0, 1)),
-  suspicious INTEGER NOT NULL CHECK (suspicious IN (0, 1)),
-  ms INTEGER NOT NULL CHECK (ms >= 0), condition TEXT
-  CHECK (condition IS NULL OR (bucket IN ('idle', 'unobserved') AND condition IN ('drained', 'down', 'reserved', 'maintenance'))),
-  PRIMARY KEY (hour_ms, node, device, ordinal)
-) STRICT, WITHOUT ROWID;
-
-CREATE INDEX entries_by_job ON entries (job) WHERE job IS NOT NULL;
-
-CREATE INDEX entries_by_process ON entries (process) WHERE process IS NOT NULL;
+CREATE VIEW entries AS
+  SELECT c.hour_ms, c.node, c.device, e.key AS ordinal, e.value ->> 0 AS from_ms, e.value ->> 1 AS to_ms,
+    e.value ->> 2 AS bucket, e.value ->> 3 AS reason, e.value ->> 4 AS cause, e.value ->> 5 AS activity,
+    e.value ->> 6 AS holder, e.value ->> 7 AS job, e.value ->> 8 AS process, e.value ->> 9 AS evidence,
+    e.value ->> 10 AS provisional, e.value ->> 11 AS suspicious, e.value ->> 12 AS ms, e.value ->> 13 AS condition
+  FROM cells c, json_each(c.entries) e;
 
 CREATE TABLE finding_history (
   finding INTEGER NOT NULL REFERENCES findings,
@@ -338,6 +317,13 @@ CREATE TABLE job_executables (
   executable TEXT NOT NULL,
   PRIMARY KEY (job, version, executable),
   FOREIGN KEY (job, version) REFERENCES job_versions (job, version)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE job_hours (
+  job INTEGER NOT NULL REFERENCES jobs,
+  node INTEGER NOT NULL REFERENCES nodes,
+  hour_ms INTEGER NOT NULL,
+  PRIMARY KEY (job, node, hour_ms)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE job_versions (
@@ -844,3 +830,9 @@ CREATE TABLE tokens (
   last_used_at_ms INTEGER,
   CHECK ((role = 'agent') = (node IS NOT NULL))
 ) STRICT;
+
+CREATE TABLE undescribed_hours (
+  process INTEGER NOT NULL REFERENCES processes,
+  hour_ms INTEGER NOT NULL,
+  PRIMARY KEY (process, hour_ms)
+) STRICT, WITHOUT ROWID;

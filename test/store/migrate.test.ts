@@ -79,3 +79,26 @@ test('reading a database of an older version says to start the service', () => {
 test('numbers without holes', () => {
   expect(() => planted(first, ['0003_three.sql', ''])).toThrow(/expected number 2/);
 });
+
+test('the entries of a cell that were rows are in its row, and the view shows them as they were', () => {
+  const database = new Database(':memory:');
+  database.pragma('foreign_keys = OFF');
+  const migrations = readMigrations();
+  const before = migrations.filter(({ name }) => name < '0010');
+  migrate(database, before, 1);
+  database.exec(`
+    INSERT INTO cells VALUES (0, 1, 1, 0, 3600000, 3600000, 3600000, 5, 1, 9, NULL, 7), (0, 1, 2, 0, 3600000, 3600000, 0, 5, 1, 9, NULL, 7);
+    INSERT INTO process_hours VALUES (11, 0);
+    INSERT INTO entries VALUES
+      (0, 1, 1, 0, 0, 2, 'used', NULL, NULL, 'active', 4, 4, 11, 'cgroup', 0, 1, 2, NULL),
+      (0, 1, 1, 1, 2, 3, 'unaccounted', 'no_job', NULL, 'resident', 4, NULL, 12, NULL, 1, 0, 1, NULL),
+      (0, 1, 1, 2, 3, 9, 'unobserved', NULL, 'agent_silent', 'unknown', NULL, NULL, NULL, NULL, 0, 0, 6, 'down');`);
+  const rows = () => database.prepare('SELECT * FROM entries ORDER BY hour_ms, node, device, ordinal').all();
+  const were = rows();
+  expect(were).toHaveLength(3);
+  migrate(database, migrations, 2);
+  expect(rows()).toEqual(were);
+  expect(database.prepare('SELECT entries FROM cells WHERE device = 2').pluck().get()).toBe('[]');
+  expect(database.prepare('SELECT * FROM job_hours').all()).toEqual([{ job: 4, node: 1, hour_ms: 0 }]);
+  expect(database.prepare('SELECT * FROM undescribed_hours').all()).toEqual([{ process: 12, hour_ms: 0 }]);
+});

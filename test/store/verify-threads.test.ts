@@ -7,6 +7,7 @@ import { openSqlite } from '../../api/store/sqlite/open.ts';
 import { run } from '../cli/gpuledger.ts';
 import { type Service, startService } from './service.ts';
 import { device, HOUR, MINUTE, processFact, START, Stream, tenancy } from './site.ts';
+import { tamperEntries } from './tamper-entries.ts';
 
 const NODES = ['n1', 'n2', 'n3'];
 let service: Service;
@@ -55,7 +56,10 @@ test('a difference is found and named first, whichever thread finds it', async (
   // On the first node and on the last.
   const move = (by: number): void =>
     service.tamper(
-      `UPDATE entries SET ms = ms + ${by} WHERE node IN (1, 3) AND bucket = 'unaccounted' AND hour_ms = ${START}`,
+      tamperEntries(
+        { ms: `e.ms + ${by}` },
+        `e.node IN (1, 3) AND e.bucket = 'unaccounted' AND e.hour_ms = ${START}`,
+      ),
     );
   move(1);
   try {

@@ -21,6 +21,7 @@ import {
   Stream,
   tenancy,
 } from './site.ts';
+import { tamperEntries } from './tamper-entries.ts';
 
 let service: Service;
 let stream: Stream;
@@ -163,8 +164,10 @@ describe('sealing', () => {
 
 describe('what was changed behind the back is found', () => {
   const planted: [string, string, RegExp][] = [
-    ['time in an entry', "UPDATE entries SET ms = ms + 1 WHERE bucket = 'used'", /sums to|stored/],
-    ['a bucket', "UPDATE entries SET bucket = 'used', reason = NULL WHERE bucket = 'unaccounted'", /stored/],
+    ['time in an entry', tamperEntries({ ms: 'e.ms + 1' }, "e.bucket = 'used'"), /sums to|stored/],
+    ['entries that are none', `UPDATE cells SET entries = '["used"]'`, /stored/],
+    ['entries that are no JSON', "UPDATE cells SET entries = 'used'", /stored/],
+    ['a bucket', tamperEntries({ bucket: "'used'", reason: 'NULL' }, "e.bucket = 'unaccounted'"), /stored/],
     ['an hourly sum', 'UPDATE ledger_hours SET used_ms = used_ms - 1, held_ms = held_ms + 1', /hourly sums/],
     ['a daily sum', 'UPDATE ledger_days SET used_ms = used_ms - 1, held_ms = held_ms + 1', /add up/],
     ['a finding', 'UPDATE findings SET active_ms = active_ms - 1', /add up/],
@@ -206,13 +209,13 @@ describe('what was changed behind the back is found', () => {
     ['the capacity of a device', `UPDATE capacity SET from_ms = from_ms + ${HOUR}`, /capacity of GPU/],
     [
       'rules that never were',
-      "UPDATE cells SET rules_version = 0; UPDATE entries SET reason = 'after_end' WHERE reason IS NOT NULL",
+      `UPDATE cells SET rules_version = 0; ${tamperEntries({ reason: "'after_end'" }, 'e.reason IS NOT NULL')}`,
       /stored/,
     ],
     [
       'text erased to cover a change',
       `UPDATE personal SET salt = NULL, user_name = NULL, command_line = NULL, erased_at_ms = 1;
-       UPDATE entries SET activity = 'none' WHERE bucket = 'used'`,
+       ${tamperEntries({ activity: "'none'" }, "e.bucket = 'used'")}`,
       /stored/,
     ],
   ];
@@ -234,7 +237,7 @@ describe('what was changed behind the back is found', () => {
     );
     await service.attribution.whenIdle();
     expect(await report()).toMatchObject({ ...clean, cells: 5 });
-    for (const table of ['cells', 'entries', 'ledger_hours'])
+    for (const table of ['cells', 'ledger_hours'])
       service.tamper(`DELETE FROM ${table} WHERE hour_ms = ${START + 3 * HOUR}`);
     service.tamper(
       `UPDATE ledger_days SET capacity_ms = capacity_ms - ${HOUR}, unobserved_ms = unobserved_ms - ${HOUR},

@@ -1,10 +1,7 @@
 /** Reads what `verify` compares. */
-import { z } from 'zod';
-import { GAP_REASONS, HOUR_MS } from '../../contract/batch.ts';
+import { HOUR_MS } from '../../contract/batch.ts';
 import { canonicalJson, sha256Hex } from '../../contract/canonical.ts';
-import { CONDITIONS } from '../../contract/sources.ts';
-import { BUCKETS, EVIDENCE, REASONS } from '../../domain/bucket.ts';
-import { type Entry, processId } from '../../domain/cell.ts';
+import { processId } from '../../domain/cell.ts';
 import { DEFAULT_POLICY } from '../../domain/policy.ts';
 import type { Signal } from '../../domain/signals/signal.ts';
 import type { AuditStore, StoredCell } from '../audit.ts';
@@ -12,6 +9,7 @@ import { createSumChecks } from './audit-sums.ts';
 import type { Capacity } from './capacity.ts';
 import type { Sqlite } from './connection.ts';
 import type { DirtyMarks } from './dirty.ts';
+import { createEntryReader } from './entries.ts';
 import { createPartReader, createSightingReader, type PartRow } from './findings.ts';
 import type { Ids } from './ids.ts';
 import { type JournalRow, journalHash } from './journal.ts';
@@ -29,24 +27,7 @@ interface CellRow {
   readonly facts_seq: number;
   readonly settles_at_ms: number | null;
   readonly computed_at_ms: number;
-}
-
-interface EntryRow {
-  readonly device: number;
-  readonly from_ms: number;
-  readonly to_ms: number;
-  readonly bucket: string;
-  readonly reason: string | null;
-  readonly cause: string | null;
-  readonly activity: string;
-  readonly holder: number | null;
-  readonly job: number | null;
-  readonly process: number | null;
-  readonly evidence: string | null;
-  readonly provisional: number;
-  readonly suspicious: number;
-  readonly ms: number;
-  readonly condition: string | null;
+  readonly entries: string;
 }
 
 type SumColumns = Record<
@@ -86,16 +67,6 @@ type StoredPartRow = PartRow & {
   readonly least_ms: number;
   readonly most_ms: number;
 };
-
-const Kind = z.object({
-  bucket: z.enum(BUCKETS),
-  reason: z.enum(REASONS).nullable(),
-  cause: z.enum([...GAP_REASONS, 'agent_silent', 'not_enrolled']).nullable(),
-  activity: z.enum(['active', 'resident', 'none', 'unknown']),
-  evidence: z.enum(EVIDENCE).nullable(),
-});
-
-const Condition = z.enum(CONDITIONS);
 
 export interface AuditParts {
   readonly ids: Ids;
@@ -187,9 +158,6 @@ function createStoredReader(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): 
   const cells = database.prepare<[number, number], CellRow>(
     'SELECT * FROM cells WHERE hour_ms = ? AND node = ? ORDER BY device',
   );
-  const entries = database.prepare<[number, number], EntryRow>(
-    'SELECT * FROM entries WHERE hour_ms = ? AND node = ? ORDER BY device, ordinal',
-  );
   const holders = database.prepare<[number, number], HolderRow>(
     'SELECT * FROM ledger_hours WHERE hour_ms = ? AND node = ? ORDER BY device, holder',
   );
@@ -219,18 +187,7 @@ function createStoredReader(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): 
   const processOf = (process: number | null) => (process === null ? null : processes.id(process));
   const toPart = createPartReader(ids, processes);
   const toSighting = createSightingReader(ids);
-  const kindOf = createKindReader();
-  const toEntry = (row: EntryRow): Entry => {
-    const { bucket, reason, cause, activity, evidence } = kindOf(row);
-    return {
-      ...{ bucket, reason, cause, activity, evidence },
-      ...{ fromMs: row.from_ms, toMs: row.to_ms, holder: jobOf(row.holder), job: jobOf(row.job), ms: row.ms },
-      process: processOf(row.process),
-      provisional: row.provisional === 1,
-      suspicious: row.suspicious === 1,
-      ...(row.condition === null ? {} : { condition: Condition.parse(row.condition) }),
-    };
-  };
+  const readEntries = createEntryReader(ids, processes);
   const toHolder = (row: HolderRow): StoredCell['holders'][number] => ({
     job: row.holder === 0 ? null : ids.jobId(row.holder),
     ...{ account: row.account, user: row.user_name, assumed: row.assumed === 1 },
@@ -238,14 +195,14 @@ function createStoredReader(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): 
     activeMs: row.active_ms,
   });
   const readCells = (hourMs: number, node: number): StoredCell[] => {
-    const entriesOf = Map.groupBy(entries.all(hourMs, node), (row) => row.device);
     const holdersOf = Map.groupBy(holders.all(hourMs, node), (row) => row.device);
     return cells.all(hourMs, node).map((row) => ({
       ...{ device: ids.deviceUuid(row.device), interval: { fromMs: row.from_ms, toMs: row.to_ms } },
       ...{ bookedToMs: row.booked_to_ms, capacityMs: row.capacity_ms, rulesVersion: row.rules_version },
       ...{ policyVersion: row.policy_version, factsSeq: row.facts_seq, settlesAtMs: row.settles_at_ms },
       computedAtMs: row.computed_at_ms,
-      entries: entriesOf.get(row.device)?.map(toEntry) ?? [],
+      // What this service cannot have written is none, and told of as a difference.
+      entries: readEntries(row.entries) ?? [],
       holders: holdersOf.get(row.device)?.map(toHolder) ?? [],
     }));
   };
@@ -270,17 +227,6 @@ function createStoredReader(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): 
     ),
     sightings: new Map(sightings.all(hourMs, node).map((row) => [ids.deviceUuid(row.device), row.first_ms])),
   });
-}
-
-/** The function that checks what kind of time a row is of; of each kind there are many. */
-function createKindReader(): (row: EntryRow) => z.infer<typeof Kind> {
-  const known = new Map<string, z.infer<typeof Kind>>();
-  return (row) => {
-    const name = `${row.bucket} ${row.reason} ${row.cause} ${row.activity} ${row.evidence}`;
-    const kind = known.get(name) ?? Kind.parse(row);
-    known.set(name, kind);
-    return kind;
-  };
 }
 
 const toSums = (row: SumColumns) => ({

@@ -1,10 +1,12 @@
 /** Replaces everything that is derived from one node-hour: cells, entries, sums, processes, findings. */
 import { type FirstSeen, OPEN_END_MS } from '../../domain/bind.ts';
+import type { ProcessId } from '../../domain/cell.ts';
 import type { NodeHourWrite } from '../ledger.ts';
 import { createBulkInsert, type Value } from './bulk.ts';
 import { createConflictWriter } from './conflicts.ts';
 import { required, type Sqlite } from './connection.ts';
 import { createDaySums, SUM_COLUMNS } from './day-sums.ts';
+import { packEntries } from './entries.ts';
 import type { NodeRow } from './ids.ts';
 import type { LedgerParts } from './ledger.ts';
 
@@ -39,12 +41,9 @@ export function createHourWriter(sqlite: Sqlite, parts: LedgerParts): () => Hour
         const nodeRow = required(selectNode.get(node));
         // What came while this was computed keeps the hour dirty: its mark, or a watermark, has a later number.
         if ((newestWatermark.get() ?? 0) <= write.factsSeq) clearDirty.run(node, hourMs, write.factsSeq);
-        if (write.reported !== null) {
-          // Whoever reads a process anew is found by the entries of the hours before.
-          cells.flush();
+        if (write.reported !== null)
           for (const other of writeReported(write, write.reported))
             if (other !== hourMs) dirty.mark(node, other, false, sqlite.lastSeq(), nowMs);
-        }
         cells.add(write, nodeRow);
         replaceBindings(write, nodeRow);
         replaceConflicts(write, nodeRow);
@@ -99,11 +98,7 @@ function createReportedWriter(
 
 const CELL_COLUMNS = [
   ...['hour_ms', 'node', 'device', 'from_ms', 'to_ms', 'booked_to_ms', 'capacity_ms', 'rules_version'],
-  ...['policy_version', 'facts_seq', 'settles_at_ms', 'computed_at_ms'],
-];
-const ENTRY_COLUMNS = [
-  ...['hour_ms', 'node', 'device', 'ordinal', 'from_ms', 'to_ms', 'bucket', 'reason', 'cause', 'activity'],
-  ...['holder', 'job', 'process', 'evidence', 'provisional', 'suspicious', 'ms', 'condition'],
+  ...['policy_version', 'facts_seq', 'settles_at_ms', 'computed_at_ms', 'entries'],
 ];
 const HOUR_COLUMNS = [
   ...['hour_ms', 'node', 'device', 'holder', 'account', 'user_name', 'assumed'],
@@ -120,23 +115,30 @@ interface CellWriter {
 function createCellWriter(sqlite: Sqlite, { ids, processes }: LedgerParts): () => CellWriter {
   const insertions = [
     createBulkInsert(sqlite, 'cells', CELL_COLUMNS),
-    createBulkInsert(sqlite, 'entries', ENTRY_COLUMNS),
     createBulkInsert(sqlite, 'ledger_hours', HOUR_COLUMNS),
   ] as const;
-  const remove = ['cells', 'entries', 'ledger_hours'].map((table) =>
+  const remove = ['cells', 'ledger_hours'].map((table) =>
     sqlite.database.prepare<[string, number]>(
       `DELETE FROM ${table} WHERE hour_ms IN (SELECT value FROM json_each(?)) AND node = ?`,
     ),
   );
-  const jobOf = (id: string | null): number | null => (id === null ? null : ids.job(id));
+  const insertJob = sqlite.database.prepare(
+    'INSERT OR IGNORE INTO job_hours (job, node, hour_ms) VALUES (?, ?, ?)',
+  );
+  const insertUndescribed = sqlite.database.prepare(
+    'INSERT OR IGNORE INTO undescribed_hours (process, hour_ms) VALUES (?, ?)',
+  );
 
   return () => {
     const hoursOf = new Map<number, number[]>();
-    const rows: readonly [Value[], Value[], Value[]] = [[], [], []];
-    const [cellRows, entryRows, hourRows] = rows;
+    const rows: readonly [Value[], Value[]] = [[], []];
+    const [cellRows, hourRows] = rows;
     return {
       add({ hourMs, nowMs, cells, ...write }, { node, cluster }) {
         hoursOf.set(node, [...(hoursOf.get(node) ?? []), hourMs]);
+        const processOf = (id: ProcessId): number => processes.number(node, id, hourMs);
+        const used = new Set<string>();
+        const undescribed = new Set<ProcessId>();
         for (const { interval, entries, holders, ...cell } of cells) {
           const device = required(ids.findDevice(cluster, cell.device) ?? undefined);
           cellRows.push(
@@ -149,11 +151,10 @@ function createCellWriter(sqlite: Sqlite, { ids, processes }: LedgerParts): () =
             cell.capacityMs,
           );
           cellRows.push(write.rulesVersion, write.policyVersion, write.factsSeq, cell.settlesAtMs, nowMs);
-          for (const [ordinal, one] of entries.entries()) {
-            const process = one.process === null ? null : processes.number(node, one.process, hourMs);
-            entryRows.push(hourMs, node, device, ordinal, one.fromMs, one.toMs, one.bucket, one.reason);
-            entryRows.push(one.cause, one.activity, jobOf(one.holder), jobOf(one.job), process, one.evidence);
-            entryRows.push(Number(one.provisional), Number(one.suspicious), one.ms, one.condition ?? null);
+          cellRows.push(packEntries(entries, ids.job, processOf));
+          for (const { job, process } of entries) {
+            if (job !== null) used.add(job);
+            if (process !== null && !write.describes(process)) undescribed.add(process);
           }
           for (const { job, assumed, sums, activeMs } of holders) {
             const holder = job === null ? 0 : ids.job(job.id);
@@ -164,6 +165,8 @@ function createCellWriter(sqlite: Sqlite, { ids, processes }: LedgerParts): () =
             hourRows.push(activeMs);
           }
         }
+        for (const job of used) insertJob.run(ids.job(job), node, hourMs);
+        for (const process of undescribed) insertUndescribed.run(processOf(process), hourMs);
       },
       flush() {
         for (const [node, hours] of hoursOf)

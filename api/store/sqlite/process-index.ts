@@ -255,7 +255,7 @@ function createReaderHours(sqlite: Sqlite): (process: number) => number[] {
        )
        SELECT hour_ms FROM (
          SELECT h.hour_ms FROM tree t JOIN process_hours h ON h.process = t.process WHERE t.process <> :process
-         UNION SELECT hour_ms FROM entries WHERE process = :process
+         UNION SELECT hour_ms FROM undescribed_hours WHERE process = :process
          UNION SELECT c.hour_ms FROM connections c WHERE c.process = :process)
        WHERE hour_ms NOT IN (SELECT hour_ms FROM process_hours WHERE process = :process)`,
     )

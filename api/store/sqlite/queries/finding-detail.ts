@@ -41,7 +41,9 @@ const FAMILY = `
       JOIN processes q ON q.node = p.node AND q.boot_id = p.boot_id AND q.parent_key IN (p.key, p.parent_key)
     WHERE f.finding = @finding LIMIT ${PROCESSES_MAX}),
   declared AS (
-    SELECT DISTINCT e.process FROM findings f JOIN entries e ON e.job = f.job AND e.node = f.node
+    SELECT DISTINCT e.process FROM findings f
+      JOIN job_hours h ON h.job = f.job AND h.node = f.node AND h.hour_ms > f.first_seen_ms - ${HOUR_MS} AND h.hour_ms < f.last_seen_ms
+      CROSS JOIN entries e ON e.node = h.node AND e.hour_ms = h.hour_ms AND e.job = h.job
     WHERE f.finding = @finding AND e.bucket = 'used' AND e.process IS NOT NULL
       AND e.to_ms > f.first_seen_ms AND e.from_ms < f.last_seen_ms LIMIT ${PROCESSES_MAX}),
   declared_up(process, depth) AS (
@@ -79,9 +81,13 @@ const CLAIMS = `SELECT process, name, value FROM process_claims
 const UNREADABLE = `SELECT process, what FROM process_unreadable
   WHERE process IN (SELECT value FROM json_each(@processes)) ORDER BY process, ordinal`;
 const PROCESS_TIME = `
+  WITH shown AS (
+    SELECT process, hour_ms FROM process_hours WHERE process IN (SELECT value FROM json_each(@processes))
+    UNION SELECT process, hour_ms FROM undescribed_hours WHERE process IN (SELECT value FROM json_each(@processes))),
+  hours AS (SELECT DISTINCT p.node, s.hour_ms FROM shown s JOIN processes p ON p.process = s.process)
   SELECT e.process, v.uuid AS device, sum(CASE WHEN e.activity = 'active' THEN e.ms ELSE 0 END) AS activeMs,
     sum(CASE WHEN e.activity = 'active' THEN 0 ELSE e.ms END) AS residentMs
-  FROM entries e JOIN devices v ON v.device = e.device
+  FROM hours h CROSS JOIN entries e ON e.node = h.node AND e.hour_ms = h.hour_ms JOIN devices v ON v.device = e.device
   WHERE e.process IN (SELECT value FROM json_each(@processes)) GROUP BY e.process, v.uuid ORDER BY v.uuid`;
 const CONNECTIONS = `
   SELECT p.boot_id || '/' || p.key AS process, p.pid, p.comm, c.kind, c.peer_class AS peerClass, c.local_port AS localPort,

@@ -9,8 +9,8 @@ const INSIDE = `
   SELECT coalesce(p.executable_path, '[' || p.comm || ']') AS executable, e.bucket, e.reason, e.suspicious,
     count(DISTINCT e.process) AS processes, sum(CASE WHEN e.activity = 'active' THEN e.ms ELSE 0 END) AS activeMs,
     (SELECT max(f.id) FROM findings f JOIN finding_parts q ON q.finding = f.finding WHERE q.process = max(e.process)) AS finding
-  FROM entries e JOIN processes p ON p.process = e.process
-  WHERE e.job = @job AND e.bucket IN ('used', 'unaccounted')
+  FROM job_hours h CROSS JOIN entries e ON e.node = h.node AND e.hour_ms = h.hour_ms JOIN processes p ON p.process = e.process
+  WHERE h.job = @job AND e.job = @job AND e.bucket IN ('used', 'unaccounted')
   GROUP BY 1, e.bucket, e.reason, e.suspicious ORDER BY activeMs DESC, 1 LIMIT ${ROWS_MAX}`;
 
 const DEVICES = `
@@ -21,8 +21,9 @@ const DEVICES = `
   WHERE l.holder = @job GROUP BY l.node, l.device ORDER BY n.name, v.device_index, v.uuid LIMIT ${ROWS_MAX}`;
 
 const USED_IN_OTHERS = `
-  SELECT coalesce(sum(e.ms), 0) AS ms FROM entries e
-  WHERE e.job = @job AND e.bucket = 'used' AND e.holder IS NOT NULL AND e.holder <> @job`;
+  SELECT coalesce(sum(e.ms), 0) AS ms
+  FROM job_hours h CROSS JOIN entries e ON e.node = h.node AND e.hour_ms = h.hour_ms
+  WHERE h.job = @job AND e.job = @job AND e.bucket = 'used' AND e.holder IS NOT NULL AND e.holder <> @job`;
 
 export interface JobInsideQuestions {
   usedInOthers(job: number): number;
