@@ -5,6 +5,11 @@ import { messageOf } from '../spool-files.ts';
 import { type Check, found, type Patient, readText } from './check.ts';
 
 const ID = 'kubelet';
+const REMEDIES: ReadonlyMap<unknown, string> = new Map([
+  ['EACCES', 'Run the agent as root: the socket is for root alone.'],
+  ['ECONNREFUSED', 'Nobody listens there: look whether the kubelet runs, and whether that is its socket.'],
+]);
+const ASK = "Look at the kubelet's log, and whether --pod-resources names its socket.";
 const MAX_CGROUP_BYTES = 64 * 1024;
 
 export async function checkKubelet(patient: Patient): Promise<Check> {
@@ -22,13 +27,13 @@ export async function checkKubelet(patient: Patient): Promise<Check> {
       `The kubelet says whose devices are whose: ${containers.size} containers have GPUs now.`,
     );
   } catch (error) {
-    const isAbsent = error instanceof Error && 'code' in error && error.code === 'ENOENT';
-    if (!isAbsent)
+    const code = error instanceof Error && 'code' in error ? error.code : null;
+    if (code !== 'ENOENT')
       return found(
         ID,
         'warn',
         `The kubelet's socket ${podResources} does not tell which pod has which device: ${messageOf(error)}.`,
-        'Run the agent as root: the socket is for root alone. Until then pods are placed where their processes are seen.',
+        `${REMEDIES.get(code) ?? ASK} Until then pods are placed where their processes are seen.`,
       );
     const own = readText(patient, '/proc/self/cgroup', MAX_CGROUP_BYTES);
     if (own === null || cgroupOwner(own)?.kind !== 'kubernetes')

@@ -1,5 +1,5 @@
 // The kubelet's word on whose devices are whose: its gRPC server is not ours, the reader is.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -242,6 +242,13 @@ describe('the doctor', () => {
     expect(await kubeletCheck(socket)).toMatchObject({
       status: 'warn',
       finding: expect.stringContaining('refused'),
+      remedy: expect.stringContaining("kubelet's log"),
+    });
+    const file = join(folder, 'no-socket');
+    writeFileSync(file, '');
+    expect(await kubeletCheck(file)).toMatchObject({
+      status: 'warn',
+      remedy: expect.stringContaining('Nobody listens there'),
     });
   });
 });
