@@ -5,6 +5,7 @@ import type { Sqlite } from './connection.ts';
 import { createTextsOfDays, type TextsOfDays } from './day-texts.ts';
 import type { NodeKeys } from './node-keys.ts';
 import { type OpenedRecord, openHour, packHour, type RecordBatch, sealHash, textsNeeded } from './sealed.ts';
+import type { SealedBatch } from './sealed-columns.ts';
 
 export interface Hours {
   findHash(key: StreamKey, number: number): string | null;
@@ -47,19 +48,49 @@ const stored = (row: BatchRow, named: Named): StoredBatch => ({
   signature: named(signatureOf(row)),
 });
 
-/** Text and hash of a sealed batch are computed when somebody asks for them: the attribution does not. */
-function opened(record: OpenedRecord, named: Named): StoredBatch[] {
-  return record.batches.map(({ stream, seq, recordedAtMs, body, signature }, at) => ({
-    ...{ stream, number: body.seq, seq, recordedAtMs, fromMs: body.fromMs, toMs: body.toMs },
-    ...{ decoded: body, hashed: record.hashed, signature: named(signature) },
-    get hash() {
-      return record.whole()[at]?.hash ?? '';
-    },
-    get body() {
-      return record.whole()[at]?.text ?? '';
-    },
-  }));
+/**
+ * A sealed batch. Text and hash are computed when somebody asks for them: the attribution does not. A class, since what an
+ * object's own getters close over lives as long as its hidden class, which only a full collection of garbage ends.
+ */
+class OpenedBatch implements StoredBatch {
+  readonly stream: number;
+  readonly number: number;
+  readonly seq: number;
+  readonly recordedAtMs: number;
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly decoded: BatchBody;
+  readonly hashed: boolean;
+  readonly signature: StoredBatch['signature'];
+  readonly #record: OpenedRecord;
+  readonly #at: number;
+
+  constructor(record: OpenedRecord, at: number, batch: SealedBatch, signature: StoredBatch['signature']) {
+    const { stream, seq, recordedAtMs, body } = batch;
+    this.stream = stream;
+    this.number = body.seq;
+    this.seq = seq;
+    this.recordedAtMs = recordedAtMs;
+    this.fromMs = body.fromMs;
+    this.toMs = body.toMs;
+    this.decoded = body;
+    this.hashed = record.hashed;
+    this.signature = signature;
+    this.#record = record;
+    this.#at = at;
+  }
+
+  get hash(): string {
+    return this.#record.whole()[this.#at]?.hash ?? '';
+  }
+
+  get body(): string {
+    return this.#record.whole()[this.#at]?.text ?? '';
+  }
 }
+
+const opened = (record: OpenedRecord, named: Named): StoredBatch[] =>
+  record.batches.map((batch, at) => new OpenedBatch(record, at, batch, named(batch.signature)));
 
 const byTime = (a: StoredBatch, b: StoredBatch): number => a.fromMs - b.fromMs || a.seq - b.seq;
 
