@@ -65,6 +65,10 @@ function createRouter() {
             },
             { path: '/jobs', lazy: async () => ({ Component: (await import('./pages/jobs.tsx')).JobsPage }) },
             {
+              path: '/conflicts',
+              lazy: async () => ({ Component: (await import('./pages/conflicts.tsx')).ConflictsPage }),
+            },
+            {
               path: '/jobs/:id',
               lazy: async () => ({ Component: (await import('./pages/job.tsx')).JobPage }),
             },

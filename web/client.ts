@@ -1,5 +1,6 @@
 /** The only caller of the API. Answers are typed by the contract; problems become errors that a page can show. */
 
+import type { ConflictList } from '../api/contract/conflicts.ts';
 import type { Statement } from '../api/contract/finance.ts';
 import type { FindingDetail, FindingList } from '../api/contract/findings.ts';
 import type { DeviceList, NodeList } from '../api/contract/fleet.ts';
@@ -89,6 +90,8 @@ export const getJobs = (query: Query, signal?: AbortSignal): Promise<JobList> =>
   get('/v1/jobs', query, signal);
 export const getJob = (id: string, signal?: AbortSignal): Promise<JobDetail> =>
   get(`/v1/jobs/${segment(id)}`, {}, signal);
+export const getConflicts = (query: Query, signal?: AbortSignal): Promise<ConflictList> =>
+  get('/v1/conflicts', query, signal);
 export const getNodes = (query: Query, signal?: AbortSignal): Promise<NodeList> =>
   get('/v1/nodes', query, signal);
 export const getNode = (name: string, signal?: AbortSignal): Promise<NodeDetail> =>

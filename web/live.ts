@@ -26,7 +26,7 @@ const RETRY_MAX_MS = 15_000;
 /** First members of the query keys that an event makes stale. */
 const STALE: Readonly<Record<LiveEvent['type'], readonly string[]>> = {
   hello: [],
-  ledger: ['overview', 'jobs', 'job', 'nodes', 'node', 'devices', 'sources', 'statement'],
+  ledger: ['overview', 'jobs', 'job', 'conflicts', 'nodes', 'node', 'devices', 'sources', 'statement'],
   finding: ['overview', 'findings', 'finding', 'job'],
   node: ['nodes', 'node', 'devices', 'overview'],
 };

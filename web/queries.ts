@@ -2,6 +2,7 @@
 import { keepPreviousData, QueryCache, QueryClient, useInfiniteQuery, useQuery } from '@tanstack/react-query';
 import {
   ApiError,
+  getConflicts,
   getDevices,
   getFinding,
   getFindings,
@@ -87,6 +88,15 @@ export const useJobs = (filters: Filters) =>
 
 export const useJob = (id: string) =>
   useQuery({ queryKey: ['job', id], queryFn: ({ signal }) => getJob(id, signal) });
+
+export const useConflicts = (filters: Filters) =>
+  useInfiniteQuery({
+    queryKey: ['conflicts', filters],
+    queryFn: ({ pageParam, signal }) => getConflicts({ ...filters, limit: 50, cursor: pageParam }, signal),
+    initialPageParam: '',
+    getNextPageParam: (page) => page.nextCursor,
+    placeholderData: keepPreviousData,
+  });
 
 export const useNodes = (filters: Filters) =>
   useInfiniteQuery({

@@ -151,15 +151,18 @@ async function list(flags: Record<string, string | undefined> & { json?: string 
 }
 
 export function jobsCommand(): Command {
-  const command = new Command('jobs').description('declare, end and list jobs').addHelpText(
-    'after',
-    `
+  const command = new Command('jobs')
+    .description('declare, end, list and show jobs, and find conflicts')
+    .addHelpText(
+      'after',
+      `
 Examples:
   gpuledger jobs list --state running
   gpuledger jobs declare --account research --id train-7 --on gpu-n1:2
   gpuledger jobs end j_0123456789abcdef
+  gpuledger jobs conflicts --running
 ${EXIT_HELP}`,
-  );
+    );
   withSaid(withJson(withClient(command.command('declare').description('declare a job, or correct it'))))
     .requiredOption('--account <account>', 'who is charged')
     .requiredOption('--id <id>', 'its id at its source; the same id again is the same job')

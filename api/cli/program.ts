@@ -5,6 +5,7 @@ import { EXIT_HELP } from './exit.ts';
 import { explainCommand } from './explain.ts';
 import { findingsCommand } from './findings.ts';
 import { fleetCommand } from './fleet.ts';
+import { withJobReading } from './job-reading.ts';
 import { jobsCommand } from './jobs.ts';
 import { mappingCommand } from './mapping.ts';
 import { policyCommand } from './policy.ts';
@@ -38,7 +39,7 @@ export function createProgram(): Command {
     .addCommand(startCommand())
     .addCommand(serveCommand())
     .addCommand(runCommand())
-    .addCommand(jobsCommand())
+    .addCommand(withJobReading(jobsCommand()))
     .addCommand(findingsCommand())
     .addCommand(reportCommand())
     .addCommand(ratesCommand())

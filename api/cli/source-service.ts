@@ -1,6 +1,6 @@
 /** The service as a runner of sources needs it, over HTTP. */
 import { JobList, JobOut } from '../contract/jobs.ts';
-import { ConditionsResult, JobsBulkOut, SourceList } from '../contract/sources.ts';
+import { ConditionsResult, JobsBulkOut, SourceList, SourceOut } from '../contract/sources.ts';
 import { ServiceAway, type SourceName, type SourceService, TooMuch } from '../schedulers/service.ts';
 import { type Client, Refused, Unreachable, withQuery } from './client.ts';
 
@@ -35,10 +35,10 @@ export function createSourceService(client: Client): SourceService {
     },
     async complete(name, completeToMs, signal) {
       const said = { completeTo: toTime(completeToMs) };
-      await asked(() => client.ask(SourceList, 'PUT', pathOf(name), said, signal));
+      await asked(() => client.ask(SourceOut, 'PUT', pathOf(name), said, signal));
     },
     async health(name, health, signal) {
-      await asked(() => client.ask(SourceList, 'PUT', pathOf(name), { health }, signal));
+      await asked(() => client.ask(SourceOut, 'PUT', pathOf(name), { health }, signal));
     },
     async conditions(name, conditions, signal) {
       const said = conditions.map(({ node, condition, fromMs, toMs, reason }) => ({

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Sums } from './ledger.ts';
+import { Booking } from './mapping.ts';
 import { cleanText, list, Ms, Name, PageQuery, Time } from './primitives.ts';
 
 const SOURCE = /^[a-z][a-z0-9-]{0,31}$/;
@@ -277,6 +278,19 @@ export const JobDetail = JobRow.extend({
     .meta({
       description:
         'Other declarations of the same devices for the same time, which share it equally; not those inside of each other',
+    }),
+  charged: z
+    .array(
+      Booking.extend({
+        from: Time,
+        to: Time.nullable().meta({ description: 'null: until it ends' }),
+        mapped: z.boolean().meta({
+          description: 'false: no rule of the mapping matches; the declared account is charged',
+        }),
+      }),
+    )
+    .meta({
+      description: 'To whom its time is charged by the mapping, by the UTC days from which that holds',
     }),
   usedInOthersMs: Ms.meta({
     description:

@@ -174,6 +174,8 @@ export interface JobFacts {
   readonly versions: readonly JobVersionRow[];
   /** Newest versions of other jobs that state the same nodes for a part of the same time; not all of very many. */
   readonly beside: readonly JobVersionRow[];
+  /** Every version of the mapping. */
+  readonly mappings: readonly Mapping[];
   readonly inside: readonly JobInsideRow[];
   /** Executing of its processes that is counted at another job: the holder, inside of which it runs. */
   readonly usedInOthersMs: number;

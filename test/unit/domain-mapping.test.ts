@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { MappingIn } from '../../api/contract/mapping.ts';
-import { bookingOf, type Declared, type Mapping, mappingAt } from '../../api/domain/mapping.ts';
+import { bookingOf, chargesOf, type Declared, type Mapping, mappingAt } from '../../api/domain/mapping.ts';
 
 const rulesOf = (rules: unknown[]) => MappingIn.parse({ rules }).rules;
 const job: Declared = {
@@ -58,4 +58,55 @@ test('of the versions that have begun the last one counts, and of these the newe
   const at = (ms: number) => mappingAt(all, ms)?.version ?? null;
   expect([at(49), at(50), at(100), at(199), at(200)]).toEqual([null, 2, 3, 3, 4]);
   expect(mappingAt([...all].reverse(), 150)?.version).toBe(3);
+});
+
+describe('to whom the time of a job is charged', () => {
+  const version = (number: number, fromMs: number, rules: unknown[]): Mapping => ({
+    ...{ version: number, fromMs, rules: rulesOf(rules) },
+  });
+  const lab = { match: { users: ['alice'] }, account: 'lab', costCentre: '1' };
+  const charges = (mappings: Mapping[], fromMs = 10, toMs = 1000) =>
+    chargesOf(mappings, job, { fromMs, toMs }).map((one) => [
+      ...[one.fromMs, one.toMs, one.booking.account, one.mapped],
+    ]);
+
+  test('without a rule that matches it is the declared account, and not mapped', () => {
+    expect(charges([])).toEqual([[10, 1000, 'unset', false]]);
+    expect(charges([version(1, 0, [{ match: { users: ['bob'] }, account: 'b' }])])).toEqual([
+      [10, 1000, 'unset', false],
+    ]);
+  });
+
+  test('the rules of each day count; what stays the same is one stretch', () => {
+    const all = [
+      version(1, 0, [lab]),
+      version(2, 300, []),
+      version(3, 300, [lab]),
+      version(4, 500, [{ match: {}, account: 'unset' }]),
+      version(5, 1000, [lab]),
+    ];
+    expect(charges(all)).toEqual([
+      [10, 500, 'lab', true],
+      [500, 1000, 'unset', true],
+    ]);
+    expect(charges([version(1, 500, [lab])])).toEqual([
+      [10, 500, 'unset', false],
+      [500, 1000, 'lab', true],
+    ]);
+  });
+
+  test('another project or cost centre is another stretch; a job of no length has one', () => {
+    const other = [version(1, 0, [lab]), version(2, 500, [{ ...lab, costCentre: '2' }])];
+    expect(charges(other)).toHaveLength(2);
+    expect(charges([version(1, 0, [lab]), version(2, 500, [{ ...lab, project: 'p' }])])).toHaveLength(2);
+    expect(charges(other, 500, 500)).toEqual([[500, 500, 'lab', true]]);
+  });
+
+  test('mapped to the account that is declared is mapped all the same', () => {
+    const same = { match: {}, account: 'unset' };
+    expect(charges([version(1, 500, [same])])).toEqual([
+      [10, 500, 'unset', false],
+      [500, 1000, 'unset', true],
+    ]);
+  });
 });

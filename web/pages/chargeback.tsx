@@ -7,6 +7,7 @@ import { statementCsvAddress } from '../client.ts';
 import { Badge } from '../components/badges.tsx';
 import { CompletenessBanner } from '../components/completeness.tsx';
 import { Empty, Failure } from '../components/failure.tsx';
+import { Typed } from '../components/filters.tsx';
 import { CheckIcon } from '../components/icons.tsx';
 import { PageHead } from '../components/page-head.tsx';
 import { Section } from '../components/section.tsx';
@@ -24,12 +25,35 @@ type Account = Statement['accounts'][number];
 const hours = (ms: number): string => formatGpuHours(ms, HOUR_DECIMALS);
 const amountText = (amount: string | null): string => (amount === null ? UNKNOWN : formatDecimal(amount));
 
-function Line({ line }: { line: Account['lines'][number] }) {
+/** Whether the mapping says more than an account of anything, so that its columns are worth their room. */
+const isBooked = (statement: Statement): boolean =>
+  statement.accounts.some(({ lines }) =>
+    lines.some((line) => line.project !== null || line.costCentre !== null),
+  );
+
+/** The accounts with those lines whose account, project or cost centre has the text. */
+function matching(accounts: readonly Account[], text: string): readonly Account[] {
+  const wanted = text.toLowerCase();
+  return accounts.flatMap((account) => {
+    const lines = account.lines.filter((line) =>
+      [line.account, line.project, line.costCentre].some((name) => name?.toLowerCase().includes(wanted)),
+    );
+    return lines.length === 0 ? [] : [{ ...account, lines }];
+  });
+}
+
+function Line({ line, booked }: { line: Account['lines'][number]; booked: boolean }) {
   return (
     <tr className="statement-line">
       <td>
         <Untrusted text={line.model} maxChars={40} />
       </td>
+      {booked ? (
+        <>
+          <td>{line.project === null ? UNKNOWN : <Untrusted text={line.project} maxChars={28} />}</td>
+          <td>{line.costCentre === null ? UNKNOWN : <Untrusted text={line.costCentre} maxChars={28} />}</td>
+        </>
+      ) : null}
       <td className="num">
         <span title={`${line.gpuHours} GPU-hours`}>{formatDecimal(line.gpuHours, HOUR_DECIMALS)}</span>
       </td>
@@ -45,15 +69,16 @@ function Line({ line }: { line: Account['lines'][number] }) {
   );
 }
 
-function AccountRows({ account }: { account: Account }) {
+function AccountRows({ account, of, booked }: { account: Account; of: Account; booked: boolean }) {
   const sum = (pick: (line: Account['lines'][number]) => number) =>
-    hours(account.lines.reduce((total, line) => total + pick(line), 0));
+    hours(of.lines.reduce((total, line) => total + pick(line), 0));
   return (
     <Fragment>
       <tr className="statement-account">
         <th scope="rowgroup">
           <Untrusted text={account.account} maxChars={48} />
         </th>
+        {booked ? <td colSpan={2} /> : null}
         <td className="num">{formatDecimal(account.gpuHours, HOUR_DECIMALS)}</td>
         <td className="num">{sum((line) => line.sums.usedMs)}</td>
         <td className="num">{sum((line) => line.sums.heldMs)}</td>
@@ -63,14 +88,16 @@ function AccountRows({ account }: { account: Account }) {
         <td className="num">{amountText(account.total)}</td>
       </tr>
       {account.lines.map((line) => (
-        <Line key={JSON.stringify([line.model, line.project, line.costCentre])} line={line} />
+        <Line key={JSON.stringify([line.model, line.project, line.costCentre])} line={line} booked={booked} />
       ))}
     </Fragment>
   );
 }
 
-function StatementTable({ statement }: { statement: Statement }) {
+function StatementTable({ statement, text }: { statement: Statement; text: string }) {
   const { unheld, total, currency } = statement;
+  const booked = isBooked(statement);
+  const whole = new Map(statement.accounts.map((account) => [account.account, account]));
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard.
     <section className="table-scroll" tabIndex={0} aria-label={`Statement of ${statement.period}`}>
@@ -81,6 +108,12 @@ function StatementTable({ statement }: { statement: Statement }) {
         <thead>
           <tr>
             <th scope="col">Account and model</th>
+            {booked ? (
+              <>
+                <th scope="col">Project</th>
+                <th scope="col">Cost centre</th>
+              </>
+            ) : null}
             <th scope="col" className="num">
               Allocated GPU-h
             </th>
@@ -105,19 +138,28 @@ function StatementTable({ statement }: { statement: Statement }) {
           </tr>
         </thead>
         <tbody>
-          {statement.accounts.map((account) => (
-            <AccountRows key={account.account} account={account} />
+          {matching(statement.accounts, text).map((account) => (
+            <AccountRows
+              key={account.account}
+              account={account}
+              of={whole.get(account.account) ?? account}
+              booked={booked}
+            />
           ))}
         </tbody>
         <tfoot>
           <tr>
-            <th scope="row">Charged to accounts</th>
+            <th scope="row" colSpan={booked ? 3 : 1}>
+              Charged to accounts
+            </th>
             <td className="num">{hours(total.chargedMs)}</td>
             <td colSpan={5} />
             <td className="num">{amountText(total.amount)}</td>
           </tr>
           <tr className="statement-unheld">
-            <th scope="row">Held by nobody</th>
+            <th scope="row" colSpan={booked ? 3 : 1}>
+              Held by nobody
+            </th>
             <td className="num">{hours(unheld.capacityMs)}</td>
             <td colSpan={5} className="soft small">
               idle {hours(unheld.idleMs)}, not measured {hours(unheld.unobservedMs)}, no matching declaration{' '}
@@ -175,6 +217,7 @@ export function ChargebackPage() {
   const asked = params.get('period') ?? '';
   const period = /^\d{4}-\d{2}$/.test(asked) ? asked : (months[0] ?? '');
   const options = months.includes(period) ? months : [period, ...months];
+  const text = params.get('search') ?? '';
   const { data: statement, error, refetch, isPlaceholderData } = useStatement(period);
   return (
     <>
@@ -189,7 +232,10 @@ export function ChargebackPage() {
               size="sm"
               value={period}
               data={options}
-              onChange={(event) => setParams({ period: event.currentTarget.value })}
+              onChange={(event) => {
+                const next = event.currentTarget.value;
+                setParams(text === '' ? { period: next } : { period: next, search: text });
+              }}
             />
             <Button component="a" href={statementCsvAddress(period)} download variant="default" size="sm">
               Download CSV
@@ -197,6 +243,17 @@ export function ChargebackPage() {
           </div>
         }
       />
+      <div className="filters">
+        <Typed
+          label="Show only"
+          placeholder="Part of an account, project or cost centre"
+          value={text}
+          change={(next) => setParams(next === '' ? { period } : { period, search: next })}
+        />
+        {text === '' ? null : (
+          <p className="soft note">The sums stay those of whole accounts and of the whole month.</p>
+        )}
+      </div>
       {error && !statement ? <Failure error={error} retry={() => void refetch()} /> : null}
       {!statement && !error ? <Skeleton height={420} /> : null}
       {statement ? (
@@ -217,7 +274,7 @@ export function ChargebackPage() {
                 <p>No device belonged to the fleet then.</p>
               </Empty>
             ) : (
-              <StatementTable statement={statement} />
+              <StatementTable statement={statement} text={text} />
             )}
           </Section>
           {statement.check.capacityMs === 0 ? null : (

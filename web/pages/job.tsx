@@ -167,6 +167,35 @@ function saidOf(job: JobDetail): (readonly [string, readonly string[]])[] {
   return said.filter(([, texts]) => texts.length > 0);
 }
 
+/** To whom a stretch of its time is charged; `alone`: all of it. */
+function Charge({ charge, alone }: { charge: JobDetail['charged'][number]; alone: boolean }) {
+  const { account, project, costCentre, mapped } = charge;
+  return (
+    <div>
+      Account <Untrusted text={account} maxChars={48} />
+      {project === null ? null : (
+        <>
+          , project <Untrusted text={project} maxChars={48} />
+        </>
+      )}
+      {costCentre === null ? null : (
+        <>
+          , cost centre <Untrusted text={costCentre} maxChars={48} />
+        </>
+      )}
+      {alone ? null : (
+        <span className="soft">
+          {' '}
+          from <Moment iso={charge.from} />
+        </span>
+      )}
+      {mapped ? null : (
+        <div className="soft small">Not mapped: no rule matches, the declared account pays.</div>
+      )}
+    </div>
+  );
+}
+
 function Declaration({ job }: { job: JobDetail }) {
   return (
     <Section title="What was declared">
@@ -223,6 +252,14 @@ function Declaration({ job }: { job: JobDetail }) {
             <dd>{job.marks.map((mark) => MARK_WORDS[mark]).join(' ')}</dd>
           </div>
         )}
+        <div className="fact">
+          <dt>Charged to</dt>
+          <dd>
+            {job.charged.map((charge) => (
+              <Charge key={charge.from} charge={charge} alone={job.charged.length === 1} />
+            ))}
+          </dd>
+        </div>
         {job.overlaps.length > 0 && (
           <div className="fact">
             <dt>Claimed by others too</dt>
@@ -230,7 +267,10 @@ function Declaration({ job }: { job: JobDetail }) {
               <Texts
                 texts={job.overlaps.map((one) => `${one.job.source} ${one.job.externalId} on ${one.node}`)}
                 none="None"
-              />
+              />{' '}
+              <Anchor component={Link} to={`/conflicts?account=${encodeURIComponent(job.account)}`}>
+                Conflicting claims
+              </Anchor>
             </dd>
           </div>
         )}

@@ -1,7 +1,8 @@
 /** Declared jobs and what they did with what they were given. */
-import { Button } from '@mantine/core';
-import { useSearchParams } from 'react-router';
+import { Anchor, Button } from '@mantine/core';
+import { Link, useSearchParams } from 'react-router';
 import type { JobRow } from '../../api/contract/jobs.ts';
+import { Badge } from '../components/badges.tsx';
 import { type Column, DataTable, LoadMore } from '../components/data-table.tsx';
 import { Empty, Failure } from '../components/failure.tsx';
 import { Choice, Typed, useFilters } from '../components/filters.tsx';
@@ -11,7 +12,7 @@ import { PageHead } from '../components/page-head.tsx';
 import { Section } from '../components/section.tsx';
 import { Untrusted } from '../components/untrusted.tsx';
 import { formatGpuHours, formatPercent } from '../format.ts';
-import { useJobs } from '../queries.ts';
+import { useConflicts, useJobs } from '../queries.ts';
 
 const FILTERS = ['search', 'account', 'user', 'source', 'state'] as const;
 const STATES = [
@@ -100,6 +101,24 @@ function NoJobs() {
   );
 }
 
+/** Only where some go on; the link to all of them is always there. */
+function ConflictNotice() {
+  const { data } = useConflicts({ state: 'running' });
+  const [page] = data?.pages ?? [];
+  if (page === undefined || page.items.length === 0) return null;
+  const many = page.nextCursor === null ? String(page.items.length) : `More than ${page.items.length}`;
+  return (
+    <p className="note">
+      <Badge tone="warn">Conflicting claims</Badge>{' '}
+      <Anchor component={Link} to="/conflicts?state=running">
+        {many === '1'
+          ? 'Jobs claim the same devices now, in one place'
+          : `${many} times, jobs claim the same devices now`}
+      </Anchor>
+    </p>
+  );
+}
+
 function JobFilters({
   filters,
   change,
@@ -144,7 +163,13 @@ export function JobsPage() {
       <PageHead
         title="Jobs"
         lead="What was declared, newest start first, and what became of the GPU time it was given."
+        aside={
+          <Button component={Link} to="/conflicts" variant="default" size="sm">
+            Conflicting claims
+          </Button>
+        }
       />
+      <ConflictNotice />
       <JobFilters filters={filters} change={change} />
       {error && !data ? (
         <Failure error={error} retry={() => void refetch()} />

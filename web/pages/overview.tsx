@@ -82,6 +82,16 @@ function Stats({ overview }: { overview: Overview | undefined }) {
           </Anchor>
         }
       />
+      <Stat
+        label="Conflicting claims"
+        value={count(overview?.conflicts)}
+        unit={overview?.conflicts === 1 ? 'conflict now' : 'conflicts now'}
+        detail={
+          <Anchor component={Link} to="/conflicts">
+            Who claims the same devices
+          </Anchor>
+        }
+      />
     </dl>
   );
 }

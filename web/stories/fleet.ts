@@ -1,5 +1,6 @@
 /** Canned nodes, devices, sources, jobs and a statement. */
 
+import type { Conflict } from '../../api/contract/conflicts.ts';
 import type { Statement } from '../../api/contract/finance.ts';
 import type { DeviceOut, NodeOut } from '../../api/contract/fleet.ts';
 import type { JobDetail, JobRow } from '../../api/contract/jobs.ts';
@@ -205,11 +206,23 @@ export const JOBS: readonly JobRow[] = [
   ),
 ];
 
+export const CONFLICTS: readonly Conflict[] = [
+  {
+    ...{ id: 'c_0123456789abcdef', node: 'gpu-a-07', moreClaims: 0, running: true },
+    devices: [0, 1].map((index) => ({ device: `GPU-${index}`, index })),
+    claims: JOBS.slice(0, 2),
+    ...{ from: at(5 * HOUR_MS), to: at(0), contestedMs: 10 * HOUR_MS },
+  },
+];
+
 export function jobDetail(job: JobRow): JobDetail {
   const { use: _, ...version } = job;
   return {
     ...job,
     overlaps: [],
+    charged: [
+      { from: job.start, to: null, account: job.account, project: 'agents', costCentre: null, mapped: true },
+    ],
     versions: [version, { ...version, version: 1, recordedAt: at(56 * HOUR_MS), executables: [] }],
     usedInOthersMs: 0,
     inside: [

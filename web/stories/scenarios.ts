@@ -2,7 +2,7 @@
 import type { Overview } from '../../api/contract/overview.ts';
 import { at, complete, HOUR_MS, NOW_MS, sums } from './facts.ts';
 import { detailOf, FINDINGS } from './findings.ts';
-import { DEVICES, JOBS, jobDetail, NODES, SOURCES, statement } from './fleet.ts';
+import { CONFLICTS, DEVICES, JOBS, jobDetail, NODES, SOURCES, statement } from './fleet.ts';
 import { AGREED, INTEGRITY, keysOf, NODE_DETAILS, NOTHING_LISTED } from './integrity.ts';
 import { NO_POLICY, POLICIES } from './policy.ts';
 
@@ -83,6 +83,7 @@ function overview(scenario: keyof typeof PARTS, fromMs: number, toMs: number): O
     month: spell(36.9),
     newSinceYesterday: settled ? 2 : 0,
     stillRunning: settled ? 1 : 0,
+    conflicts: settled ? 1 : 0,
     total: sums(devices * (toMs - fromMs), PARTS[scenario]),
     series: { stepMs, points },
     worst: settled ? FINDINGS.slice(0, 5) : scenario === 'awaiting' ? FINDINGS.slice(2, 3) : [],
@@ -123,6 +124,7 @@ function answerFor(scenario: keyof typeof PARTS, path: string, query: URLSearchP
     return job ? ok(jobDetail(job)) : problem(404, 'not_found', 'No job has this id.');
   }
   if (kind === 'jobs') return page(some ? JOBS : []);
+  if (kind === 'conflicts') return page(settled ? CONFLICTS : []);
   if (kind === 'nodes' && id) {
     const node = NODE_DETAILS.find((one) => one.name === id);
     return node ? ok(node) : problem(404, 'not_found', 'There is no such node.');

@@ -10,6 +10,7 @@ const PAGES = [
   '/findings/f_00000000000000aa',
   '/findings/f_00000000000000ae',
   '/jobs',
+  '/conflicts',
   '/jobs/j_0123456789abcdef',
   '/nodes',
   '/nodes/gpu-a-07',

@@ -1,7 +1,7 @@
 /** Who declares jobs, and how far each is known to be complete. */
 import { z } from 'zod';
 import { Name } from '../../contract/primitives.ts';
-import { ConditionsIn, ConditionsResult, SourceIn, SourceList } from '../../contract/sources.ts';
+import { ConditionsIn, ConditionsResult, SourceIn, SourceList, SourceOut } from '../../contract/sources.ts';
 import { NO_BODY, NO_PARAMS, NO_QUERY, type Route, route } from '../route.ts';
 import type { Services } from '../services.ts';
 
@@ -39,8 +39,8 @@ export function sourceRoutes({ declarations, queries }: Services): Route[] {
       params: SourceParams,
       query: NO_QUERY,
       body: SourceIn,
-      answer: SourceList,
-      answers: { 200: 'The sources' },
+      answer: SourceOut,
+      answers: { 200: 'The source' },
       async handle({ caller, params, body }) {
         if (body.completeTo !== undefined)
           await declarations.putSource(
@@ -50,7 +50,7 @@ export function sourceRoutes({ declarations, queries }: Services): Route[] {
             Date.parse(body.completeTo),
           );
         if (body.health !== undefined) await declarations.putHealth(caller, params, body.health);
-        return { json: await queries.sources() };
+        return { json: await queries.source(params) };
       },
     }),
     route({

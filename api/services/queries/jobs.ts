@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { JobDetail, JobList, JobOut, JobRow, JobsQuery } from '../../contract/jobs.ts';
 import type { Caller } from '../../domain/caller.ts';
 import { isInside } from '../../domain/inside.ts';
+import { chargesOf, type Mapping } from '../../domain/mapping.ts';
 import { overlapsOf } from '../../domain/overlaps.ts';
 import type * as Stored from '../../store/questions.ts';
 import { type JobFacts, type JobVersionRow, type Questions, scopeOf } from '../../store/questions.ts';
@@ -97,14 +98,31 @@ function overlapsWith({ row, beside }: JobFacts, accounts: readonly string[] | n
     });
 }
 
+function chargedOf(row: JobVersionRow, mappings: readonly Mapping[], nowMs: number): JobDetail['charged'] {
+  const { startMs, endMs } = row;
+  const charges = chargesOf(mappings, row, { fromMs: startMs, toMs: endMs ?? Math.max(nowMs, startMs) });
+  return charges.map(({ fromMs, toMs, booking, mapped }, index) => ({
+    ...booking,
+    from: toTime(fromMs),
+    to: index === charges.length - 1 ? toTimeOrNull(endMs) : toTime(toMs),
+    mapped,
+  }));
+}
+
 /** Throws `not_found`, also for a job that the caller may not see. */
-export async function askJob(questions: Questions, caller: Caller, id: string): Promise<JobDetail> {
+export async function askJob(
+  questions: Questions,
+  caller: Caller,
+  id: string,
+  nowMs: number,
+): Promise<JobDetail> {
   const facts = await questions.job(id, scopeOf(caller));
   if (facts === null) throw new ServiceError('not_found', `There is no job ${id}`);
   return {
     ...toJobRow(facts.row),
     versions: facts.versions.map(toJob),
     overlaps: overlapsWith(facts, scopeOf(caller).accounts),
+    charged: chargedOf(facts.row, facts.mappings, nowMs),
     usedInOthersMs: facts.usedInOthersMs,
     inside: facts.inside.map((inside) => ({ ...inside })),
     devices: facts.devices.map((device) => ({

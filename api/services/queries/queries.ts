@@ -9,7 +9,7 @@ import type { FleetIntegrity, NodeDetail } from '../../contract/integrity.ts';
 import type { JobDetail, JobList, JobsQuery } from '../../contract/jobs.ts';
 import type { LedgerAnswer, LedgerQuery } from '../../contract/ledger.ts';
 import type { Overview, OverviewQuery } from '../../contract/overview.ts';
-import type { SourceList } from '../../contract/sources.ts';
+import type { SourceList, SourceOut } from '../../contract/sources.ts';
 import type { Caller } from '../../domain/caller.ts';
 import type { Questions } from '../../store/questions.ts';
 import { askConflicts } from './conflicts.ts';
@@ -23,7 +23,7 @@ import { askJob, askJobs } from './jobs.ts';
 import { askLedger } from './ledger.ts';
 import { askMetrics, type MetricsAnswer } from './metrics.ts';
 import { askOverview } from './overview.ts';
-import { askSources } from './sources.ts';
+import { askSource, askSources } from './sources.ts';
 
 /** Each answer comes from one snapshot. All throw `ServiceError`: `invalid` and `not_found`. */
 export interface Queries {
@@ -45,6 +45,7 @@ export interface Queries {
   /** `period` is a month such as "2026-10". */
   statement(period: string): Promise<Statement>;
   sources(): Promise<SourceList>;
+  source(name: Pick<SourceOut, 'source' | 'sourceInstance'>): Promise<SourceOut>;
   metrics(): Promise<MetricsAnswer>;
 }
 
@@ -61,7 +62,7 @@ export function createQueries(
     findings: (caller, query) => askFindings(questions, caller, query),
     finding: (caller, id) => askFinding(questions, hours, caller, id),
     jobs: (caller, query) => askJobs(questions, caller, query, clock.nowMs()),
-    job: (caller, id) => askJob(questions, caller, id),
+    job: (caller, id) => askJob(questions, caller, id, clock.nowMs()),
     conflicts: (caller, query) => askConflicts(questions, caller, query, clock.nowMs()),
     nodes: (query) => askNodes(questions, query, clock.nowMs()),
     node: (name) => askNode(questions, name, clock.nowMs()),
@@ -69,6 +70,7 @@ export function createQueries(
     devices: (query) => askDevices(questions, query),
     rates: () => askRates(questions),
     statement: (period) => askStatement(questions, cluster, period, clock.nowMs()),
+    source: (name) => askSource(questions, name, clock.nowMs()),
     sources: () => askSources(questions, clock.nowMs()),
     metrics: () => askMetrics(questions, clock.nowMs()),
   };

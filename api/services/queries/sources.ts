@@ -1,6 +1,7 @@
 /** GET /v1/sources: who declares jobs, how far, how each fares, and whose silence explains what has no job. */
 import type { SourceList, SourceOut } from '../../contract/sources.ts';
 import type { Questions, SourceRow } from '../../store/questions.ts';
+import { ServiceError } from '../errors.ts';
 import { isLagging, toSource, toTime } from './completeness.ts';
 
 /** So many nodes that turn unaccounted once a source's record has stopped are that source's doing, more likely than not. */
@@ -12,6 +13,19 @@ export async function askSources(questions: Questions, nowMs: number): Promise<S
   return {
     items: sources.map((source) => ({ ...toSource(source, nowMs), suspect: suspects.get(source) ?? null })),
   };
+}
+
+/** PUT /v1/sources/{source}/{sourceInstance} answers with the one that it was about; throws where it is not known. */
+export async function askSource(
+  questions: Questions,
+  { source, sourceInstance }: Pick<SourceOut, 'source' | 'sourceInstance'>,
+  nowMs: number,
+): Promise<SourceOut> {
+  const { sources } = await questions.progress();
+  const row = sources.find((one) => one.source === source && one.sourceInstance === sourceInstance);
+  if (row === undefined) throw new ServiceError('not_found', `There is no source ${source}/${sourceInstance}`);
+  const suspects = await suspectsOf(questions, [row], nowMs);
+  return { ...toSource(row, nowMs), suspect: suspects.get(row) ?? null };
 }
 
 /** The sources that are suspect. Only of one whose record stopped anything is asked. */

@@ -117,6 +117,7 @@ export function openQuestions(file: string): Questions {
           row,
           versions: jobs.versions(row.job),
           beside: jobs.beside(row.job),
+          mappings: bookings.mappings(),
           inside: inside.inside(row.job),
           usedInOthersMs: inside.usedInOthers(row.job),
           devices: inside.devices(row.job),
