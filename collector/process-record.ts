@@ -11,6 +11,7 @@ import { canonicalJson, sha256Hex } from '../api/contract/canonical.ts';
 import type { Redact } from './redaction.ts';
 import type { FileSystems } from './sources/mounts.ts';
 import {
+  literalPath,
   type Part,
   type ProcessStat,
   type Procfs,
@@ -156,7 +157,8 @@ export function hasExecuted(
   if (!link.ok) return false;
   if (record.link === null || !record.link.equals(link.value)) {
     const now = parseExecutablePath(link.value);
-    if (now.path !== known.path || now.deleted !== known.deleted) return true;
+    const isKnown = now.path === known.path && now.deleted === known.deleted;
+    if (!isKnown && (known.deleted || literalPath(link.value) !== known.path)) return true;
     record.link = link.value;
   }
   record.checkedMs = atMs;

@@ -173,8 +173,13 @@ export function parseCgroup(bytes: Buffer): string {
 export function parseExecutablePath(link: Buffer): { path: string; deleted: boolean } {
   const deleted = link.subarray(-DELETED.length).toString('latin1') === DELETED;
   const path = deleted ? link.subarray(0, -DELETED.length) : link;
-  return { path: bytesToText(path, BATCH_LIMITS.pathChars).text, deleted };
+  return { path: literalPath(path), deleted };
 }
+
+/** What /proc/PID/exe points to, every byte of it a part of the name. */
+export const literalPath = (link: Buffer): string => bytesToText(link, BATCH_LIMITS.pathChars).text;
+
+const fileOf = ({ device, inode }: { device: string; inode: string }): string => `${device} ${inode}`;
 
 /** When the machine started, ms since 1970, from the `btime` line of /proc/stat (whole seconds). */
 export function parseBootTimeMs(bytes: Buffer): number | null {
@@ -271,10 +276,15 @@ export function createProcfs(files: Files, root: string): Procfs {
       const link = executableLink(folder);
       if (!link.ok) return link;
       const identity = attempt(() => files.identify(path(`${folder}/exe`)));
+      const parsed = parseExecutablePath(link.value);
+      // A file may bear the mark in its name, so that it passes for the one without.
+      const literal = path(`${folder}/root${link.value.toString('utf8')}`);
+      const there = parsed.deleted && identity.ok ? attempt(() => files.identify(literal)) : null;
+      const isThere = there?.ok && identity.ok && fileOf(there.value) === fileOf(identity.value);
       return {
         ok: true,
         value: {
-          ...parseExecutablePath(link.value),
+          ...(isThere ? { path: literalPath(link.value), deleted: false } : parsed),
           device: identity.ok ? identity.value.device : null,
           inode: identity.ok ? identity.value.inode : null,
           fileSystem: null,

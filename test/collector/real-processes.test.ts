@@ -62,6 +62,32 @@ describe('real processes', () => {
     expect(table.bootId()).toBe(readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim());
   });
 
+  it('tells a file that bears the mark of deletion in its name from one that is deleted', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'marked-'));
+    try {
+      const plain = join(folder, 'train');
+      const marked = `${plain} (deleted)`;
+      copyFileSync(SLEEP, plain);
+      copyFileSync(SLEEP, marked);
+      const [gone, there] = [start(plain, ['300']).pid, start(marked, ['300']).pid];
+      await eventually(() => expect([commOf(gone), commOf(there)]).toEqual(['train', 'train (deleted)']));
+      rmSync(plain);
+      const table = newTable();
+      table.observe([gone, there], Date.now());
+      expect(factOf(table, gone)?.executable).toMatchObject({ path: plain, deleted: true });
+      expect(factOf(table, there)?.executable).toMatchObject({ path: marked, deleted: false });
+      table.changedFacts();
+      table.observe([gone, there], Date.now());
+      // Nothing changed: it is not taken for an exec at each look.
+      expect(table.changedFacts().facts).toEqual([]);
+      rmSync(marked);
+      table.observe([gone, there], Date.now());
+      expect(factOf(table, there)?.executable).toMatchObject({ path: marked, deleted: true });
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
   it('keeps the lineage of a process that left its session and lost its parent', async () => {
     const shell = start('sh', ['-c', 'setsid sleep 300 & echo $!; read line'], { SLURM_JOB_ID: '4711' });
     const pid = Number(await firstLine(shell));
