@@ -137,16 +137,23 @@ export function startLab(url: string, token: string, track: 'linuxproc' | '' = '
   };
 }
 
+/** What is only changed waits for Slurm's scheduler, which looks at all jobs once a minute. */
+const SCHEDULED_MS = 120_000;
+
 /** The pid of the process that runs `path`, other than `but`. */
 export const pidOf = (path: string, but = 0): Promise<number> =>
-  until(`a process that runs ${path}`, () => {
-    for (const name of readdirSync('/proc')) {
-      if (!/^\d+$/.test(name) || Number(name) === but) continue;
-      try {
-        if (readlinkSync(`/proc/${name}/exe`) === path) return Number(name);
-      } catch {
-        // gone, or a kernel thread
+  until(
+    `a process that runs ${path}`,
+    () => {
+      for (const name of readdirSync('/proc')) {
+        if (!/^\d+$/.test(name) || Number(name) === but) continue;
+        try {
+          if (readlinkSync(`/proc/${name}/exe`) === path) return Number(name);
+        } catch {
+          // gone, or a kernel thread
+        }
       }
-    }
-    return null;
-  });
+      return null;
+    },
+    SCHEDULED_MS,
+  );

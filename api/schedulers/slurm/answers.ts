@@ -9,6 +9,8 @@ export interface RowsOf {
   readonly rows: AsyncIterable<unknown>;
   /** Times without a zone are UTC: we ran the program ourselves. */
   readonly zoneless: boolean;
+  /** Rows of other clusters are there as a matter of course: of accounting that several share. */
+  readonly shared?: boolean;
 }
 
 /** Which runs of accounting: those that overlap a span of time, or those of some job ids. */
@@ -58,9 +60,11 @@ const shown = (text: string): string => text.replace(/[\p{Cc}\p{Cs}]/gu, '?').sl
 
 /** Slurm writes names of clusters in small letters, whatever the configuration says. */
 export function assertCluster(wanted: string, answered: string | null): void {
-  if (answered !== null && answered !== '' && answered.toLowerCase() !== wanted.toLowerCase())
-    throw new OtherCluster(wanted, answered);
+  if (isOther(wanted, answered)) throw new OtherCluster(wanted, answered);
 }
+
+export const isOther = (wanted: string, answered: string | null): answered is string =>
+  answered !== null && answered !== '' && answered.toLowerCase() !== wanted.toLowerCase();
 
 /**
  * The rows of an answer's list: `keys` are its names by generation; the oldest is a list itself. Elements that are no

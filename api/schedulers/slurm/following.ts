@@ -1,6 +1,6 @@
 /** What following a Slurm cluster needs throughout: what was seen while it lasted, runs of an answer, and batches. */
 import type { Declaration, SourceSink } from '../source.ts';
-import { assertCluster, type RowsOf, type Slurm } from './answers.ts';
+import { assertCluster, isOther, type RowsOf, type Slurm } from './answers.ts';
 import type { NodeResources, Terms } from './declare.ts';
 import { readJob, type SlurmJob } from './job.ts';
 import { createConditions } from './nodes.ts';
@@ -49,13 +49,18 @@ export const termsOf = ({ settings, memory }: Pick<Following, 'settings' | 'memo
   nodes: memory.nodes,
 });
 
-/** Each run of an answer. An answer of another cluster ends it: `OtherCluster`. */
+/**
+ * Each run of an answer. Rows of another cluster, such as of a federation, are left out; a controller that has no others
+ * is another cluster's: `OtherCluster`.
+ */
 export async function* runsIn(
   { settings, nowMs }: Following,
-  { rows, zoneless }: RowsOf,
+  { rows, zoneless, shared = false }: RowsOf,
   origin: 'controller' | 'accounting',
   note: (problem: { subject: string; message: string }) => void,
 ): AsyncGenerator<SlurmJob> {
+  let own = 0;
+  let other: string | null = null;
   for await (const row of rows) {
     if (row === undefined) {
       note({ subject: 'a row', message: 'cannot be read, or is too large: it is skipped' });
@@ -64,9 +69,19 @@ export async function* runsIn(
     const { job, problems } = readJob(row, { origin, zoneless, nowMs: nowMs() });
     for (const problem of problems) note(problem);
     if (job === null) continue;
-    assertCluster(settings.cluster, job.cluster);
+    if (isOther(settings.cluster, job.cluster)) {
+      other ??= job.cluster;
+      if (!shared)
+        note({
+          subject: `job ${job.jobId}`,
+          message: `is of another cluster than ${settings.cluster}: it is left out`,
+        });
+      continue;
+    }
+    own += 1;
     yield job;
   }
+  if (own === 0 && origin === 'controller') assertCluster(settings.cluster, other);
 }
 
 /** Declares in parts of a fixed size. `declared` is called once the service has the job, and not where it fails. */

@@ -1,5 +1,7 @@
 /** What Slurm says of a job's generic resources: counts for accounting, indices only while it runs. */
+import { migSlices } from '../mig.ts';
 import { splitOutside } from './hostlist.ts';
+import { type Complain, isRow, numberOf } from './values.ts';
 
 /** Devices of one node that a job has, of one kind. */
 export interface NodeGres {
@@ -15,23 +17,34 @@ export interface NodeGres {
 
 const MAX_DEVICES = 64;
 const MAX_ENTRIES = 256;
-const ENTRY = /^(gpu|shard)(?::([^:()]{1,100}))?:(\d{1,7})(?:\(([^()]*)\))?$/;
+/** From 23.11 on some answers write `gres/gpu:2`, others before `gres:gpu:2`. */
+const PREFIX = /^gres[:/]/;
+const KIND = /^(?:gpu|shard)(?![a-z_])/;
+const ENTRY = /^(gpu|shard)(?:[:/]([^:()]{1,100}|\(null\)))?[:=](\d{1,7}[KMG]?)(?:\(([^()]*)\))*$/;
+const FACTORS: Readonly<Record<string, number>> = { K: 1024, M: 1024 ** 2, G: 1024 ** 3 };
+
+/** `8`, or `2K`: Slurm writes large counts so. */
+export const countOf = (digits: string): number =>
+  Number.parseInt(digits, 10) * (FACTORS[digits.slice(-1)] ?? 1);
 
 /**
  * One node's part of `gres_detail`: `gpu:a100:2(IDX:0-1,3)`, `shard:3(IDX:0)` (22.05), `shard:3(0/4,3/4)` (24.11, by
- * device: used of all), several with commas between. What is neither gpu nor shard, or holds nothing, is left out.
+ * device: used of all), several with commas between. What is neither gpu nor shard, or holds nothing, is left out; null: it tells of a gpu or a
+ * shard in a form that is not known.
  */
-export function nodeGres(text: string): NodeGres[] {
-  return splitOutside(text, '(', ')')
+export function nodeGres(text: string): NodeGres[] | null {
+  const parts = splitOutside(text, '(', ')')
     .slice(0, MAX_ENTRIES)
-    .map((part) => oneGres(part.trim()))
-    .filter((one) => one !== null);
+    .map((part) => part.trim().replace(PREFIX, ''));
+  if (parts.some((part) => KIND.test(part) && !ENTRY.test(part))) return null;
+  return parts.map(oneGres).filter((one) => one !== null);
 }
 
 function oneGres(text: string): NodeGres | null {
-  const [, kind, type = '', digits = '', detail = ''] = ENTRY.exec(text) ?? [];
-  const count = Number(digits);
+  const [, kind, type = '', digits = ''] = ENTRY.exec(text) ?? [];
+  const count = countOf(digits);
   if (kind === undefined || count === 0) return null;
+  const detail = /\(((?:IDX:|[\d-]+\/)[^()]*)\)/.exec(text)?.[1] ?? '';
   if (kind === 'shard') return { kind: 'shard', count, slices: null, ...shardPlaces(detail) };
   const slices = migSlices(type);
   if (slices !== null) return { kind: 'mig', count, indices: null, shares: null, slices };
@@ -78,18 +91,6 @@ function shardPlaces(detail: string): Pick<NodeGres, 'indices' | 'shares'> {
   return { indices: found.map((one) => one.index), shares: found.map((one) => one.share) };
 }
 
-/** `1g.5gb`, `a100_3g.20gb`, `2g.12gb+me`: the profile of a MIG instance, as its type is called. */
-const MIG = /(?:^|[_.-])(\d)(?:g|c\.\dg)\.(\d{1,3})gb(?:\+[a-z.]+)?$/i;
-/** Profiles of the devices that are cut into four (A30), not seven. */
-const OF_FOUR: readonly string[] = ['1/6', '2/12', '4/24'];
-
-function migSlices(type: string): NodeGres['slices'] {
-  const [, slices, gigabytes] = MIG.exec(type) ?? [];
-  if (slices === undefined || gigabytes === undefined || Number(slices) === 0) return null;
-  const device = OF_FOUR.includes(`${slices}/${gigabytes}`) ? 4 : 7;
-  return { each: Math.min(Number(slices), device), device };
-}
-
 /** How many a job has in all: from `tres_alloc_str` or `tres.allocated`. */
 export interface TresCounts {
   readonly gpus: number;
@@ -107,18 +108,18 @@ const MAX_COUNT = 1_000_000;
  */
 export function tresCounts(text: string): TresCounts {
   const entries = text.split(',', MAX_ENTRIES).flatMap((part) => {
-    const [, name, count] = /^gres\/([^=]{1,110})=(\d{1,10})$/.exec(part.trim()) ?? [];
-    return name === undefined ? [] : [{ name, count: Number(count) }];
+    const [, name, count = ''] = /^gres\/([^=]{1,110})=(\d{1,10}[KMG]?)$/.exec(part.trim()) ?? [];
+    return name === undefined ? [] : [{ name, count: countOf(count) }];
   });
   return countsOf(entries);
 }
 
 /** The same of a list of `{type, name, count}`. */
-export function tresListCounts(list: readonly unknown[]): TresCounts {
+export function tresListCounts(list: readonly unknown[], complain: Complain): TresCounts {
   const entries = list.slice(0, MAX_ENTRIES).flatMap((one) => {
-    if (typeof one !== 'object' || one === null) return [];
-    const { type, name, count } = { type: null, name: null, count: null, ...one };
-    return type === 'gres' && typeof name === 'string' && typeof count === 'number' ? [{ name, count }] : [];
+    if (!isRow(one) || one['type'] !== 'gres' || typeof one['name'] !== 'string') return [];
+    const count = numberOf(one, 'count', (_, message) => complain(`count of ${one['name']}`, message));
+    return count === null ? [] : [{ name: one['name'], count }];
   });
   return countsOf(entries);
 }

@@ -105,7 +105,6 @@ function fromController(row: Row, jobId: number, reading: Reading, complain: Com
   }
   const number = (field: string): number | null => numberOf(row, field, complain);
   const text = (field: string): string | null => textOf(row, field, complain);
-  const detail = row['gres_detail'];
   const stepId = rowOf(row, 'step_id', complain);
   return {
     ...{
@@ -128,7 +127,7 @@ function fromController(row: Row, jobId: number, reading: Reading, complain: Com
     array: pairOf(number('array_job_id'), number('array_task_id'), '_'),
     het: pairOf(number('het_job_id'), number('het_job_offset'), '+'),
     sluid: sluidOf(textOf(stepId, 'sluid', complain) ?? text('sluid')),
-    gres: Array.isArray(detail) ? gresByNode(detail, nodes.length) : null,
+    gres: gresOf(row, nodes.length, complain),
     tres: tresCounts(text('tres_alloc_str') ?? ''),
   };
 }
@@ -157,9 +156,11 @@ function fromAccounting(row: Row, jobId: number, reading: Reading, complain: Com
   }
   const text = (field: string): string | null => textOf(row, field, complain);
   const within = (field: string, member: string) => [rowOf(row, field, complain), member, complain] as const;
-  const allocated = rowOf(row, 'tres', complain)['allocated'];
+  const { allocated } = rowOf(row, 'tres', complain);
+  if (allocated !== undefined && allocated !== null && !Array.isArray(allocated))
+    complain('tres.allocated', 'is not written as a list');
   const listed = Array.isArray(allocated)
-    ? tresListCounts(allocated)
+    ? tresListCounts(allocated, (field, message) => complain(`tres.allocated: ${field}`, message))
     : tresCounts(text('tres_alloc_str') ?? '');
   return {
     ...{ jobId, submitMs, phase, ...span, nodes, completing: false, suspended: false },
@@ -248,8 +249,23 @@ function sluidOf(text: string | null): string | null {
   return sluidIndex(text);
 }
 
-/** One part by node; null where they are not as many as the nodes, so that nobody knows whose they are. */
-function gresByNode(detail: readonly unknown[], nodes: number): NodeGres[][] | null {
+/** One part by node; null where they cannot be read, or are not as many as the nodes, so that nobody knows whose they are. */
+function gresOf(row: Row, nodes: number, complain: Complain): NodeGres[][] | null {
+  const detail = row['gres_detail'];
+  if (detail === undefined || detail === null) return null;
+  if (!Array.isArray(detail)) {
+    complain('gres_detail', 'is not written as a list');
+    return null;
+  }
   if (detail.length !== nodes) return null;
-  return detail.map((part) => (typeof part === 'string' ? nodeGres(part) : []));
+  const parts: NodeGres[][] = [];
+  for (const part of detail) {
+    const read = typeof part === 'string' ? nodeGres(part) : null;
+    if (read === null) {
+      complain('gres_detail', 'is of a form that is not known: devices are declared by their number');
+      return null;
+    }
+    parts.push(read);
+  }
+  return parts;
 }

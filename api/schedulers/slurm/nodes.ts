@@ -1,6 +1,7 @@
 /** What Slurm says of its nodes: what they have, and why nothing runs there. */
 import type { NodeCondition, SourceProblem } from '../source.ts';
 import type { NodeResources } from './declare.ts';
+import { countOf } from './gres.ts';
 import { splitOutside } from './hostlist.ts';
 import { type Complain, isRow, textOf, timeOf, wordsOf } from './values.ts';
 
@@ -69,8 +70,9 @@ const MAX_TOTAL = 65_536;
 function gresTotal(text: string, kind: string): number {
   let total = 0;
   for (const part of splitOutside(text, '(', ')')) {
-    const [, name, count] = /^([a-z_]+)(?::[^:()]+)?:(\d{1,6})(?:\(|$)/.exec(part.trim()) ?? [];
-    if (name === kind) total += Number(count);
+    const [, name, count = ''] =
+      /^([a-z_]+)(?::(?:[^:()]+|\(null\)))?:(\d{1,6}[KMG]?)(?:\(|$)/.exec(part.trim()) ?? [];
+    if (name === kind) total += countOf(count);
   }
   return Math.min(total, MAX_TOTAL);
 }

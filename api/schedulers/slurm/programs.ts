@@ -52,14 +52,18 @@ export function createPrograms(settings: SlurmSettings, onText: (program: string
       const fields = CONTROLLER_COLUMNS.map(([column]) => `${column}:|`).join(',');
       return ask(
         [
-          way('squeue', ['--all', '--states=all', '--json'], ['jobs']),
-          text('squeue', ['--all', '--states=all', '--noheader', '-O', fields], CONTROLLER_COLUMNS),
+          way('squeue', ['--local', '--all', '--states=all', '--json'], ['jobs']),
+          text(
+            'squeue',
+            ['--local', '--all', '--states=all', '--noheader', '-O', fields],
+            CONTROLLER_COLUMNS,
+          ),
         ],
         signal,
       );
     },
     runs: (wanted, signal) => {
-      const args = ['--allusers', '--duplicates', '--allocations', ...accountingArgs(wanted)];
+      const args = ['--local', '--allusers', '--duplicates', '--allocations', ...accountingArgs(wanted)];
       const format = `--format=${ACCOUNTING_COLUMNS.map(([column]) => column).join(',')}`;
       const silenceMs = ACCOUNTING_SILENCE_MS;
       return ask(

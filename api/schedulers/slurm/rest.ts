@@ -67,7 +67,8 @@ export function createRest(settings: SlurmSettings, rest: Rest): Slurm {
         query.set('start_time', seconds(wanted.fromMs));
         query.set('end_time', seconds(wanted.toMs));
       }
-      return get(`/slurmdb/${usable}/jobs/?${query}`, signal);
+      // It answers for all clusters of its database.
+      return { ...(await get(`/slurmdb/${usable}/jobs/?${query}`, signal)), shared: true };
     },
     async identify(signal) {
       const usable = await versionOf(signal);

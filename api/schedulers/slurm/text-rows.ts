@@ -11,6 +11,7 @@ export const CONTROLLER_COLUMNS: Columns = [
   ['JobID', ['job_id']],
   ['State', ['job_state']],
   ['UserID', ['user_id']],
+  ['UserName', ['user_name']],
   ['SubmitTime', ['submit_time']],
   ['StartTime', ['start_time']],
   ['EndTime', ['end_time']],
@@ -22,6 +23,8 @@ export const CONTROLLER_COLUMNS: Columns = [
   ['RestartCnt', ['restart_cnt']],
   ['ArrayJobID', ['array_job_id']],
   ['ArrayTaskID', ['array_task_id']],
+  ['HetJobID', ['het_job_id']],
+  ['HetJobOffset', ['het_job_offset']],
 ];
 
 export const ACCOUNTING_COLUMNS: Columns = [

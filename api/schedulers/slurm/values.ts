@@ -21,6 +21,22 @@ const NO_VALUES: ReadonlySet<number> = new Set([
   Number(0xffff_ffff_ffff_ffffn),
 ]);
 const NO_TEXT: ReadonlySet<string> = new Set(['', 'none', '(null)', 'n/a', 'unknown', 'none assigned']);
+/** What stands for a number where there is none, also for one that has no limit. */
+const NO_NUMBER: ReadonlySet<string> = new Set([
+  ...NO_TEXT,
+  ...[
+    'null',
+    'nan',
+    'infinity',
+    '-infinity',
+    'infinite',
+    'inf',
+    'unlimited',
+    'not_set',
+    'unset',
+    'partition_limit',
+  ],
+]);
 /** Text of one field: longer is cut. */
 const MAX_TEXT = 65_536;
 
@@ -31,14 +47,14 @@ export function numberOf(row: Row, field: string, complain: Complain): number | 
   if (isRow(value)) {
     const { set, infinite, number } = value;
     if (infinite === true || set === false) return null;
-    if (typeof number !== 'number' || (set !== undefined && set !== true)) {
-      complain(field, 'is not written as a number of a known form');
-      return null;
-    }
-    return plain(number, field, complain);
+    // A number in a number would be of no known form.
+    if (!isRow(number) && (set === undefined || set === true) && number !== undefined && number !== null)
+      return numberOf({ [field]: number }, field, complain);
+    complain(field, 'is not written as a number of a known form');
+    return null;
   }
   if (typeof value === 'string') {
-    if (NO_TEXT.has(value.toLowerCase())) return null;
+    if (NO_NUMBER.has(value.toLowerCase())) return null;
     if (/^\d{1,20}$/.test(value)) return plain(Number(value), field, complain);
   }
   if (typeof value === 'number') return plain(value, field, complain);
@@ -63,7 +79,7 @@ const ISO = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(Z|[+-]\d\d:?\d\d)?$/;
  */
 export function timeOf(row: Row, field: string, complain: Complain, zoneless = false): number | null {
   const value = row[field];
-  if (typeof value === 'string' && !NO_TEXT.has(value.toLowerCase()) && !/^\d+$/.test(value)) {
+  if (typeof value === 'string' && !NO_NUMBER.has(value.toLowerCase()) && !/^\d+$/.test(value)) {
     const match = ISO.exec(value);
     if (match && (match[1] !== undefined || zoneless)) {
       const ms = Date.parse(match[1] === undefined ? `${value}Z` : value);

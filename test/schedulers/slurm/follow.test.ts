@@ -248,8 +248,20 @@ test('what is said once is not said again', async () => {
   expect(again.said).toEqual([]);
 });
 
-test('an answer of another cluster is refused, row by row', async () => {
+test('rows of another cluster are left out, as a federation shows them, and said', async () => {
   fake.controller([running(1, { cluster: 'elsewhere' }), running(2)]);
+  fake.accounting([ended(7, NOW - 90, NOW - 60, { cluster: 'elsewhere' }), ended(8, NOW - 90, NOW - 60)]);
+  const one = follow(null);
+  await caughtUp(one);
+  await one.finish();
+  expect(one.said.map((job) => job.externalId).sort()).toEqual(['2', '8']);
+  expect(one.problems.map(({ subject }) => subject)).toEqual(expect.arrayContaining(['job 1', 'job 7']));
+  expect(one.problems[0]?.message).toContain('of another cluster');
+  expect(fake.calls('squeue')[0]).toContain('--local');
+});
+
+test('an answer of another cluster is refused', async () => {
+  fake.controller([running(1, { cluster: 'elsewhere' })]);
   const one = follow(null);
   await expect(one.ending).rejects.toThrow('of cluster elsewhere, not of lab');
   expect(one.said).toEqual([]);

@@ -81,6 +81,15 @@ describe('what runs', () => {
     expect(declare({ ...old, user_id: 4_294_967_294 })).toMatchObject({ uid: null, wrong: [] });
   });
 
+  test('has numbers in words where an answer writes them so', () => {
+    const { wrong } = declare({
+      ...recent,
+      ...{ job_id: '8', end_time: 'Infinity', array_task_id: 'NaN', restart_cnt: { set: true, number: '0' } },
+      ...{ het_job_offset: { set: true, infinite: true, number: 0 }, user_id: 'unlimited' },
+    });
+    expect(wrong).toEqual([]);
+  });
+
   test('is named by its SLUID from 26.05 on', () => {
     const { boundaries } = declare({ ...recent, step_id: { sluid: 's8SHM83NVZ5B00', step_id: 'entire' } });
     expect(boundaries).toEqual(['slurm:8', 'slurm-sluid:10143944870846442496']);
@@ -103,6 +112,11 @@ describe('what runs', () => {
       { indices: [3] },
     ]);
     expect(on('gn1', 'gpu:2')).toMatchObject([{ count: 2 }]);
+    expect(on('gn1', 'gpu:2(CNT:2)')).toMatchObject([{ count: 2 }]);
+    expect(on('gn1', 'gpu:(null):2(IDX:1-2)')).toMatchObject([{ indices: [1, 2] }]);
+    expect(on('gn1', 'gres/gpu:a100:2(IDX:1-2)(S:0)')).toMatchObject([{ indices: [1, 2] }]);
+    expect(on('gn1', 'gpu:(null):0(IDX:N/A)')).toEqual([]);
+    expect(on('gn2', 'shard:1K(1024/1024,0/1024)')).toMatchObject([{ indices: [0] }]);
     // One string for two nodes: nobody knows whose it is.
     expect(on('gn[1-2]', 'gpu:a100:1(IDX:3)')).toMatchObject([{ count: 1 }, { count: 1 }]);
   });
@@ -164,6 +178,15 @@ describe('what has ended', () => {
     expect(of('gn2', [typed('shard', 3)]).allocations).toMatchObject([{ count: 1, share: 0.75 }]);
   });
 
+  test('has its count as a number of any form, and says where it cannot be read', () => {
+    const of = (allocated: unknown) => declare({ ...ended, tres: { allocated } }, 'accounting');
+    expect(of([{ type: 'gres', name: 'gpu', count: set(2) }])).toMatchObject({ allocations: [{ count: 2 }] });
+    expect(of('gres/gpu=2').wrong).toEqual(['tres.allocated is not written as a list']);
+    expect(of([{ type: 'gres', name: 'gpu', count: [2] }]).wrong).toEqual([
+      'tres.allocated: count of gpu is not written as a number of a known form',
+    ]);
+  });
+
   test('never began where it was cancelled while it waited', () => {
     const time = { submission: START, start: 4_294_967_294, end: START + 5, elapsed: 0 };
     const cancelled = { ...ended, nodes: 'None assigned', state: { current: 'CANCELLED' }, time };
@@ -195,6 +218,8 @@ describe('a field of another form', () => {
     ['name', ['train'], { name: '' }],
     ['user_id', -5, { uid: null }],
     ['qos', true, { attributes: { partition: 'gpu' } }],
+    ['gres_detail', [{ gpu: 2 }], { allocations: [{ node: 'gn1', count: 2 }] }],
+    ['gres_detail', ['gpu:a100:two(IDX:0-1)'], { allocations: [{ node: 'gn1', count: 2 }] }],
     ['gres_detail', 'gpu:a100:2(IDX:0-1)', { allocations: [{ node: 'gn1', count: 2 }] }],
     ['end_time', 'soon', { end: null }],
     ['step_id', 'entire', { boundaries: ['slurm:8'] }],
@@ -203,7 +228,7 @@ describe('a field of another form', () => {
     const { wrong, ...job } = declare({ ...old, [field]: value });
     expect(job).toMatchObject(wanted);
     expect(job).toMatchObject({ externalId: '8', start: time(START) });
-    if (field !== 'gres_detail') expect(wrong.join()).toContain(field);
+    expect(wrong.join()).toContain(field);
   });
 
   test.each([
