@@ -111,6 +111,34 @@ describe('a pod ends', () => {
     await until(() => expect(jobOf(sink, 'evicted-0').end).toBe('2026-11-23T12:10:00.000Z'));
   });
 
+  test('of which neither containers nor conditions say when: once for all', async () => {
+    const over = { containerStatuses: undefined, reason: 'Evicted', message: 'The node was low on memory.' };
+    const evicted = (name: string, uid: string, metadata = {}) => {
+      const value = pod({ name, uid, gpus: '1', phase: 'Failed', status: over });
+      const all = { ...value, metadata: { ...Object(value['metadata']), ...metadata } };
+      cluster.put(`/api/v1/namespaces/team-a/pods/${name}`, all);
+    };
+    for (const name of ['seen-0', 'told-0']) site.put({ name, gpus: '1' });
+    site.follow();
+    await until(() => expect(sink.jobs.size).toBe(2));
+    const [seen, told] = ['seen-0', 'told-0'].map((name) => jobOf(sink, name).externalId);
+    const sinceMs = Date.now() - 60_000;
+    evicted('seen-0', String(seen));
+    const written = { manager: 'kubelet', subresource: 'status', time: '2026-11-23T12:20:00Z' };
+    evicted('told-0', String(told), { managedFields: [written] });
+    await until(() => expect(jobOf(sink, 'told-0').end).toBe('2026-11-23T12:20:00.000Z'));
+    await until(() => expect(jobOf(sink, 'seen-0').end).not.toBeNull());
+    const { end } = jobOf(sink, 'seen-0');
+    expect(Date.parse(String(end))).toBeGreaterThan(sinceMs);
+    evicted('seen-0', String(seen), { labels: { again: 'yes' } });
+    await until(() => expect(jobOf(sink, 'seen-0').attributes).toMatchObject({ 'label:again': 'yes' }));
+    expect(jobOf(sink, 'seen-0').end).toBe(end);
+    // Nobody saw it run, and nothing says how long it did.
+    evicted('unseen-0', newUid());
+    await until(() => expect(jobOf(sink, 'unseen-0').end).toBe(jobOf(sink, 'unseen-0').start));
+    expect(sink.problems.map(({ subject }) => subject)).toEqual(['team-a/unseen-0']);
+  });
+
   test('when nobody watched: what the list no longer has is ended', async () => {
     site.put({ name: 'kept-0', gpus: '1' });
     site.put({ name: 'gone-0', gpus: '1' });
@@ -289,6 +317,48 @@ test('shares of divided devices', async () => {
   await until(() => expect(sink.jobs.size).toBe(2));
   expect(jobOf(sink, 'slice').allocations).toMatchObject([{ count: 1, share: 0.1 }]);
   expect(jobOf(sink, 'mig').allocations).toMatchObject([{ count: 2, share: 0.428 }]);
+});
+
+test('containers that run one after another need the most of any moment, and one that waits for a node none', async () => {
+  const one = (name: string, gpus: string, more = {}) => ({
+    ...{ name, image: 'i', resources: { limits: { 'nvidia.com/gpu': gpus } }, ...more },
+  });
+  const spec = {
+    initContainers: [one('load', '4'), one('proxy', '1', { restartPolicy: 'Always' }), one('warm', '2')],
+    containers: [one('main', '1')],
+    ephemeralContainers: [{ name: 'debug', image: 'i', securityContext: { privileged: true } }],
+  };
+  site.put({ name: 'steps', spec });
+  site.put({ name: 'waits', gpus: '1', spec: { nodeName: undefined }, phase: 'Pending', startTime: null });
+  site.follow();
+  await until(() => expect(sink.completeToMs).toBeGreaterThan(0));
+  expect([...sink.jobs.values()].map((job) => job.attributes['pod'])).toEqual(['steps']);
+  expect(jobOf(sink, 'steps')).toMatchObject({
+    allocations: [{ count: 4, share: 1 }],
+    attributes: { privileged: 'yes' },
+  });
+  expect(sink.problems).toEqual([]);
+});
+
+test.each([
+  ['nvidia.com/gpu', { 'nvidia.com/gpu.product': 'NVIDIA-A100-SXM4-40GB-MIG-1g.5gb' }, 0.142],
+  ['nvidia.com/gpu', { 'nvidia.com/gpu.product': 'NVIDIA-A100-SXM4-40GB-SHARED' }, 1],
+  ['nvidia.com/gpu', { 'cloud.google.com/gke-gpu-partition-size': '3g.20gb' }, 0.428],
+  ['nvidia.com/gpu', { 'cloud.google.com/gke-max-shared-clients-per-gpu': '4' }, 0.25],
+  ['nvidia.com/gpu', { 'nvidia.com/gpu.sharing-strategy': 'none', 'nvidia.com/gpu.replicas': '4' }, 1],
+  ['nvidia.com/mig-1c.3g.20gb', {}, 0.142],
+  ['nvidia.com/mig-1g.10gb.me', {}, 0.142],
+  ['nvidia.com/mig-2g.12gb', {}, 0.5],
+  [
+    'nvidia.com/mig-1g.10gb.shared',
+    { 'nvidia.com/mig-1g.10gb.replicas': '2', 'nvidia.com/mig-1g.10gb.sharing-strategy': 'time-slicing' },
+    0.071,
+  ],
+])('%s of a node with %j is a part of a device', async (resource, labels, share) => {
+  cluster.put('/api/v1/nodes/gpu-n1', node('gpu-n1', { gpus: 7, labels }));
+  site.put({ name: 'part', gpus: '1', resource });
+  site.follow();
+  await until(() => expect(jobOf(sink, 'part').allocations).toMatchObject([{ count: 1, share }]));
 });
 
 test('devices of resource claims are known by their minor numbers', async () => {

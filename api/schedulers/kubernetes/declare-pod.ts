@@ -1,13 +1,17 @@
 /** A pod as a declaration. */
 import { attributesOf } from '../attributes.ts';
 import { clean } from '../json-values.ts';
+import { migSlices } from '../mig.ts';
 import type { Declaration } from '../source.ts';
 import type { Pod, PodContainer } from './pod.ts';
 import type { KubernetesSettings, NameRule } from './settings.ts';
 
-/** What a node says of how its GPUs are divided; `replicas` 1: they are not. */
+/** What a node says of how its GPUs are divided. */
 export interface NodeDevices {
-  readonly replicas: number;
+  /** Where all of its GPUs are divided into instances of one profile, which are counted as GPUs: that profile. */
+  readonly profile: string | null;
+  /** How many may share one device, or instance, of a resource. */
+  replicasOf(resource: string): number;
 }
 
 /** What belongs to a pod and does not stand in it. */
@@ -25,8 +29,6 @@ const MAX_NAME_CHARS = 253;
 const MAX_BOUNDARIES = 64;
 const MAX_COUNT = 64;
 const MAX_IMAGE_CHARS = 1024;
-/** Compute slices of most divided GPUs. What one really has, the kubelet and the agent tell. */
-const SLICES = 7;
 
 export function declarationOf(
   pod: Pod & { readonly startMs: number },
@@ -110,13 +112,7 @@ function allocationsOf(pod: Pod, around: PodSurroundings, node: string): PodAllo
   const resources = new Set(pod.containers.flatMap(({ gpus }) => [...gpus.keys()]));
   const allocations: PodAllocation[] = [];
   for (const resource of [...resources].sort()) {
-    const sum = (role: PodContainer['role']) =>
-      pod.containers.reduce(
-        (total, one) => total + (one.role === role ? (one.gpus.get(resource) ?? 0) : 0),
-        0,
-      );
-    const before = pod.containers.map((one) => (one.role === 'initial' ? (one.gpus.get(resource) ?? 0) : 0));
-    const count = Math.min(MAX_COUNT, Math.max(sum('main'), ...before) + sum('sidecar'));
+    const count = Math.min(MAX_COUNT, neededOf(pod.containers, resource));
     allocations.push({ node, count, share: shareOf(resource, around.node) });
   }
   if (allocations.length === 0 && around.claimed.length > 0)
@@ -127,11 +123,29 @@ function allocationsOf(pod: Pod, around: PodSurroundings, node: string): PodAllo
   return allocations;
 }
 
+/** As the scheduler counts: one that runs before others needs its own beside those of the sidecars that began before it. */
+function neededOf(containers: readonly PodContainer[], resource: string): number {
+  let most = 0;
+  let beside = 0;
+  let together = 0;
+  for (const { role, gpus } of containers) {
+    const count = gpus.get(resource) ?? 0;
+    if (role === 'main') together += count;
+    else if (role === 'sidecar') beside += count;
+    else most = Math.max(most, beside + count);
+  }
+  return Math.max(most, beside + together);
+}
+
 /** Cut to thousandths, so that the parts of a device never exceed it. */
-function shareOf(resource: string, { replicas }: NodeDevices): number {
-  const slices = /\/mig-(\d)g\./.exec(resource)?.[1];
-  const part = slices === undefined ? 1 : Math.min(1, Math.max(1, Number(slices)) / SLICES);
-  return Math.max(0.001, Math.floor((part / replicas) * 1000) / 1000);
+function shareOf(resource: string, node: NodeDevices): number {
+  const slices = resource.includes('/mig-')
+    ? migSlices(resource)
+    : node.profile === null
+      ? null
+      : migSlices(node.profile);
+  const part = slices === null ? 1 : slices.each / slices.device;
+  return Math.max(0.001, Math.floor((part / node.replicasOf(resource)) * 1000) / 1000);
 }
 
 /** Runtimes whose control groups can stand outside of the pod's, and how the kernel's names are spelt. */

@@ -1,6 +1,6 @@
 /** Follows nodes and pods side by side, and says what they mean to the sink. */
 import { createHash } from 'node:crypto';
-import { type Members, membersAt, textOf } from '../json-values.ts';
+import { isMembers, type Members, membersAt, textOf } from '../json-values.ts';
 import type { Declaration, SourceSink } from '../source.ts';
 import type { KubernetesApi } from './connect.ts';
 import { declarationOf, nodeName } from './declare-pod.ts';
@@ -15,7 +15,9 @@ const BULK = 200;
 /** The clocks of kubelets, and what is on its way. */
 const LAG_MS = 5_000;
 /** Nodes that nothing is known of. */
-const UNKNOWN_NODE: KnownNode = { hasGpus: false, replicas: 1, condition: null };
+const UNKNOWN_NODE: KnownNode = {
+  ...{ hasGpus: false, profile: null, replicasOf: () => 1, condition: null },
+};
 
 export async function followCluster(
   api: KubernetesApi,
@@ -168,8 +170,8 @@ interface PodsContext {
 
 function createPods(context: PodsContext): ListHandler {
   const { api, isGpu, settings, sink, lookups, nodes, path, signal } = context;
-  /** Digest of what was said of each pod last: nothing is said twice. */
-  const said = new Map<string, string>();
+  /** Digest of what was said of each pod last: nothing is said twice; and its end. */
+  const said = new Map<string, { readonly digest: string; readonly endMs: number | null }>();
   let listing: Set<string> | null = null;
   let pending: Declaration[] = [];
   let generation = nodes.generation();
@@ -198,8 +200,8 @@ function createPods(context: PodsContext): ListHandler {
       settings,
     );
     const digest = createHash('sha256').update(JSON.stringify(declaration)).digest('base64');
-    if (known === digest) return;
-    said.set(pod.uid, digest);
+    if (known?.digest === digest) return;
+    said.set(pod.uid, { digest, endMs: pod.endMs });
     pending.push(declaration);
     if (pending.length >= BULK) await flush();
   }
@@ -228,15 +230,27 @@ function createPods(context: PodsContext): ListHandler {
     },
     async object(value: Members, removed: boolean) {
       const noticedMs = api.nowMs();
+      const uid = textOf(membersAt(value, 'metadata'), 'uid');
+      const spec = value['spec'];
+      // It waits for a node.
+      if (uid !== null && isMembers(spec) && spec['nodeName'] === undefined && !removed) {
+        listing?.add(uid);
+        return;
+      }
       try {
-        const removal = removed ? { noticedMs } : null;
-        const pod = podOf(value, isGpu, removal, (subject, message) => sink.problem({ subject, message }));
+        const before = uid === null ? undefined : said.get(uid);
+        const looked = {
+          removed,
+          // What was seen running and is over without a word of when ended by now.
+          noticedMs: before?.endMs ?? noticedMs,
+          seenRunning: before !== undefined,
+        };
+        const pod = podOf(value, isGpu, looked, (subject, message) => sink.problem({ subject, message }));
         listing?.add(pod.uid);
         await take(pod);
         if (removed) said.delete(pod.uid);
       } catch (error) {
         if (!(error instanceof BadPod)) throw error;
-        const uid = textOf(membersAt(value, 'metadata'), 'uid');
         // It is there, though it cannot be understood: it has not ended.
         if (uid !== null) listing?.add(uid);
         sink.problem({ subject: error.subject, message: error.message });

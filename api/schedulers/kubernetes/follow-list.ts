@@ -182,7 +182,9 @@ async function takeEvent(line: Buffer, handler: ListHandler): Promise<string | n
   if (type === 'ERROR') {
     const message = textOf(object, 'message') ?? 'the watch failed';
     const code = typeof object['code'] === 'number' ? object['code'] : 0;
-    throw code === 410 ? new Expired(message) : new ApiError(code, message);
+    throw code === 410 || object['reason'] === 'Expired' || object['reason'] === 'Gone'
+      ? new Expired(message)
+      : new ApiError(code, message);
   }
   if (type === 'ADDED' || type === 'MODIFIED') await handler.object(object, false);
   else if (type === 'DELETED') await handler.object(object, true);

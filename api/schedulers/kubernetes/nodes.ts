@@ -5,7 +5,7 @@ import type { NodeCondition } from '../source.ts';
 import type { NodeDevices } from './declare-pod.ts';
 
 const MAX_REASON_CHARS = 300;
-const WHOLE: NodeDevices = { replicas: 1 };
+const MAX_REPLICAS = 1000;
 
 export interface KnownNode extends NodeDevices {
   readonly hasGpus: boolean;
@@ -16,14 +16,31 @@ export interface KnownNode extends NodeDevices {
 export function nodeOf(value: Members, isGpu: (resource: string) => boolean, nowMs: number): KnownNode {
   const labels = membersAt(value, 'metadata', 'labels');
   const capacity = Object.keys(membersAt(value, 'status', 'capacity'));
-  const strategy = textOf(labels, 'nvidia.com/gpu.sharing-strategy');
-  const replicas = Number(textOf(labels, 'nvidia.com/gpu.replicas') ?? '1');
-  const isShared = strategy !== null && strategy !== 'none' && Number.isSafeInteger(replicas);
   return {
     hasGpus: capacity.some(isGpu) || labels['nvidia.com/gpu.present'] === 'true',
-    replicas: isShared ? Math.max(1, Math.min(1000, replicas)) : WHOLE.replicas,
+    profile: profileOf(labels),
+    replicasOf: (resource) => replicasOf(labels, resource),
     condition: conditionOf(value, nowMs),
   };
+}
+
+/** NVIDIA's discovery says it in the product's name (A100-SXM4-40GB-MIG-1g.5gb), Google's in a label of its own. */
+const profileOf = (labels: Members): string | null =>
+  textOf(labels, 'cloud.google.com/gke-gpu-partition-size') ??
+  /-MIG-([^-]+)/.exec(textOf(labels, 'nvidia.com/gpu.product') ?? '')?.[1] ??
+  null;
+
+/** Time slices and MPS of NVIDIA's device plugin, for each resource, or of Google's. */
+function replicasOf(labels: Members, resource: string): number {
+  const name = resource.replace(/\.shared$/, '');
+  const strategy =
+    textOf(labels, `${name}.sharing-strategy`) ?? textOf(labels, 'nvidia.com/gpu.sharing-strategy');
+  const isShared = strategy !== null && strategy !== 'none';
+  const said =
+    textOf(labels, 'cloud.google.com/gke-max-shared-clients-per-gpu') ??
+    (isShared ? textOf(labels, `${name}.replicas`) : null);
+  const replicas = Number(said ?? '1');
+  return Number.isSafeInteger(replicas) ? Math.max(1, Math.min(MAX_REPLICAS, replicas)) : 1;
 }
 
 function conditionOf(value: Members, nowMs: number): KnownNode['condition'] {

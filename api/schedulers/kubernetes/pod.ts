@@ -72,9 +72,14 @@ const STATIC_UID = /^[0-9a-f]{32}$/;
 const MAX_CONTAINERS = 256;
 const MAX_LABELS = 128;
 
-/** Where a pod has been removed, and when that was noticed. */
-export interface Removal {
+/** How a pod was looked at. */
+export interface PodLook {
+  /** It is there no more. */
+  readonly removed: boolean;
+  /** When this was noticed. */
   readonly noticedMs: number;
+  /** It was told of before. */
+  readonly seenRunning: boolean;
 }
 
 /**
@@ -83,7 +88,7 @@ export interface Removal {
 export function podOf(
   value: unknown,
   isGpu: (resource: string) => boolean,
-  removal: Removal | null,
+  look: PodLook,
   problem: (subject: string, message: string) => void,
 ): Pod {
   const [metadata, spec, status] = ['metadata', 'spec', 'status'].map((part) => membersAt(value, part));
@@ -100,7 +105,7 @@ export function podOf(
   const annotations = textsOf(metadata, 'annotations');
   const hash = annotations.get('kubernetes.io/config.hash');
   const isMirror = annotations.has('kubernetes.io/config.mirror');
-  const times = timesOf(metadata, spec, status, removal, (message) => problem(subject, message));
+  const times = timesOf(metadata, spec, status, look, (message) => problem(subject, message));
   return {
     ...{ uid, name, namespace, node, annotations },
     labels: textsOf(metadata, 'labels'),
@@ -149,7 +154,7 @@ function timesOf(
   metadata: Members,
   spec: Members,
   status: Members,
-  removal: Removal | null,
+  { removed, noticedMs, seenRunning }: PodLook,
   problem: (message: string) => void,
 ): Times {
   const statuses = statusesOf(status);
@@ -173,15 +178,26 @@ function timesOf(
   const running = statuses.some((one) => Object.keys(membersAt(one, 'state', 'running')).length > 0);
   const isOver = status['phase'] === 'Succeeded' || status['phase'] === 'Failed';
   const wound = deletionMs !== null && lastMs !== null && !running && allEnded(spec, status);
-  if (removal === null && !isOver && !wound) return { startMs, endMs: null };
+  if (!removed && !isOver && !wound) return { startMs, endMs: null };
   if (lastMs !== null && (isOver || !running)) return { startMs, endMs: lastMs };
   const changes = listOf(status, 'conditions')
     .filter(isMembers)
     .filter((one) => one['status'] === 'False' || one['type'] === 'DisruptionTarget')
     .map((one) => momentOf(one, 'lastTransitionTime'));
-  const bounds = [isOver ? latest(changes) : null, deletionMs, removal?.noticedMs ?? null];
-  const bound = bounds.find((ms) => ms !== null && ms >= startMs) ?? startMs;
-  return { startMs, endMs: removal === null ? bound : Math.max(startMs, Math.min(bound, removal.noticedMs)) };
+  const bounds = [
+    isOver ? (latest(changes) ?? reportedMs(metadata)) : null,
+    deletionMs,
+    removed || seenRunning ? noticedMs : null,
+  ];
+  const bound = bounds.find((ms) => ms !== null && ms >= startMs);
+  if (bound === undefined) problem('is over, and says nothing of when: it ends when it began');
+  return { startMs, endMs: Math.max(startMs, Math.min(bound ?? startMs, noticedMs)) };
+}
+
+/** When its status was written last. Of an evicted pod older kubelets keep neither containers nor conditions. */
+function reportedMs(metadata: Members): number | null {
+  const writes = listOf(metadata, 'managedFields').filter(isMembers);
+  return latest(writes.filter((one) => one['subresource'] === 'status').map((one) => momentOf(one, 'time')));
 }
 
 /** Every container of the specification says that it ended. */
@@ -250,7 +266,7 @@ const VISIBLE = 'NVIDIA_VISIBLE_DEVICES';
 
 /** What a pod may see beside what it was given. */
 function sightOf(spec: Members): Pick<Pod, 'privileged' | 'visibleDevices'> {
-  const containers = ['containers', 'initContainers'].flatMap((list) =>
+  const containers = ['containers', 'initContainers', 'ephemeralContainers'].flatMap((list) =>
     listOf(spec, list).slice(0, MAX_CONTAINERS).filter(isMembers),
   );
   const variables = containers.flatMap((one) => listOf(one, 'env').filter(isMembers));
