@@ -130,6 +130,7 @@ describe('every page', () => {
         '/unaccounted',
         '/unaccounted?search=nothing',
         '/jobs',
+        '/conflicts',
         '/nodes',
       ],
       ...[

@@ -1,7 +1,7 @@
 /** Many declarations at once, how sources fare, and what they say of nodes. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { JobDetail } from '../../api/contract/jobs.ts';
-import { JobsBulkOut, SOURCE_LIMITS, SourceList } from '../../api/contract/sources.ts';
+import { JobsBulkOut, SOURCE_LIMITS, SourceList, SourceOut } from '../../api/contract/sources.ts';
 import { CLUSTER, HOUR, handClock, MINUTE, START } from '../store/site.ts';
 import { type Service, startService } from './service.ts';
 
@@ -119,6 +119,8 @@ describe('sources', () => {
       200,
     );
     const following = await find();
+    const said = await put('/v1/sources/slurm/main', { completeTo: time(START + HOUR) });
+    expect(SourceOut.parse(said.json)).toEqual(following);
     expect(following?.health).toMatchObject({ ...health, since: time(START + HOUR), silent: false });
     expect(following).toMatchObject({ completeTo: time(START + HOUR), lagging: false });
     clock.set(START + HOUR + MINUTE);

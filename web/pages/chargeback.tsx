@@ -282,6 +282,12 @@ export function ChargebackPage() {
               <FootingCheck check={statement.check} />
             </Section>
           )}
+          {isBooked(statement) ? (
+            <p className="soft note">
+              {UNKNOWN} under project or cost centre: no rule of the mapping says one; the time is charged to
+              the account alone.
+            </p>
+          ) : null}
           {statement.currency === null ? (
             <p className="soft note">
               No rates are set, so nothing is charged yet. An admin sets them with{' '}

@@ -108,12 +108,10 @@ function ConflictNotice() {
   if (page === undefined || page.items.length === 0) return null;
   const many = page.nextCursor === null ? String(page.items.length) : `More than ${page.items.length}`;
   return (
-    <p className="note">
-      <Badge tone="warn">Conflicting claims</Badge>{' '}
+    <p className="notice">
+      <Badge tone="warn">Claimed twice</Badge>{' '}
       <Anchor component={Link} to="/conflicts?state=running">
-        {many === '1'
-          ? 'Jobs claim the same devices now, in one place'
-          : `${many} times, jobs claim the same devices now`}
+        {many === '1' ? 'One conflict goes on' : `${many} conflicts go on`}
       </Anchor>
     </p>
   );
