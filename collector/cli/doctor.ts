@@ -71,7 +71,9 @@ async function doctor(flags: Flags): Promise<number> {
   }
 }
 
-const inert = (text: string): string => bytesToText(Buffer.from(text), MAX_SENTENCE_CHARS).text;
+/** What is escaped already stays as it is. */
+const inert = (text: string): string =>
+  bytesToText(Buffer.from(text), MAX_SENTENCE_CHARS).text.replaceAll('\\x5c', '\\');
 
 function describe(checks: readonly Check[]): string {
   const width = Math.max(...checks.map(({ id }) => id.length));

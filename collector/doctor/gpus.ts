@@ -1,4 +1,5 @@
 /** Does nvidia-smi answer, and what will its driver tell? */
+import type { Executed } from '../ports.ts';
 import { isUnknown, type Reading } from '../reading.ts';
 import { parseXml } from '../sources/nvidia-smi/xml.ts';
 import { createDevicePoller, readInventory } from '../sources/nvidia-smi.ts';
@@ -29,13 +30,12 @@ export async function checkGpus(patient: Patient): Promise<GpuFindings> {
   const inventory =
     executed.failure === null && report.whole ? await readInventory(ports, settings.agent) : null;
   if (inventory === null || inventory.devices === null || inventory.devices.length === 0) {
-    const said = (report.problems[0]?.message ?? inventory?.failure?.detail ?? '').trim();
+    const told =
+      executed.failure === 'failed' ? executed.stderr.toString('utf8') : report.problems[0]?.message;
+    const said = (told ?? inventory?.failure?.detail ?? '').trim().replace(/\.+$/, '');
     const rest = ['readings', 'persistence', 'accounting', 'mig'] as const;
     return {
-      checks: [
-        failed(nvidiaSmi, executed.failure, executed.exitCode, said),
-        ...rest.map((id) => found(id, 'unknown', NO_REPORT)),
-      ],
+      checks: [failed(nvidiaSmi, executed, said), ...rest.map((id) => found(id, 'unknown', NO_REPORT))],
       reading: null,
     };
   }
@@ -56,12 +56,13 @@ export async function checkGpus(patient: Patient): Promise<GpuFindings> {
 
 type Report = ReturnType<typeof parseXml>;
 
-function failed(
-  path: string,
-  failure: Awaited<ReturnType<Patient['ports']['execute']>>['failure'],
-  exitCode: number | null,
-  said: string,
-): Check {
+const WITHOUT_CODE = {
+  failed: 'it could not be started',
+  killed: 'it was killed',
+  output_limit: 'it said too much',
+};
+
+function failed(path: string, { failure, exitCode }: Executed, said: string): Check {
   const tail = said === '' ? '.' : `: ${said}.`;
   switch (failure) {
     case 'missing':
@@ -96,7 +97,7 @@ function failed(
       return found(
         'nvidia-smi',
         'fail',
-        `${path} gave no report (exit code ${exitCode ?? 'none'})${tail}`,
+        `${path} gave no report (${failure === null ? `exit code ${exitCode}` : WITHOUT_CODE[failure]})${tail}`,
         /version mismatch/i.test(said)
           ? 'Reload the driver or reboot: its kernel module and its library are of two versions.'
           : 'Run it by hand under the same account, and look at the kernel log.',

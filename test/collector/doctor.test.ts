@@ -20,6 +20,9 @@ beforeEach(() => {
 });
 afterEach(() => ward.remove());
 
+const limits = { timeoutMs: 1000, maxOutputBytes: 1000 };
+const REFUSED = { stderr: Buffer.from('spawn EAGAIN'), failure: 'failed' } as const;
+
 describe('the doctor on nvidia-smi', () => {
   it('finds a driver that tells everything well', async () => {
     ward.retell('<accounting_mode>Disabled', '<accounting_mode>Enabled');
@@ -75,6 +78,15 @@ describe('the doctor on nvidia-smi', () => {
     const garbled = (await ward.examine()).get('nvidia-smi');
     expect(garbled?.status).toBe('fail');
     expect(garbled?.finding).not.toContain('\x1b');
+    ward.nvidiaSmi.setFault({ signal: 'SEGV' });
+    expect((await ward.examine()).get('nvidia-smi')?.finding).toContain('gave no report (it was killed)');
+    ward.nvidiaSmi.setFault({ text: 'NVIDIA-SMI has failed.', exitCode: 9 });
+    expect((await ward.examine()).get('nvidia-smi')?.finding).toMatch(
+      /\(exit code 9\): NVIDIA-SMI has failed\.$/,
+    );
+    const refused: Execute = async () => ({ ...(await hanging('', [], limits)), ...REFUSED });
+    const none = await ward.examine({}, { ports: { execute: refused, files, clock } });
+    expect(none.get('nvidia-smi')?.finding).toMatch(/\(it could not be started\): spawn EAGAIN\.$/);
   });
 
   it('names a GPU that is not measured, and pids that /proc does not show', async () => {
