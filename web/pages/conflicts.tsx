@@ -33,7 +33,7 @@ export function ConflictsPage() {
       </nav>
       <PageHead
         title="Conflicting claims"
-        lead="Jobs that claim the same devices at the same time. Such time is divided between them in equal parts and counted once. A record is wrong, or they share the devices without saying so."
+        lead="Jobs that claim more of the same devices than there is. The time is divided between them in equal parts and counted once."
       />
       <div className="filters">
         <Choice
