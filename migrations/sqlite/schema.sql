@@ -121,6 +121,8 @@ CREATE TABLE device_sightings (
   PRIMARY KEY (device, hour_ms, node)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX device_sightings_by_hour ON device_sightings (node, hour_ms);
+
 CREATE TABLE devices (
   device INTEGER PRIMARY KEY,
   cluster INTEGER NOT NULL REFERENCES clusters,

@@ -4,7 +4,7 @@ import { canonicalJson, sha256Hex } from '../../contract/canonical.ts';
 import { processId } from '../../domain/cell.ts';
 import { DEFAULT_POLICY } from '../../domain/policy.ts';
 import type { Signal } from '../../domain/signals/signal.ts';
-import type { AuditStore, StoredCell } from '../audit.ts';
+import type { AuditStore, StoredCell, StoredHour } from '../audit.ts';
 import { createSumChecks } from './audit-sums.ts';
 import type { Capacity } from './capacity.ts';
 import type { Sqlite } from './connection.ts';
@@ -62,6 +62,7 @@ interface ProcessHoursRow {
 }
 
 type StoredPartRow = PartRow & {
+  readonly ordinal: number;
   readonly finding: string;
   readonly holder: number | null;
   readonly least_ms: number;
@@ -161,24 +162,20 @@ function createStoredReader(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): 
   const holders = database.prepare<[number, number], HolderRow>(
     'SELECT * FROM ledger_hours WHERE hour_ms = ? AND node = ? ORDER BY device, holder',
   );
+  // Crossed, so that nothing but the hour is looked at, however many findings there are.
   const parts = database.prepare<[number, number], StoredPartRow>(
-    `SELECT p.*, f.id AS finding FROM finding_parts p JOIN findings f ON f.finding = p.finding
-     WHERE p.hour_ms = ? AND p.node = ? AND p.device <> 0 ORDER BY p.ordinal`,
-  );
-  const seen = database.prepare<[number, number], StoredPartRow>(
-    `SELECT p.*, f.id AS finding FROM finding_parts p JOIN findings f ON f.finding = p.finding
-     WHERE p.hour_ms = ? AND p.node = ? AND p.device = 0 ORDER BY p.ordinal`,
+    `SELECT p.*, f.id AS finding FROM finding_parts p CROSS JOIN findings f ON f.finding = p.finding
+     WHERE p.hour_ms = ? AND p.node = ?`,
   );
   const signals = database.prepare<[number, number], Signal & { finding: string }>(
     `SELECT f.id AS finding, s.signal AS id, s.strength, s.detail FROM finding_signals s
-     JOIN findings f ON f.finding = s.finding WHERE s.hour_ms = ? AND s.node = ?`,
+     CROSS JOIN findings f ON f.finding = s.finding WHERE s.hour_ms = ? AND s.node = ?`,
   );
   const bindings = database.prepare<[number, number], { job: number; device: number; first_seen_ms: number }>(
     'SELECT job, device, first_seen_ms FROM bindings WHERE hour_ms = ? AND node = ?',
   );
   const sightings = database.prepare<[number, number], { device: number; first_ms: number }>(
-    `SELECT s.device, s.first_ms FROM devices d JOIN device_sightings s ON s.device = d.device
-     WHERE s.hour_ms = ? AND s.node = ?`,
+    'SELECT device, first_ms FROM device_sightings WHERE hour_ms = ? AND node = ?',
   );
   const seal = database.prepare<[number, number], { count: number; headHash: string }>(
     'SELECT batch_count AS count, head_hash AS headHash FROM sealed_hours WHERE node = ? AND hour_ms = ?',
@@ -207,17 +204,28 @@ function createStoredReader(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): 
     }));
   };
 
+  const readParts = (hourMs: number, node: number): Pick<StoredHour, 'parts' | 'seen'> => {
+    const rows = parts.all(hourMs, node).sort((a, b) => a.ordinal - b.ordinal);
+    const [onDevices, beside] = [
+      rows.filter((row) => row.device !== 0),
+      rows.filter((row) => row.device === 0),
+    ];
+    return {
+      parts: onDevices.map((row) => ({
+        ...{ ...toPart(row), finding: row.finding, holder: jobOf(row.holder) },
+        ...{ leastMs: row.least_ms, mostMs: row.most_ms },
+      })),
+      seen: beside.map((row) => ({
+        ...{ ...toSighting(row), finding: row.finding, process: processOf(row.process) },
+      })),
+    };
+  };
+
   return async ({ node, hourMs }) => ({
     pending: dirty.get(node, hourMs) !== undefined,
     seal: seal.get(node, hourMs) ?? null,
     cells: readCells(hourMs, node),
-    parts: parts.all(hourMs, node).map((row) => ({
-      ...{ ...toPart(row), finding: row.finding, holder: jobOf(row.holder) },
-      ...{ leastMs: row.least_ms, mostMs: row.most_ms },
-    })),
-    seen: seen
-      .all(hourMs, node)
-      .map((row) => ({ ...toSighting(row), finding: row.finding, process: processOf(row.process) })),
+    ...readParts(hourMs, node),
     signals: signals.all(hourMs, node),
     firstSeen: new Map(
       [...Map.groupBy(bindings.all(hourMs, node), (row) => row.job)].map(([job, rows]) => [
