@@ -123,14 +123,16 @@ export function readConfig(
   environment: Environment,
   readFile: (path: string) => string = () => '',
 ): AgentSettings {
+  if (flags['config'] === '') throw new ConfigError('--config: must name a file');
   const file = fileOf(flags['config'] ?? environment[CONFIG_KEY], readFile);
   const given: Record<string, unknown> = {};
   for (const [setting, { key }] of Object.entries(SETTINGS)) {
     // A token in the environment stands before a file that only the settings file names.
     const hidden = setting === 'tokenFile' && (environment[TOKEN_KEY] ?? '') !== '';
     const text = environment[key] || (hidden ? undefined : file.get(key));
-    const value = flags[setting] ?? (LISTS.has(setting) ? text?.split(/[\s,]+/).filter(Boolean) : text);
-    if (value !== undefined && value !== '') given[setting] = value;
+    const written = LISTS.has(setting) ? text?.split(/[\s,]+/).filter(Boolean) : text;
+    const value = flags[setting] ?? (written === '' ? undefined : written);
+    if (value !== undefined) given[setting] = value;
   }
   const parsed = Settings.safeParse(given);
   if (!parsed.success) throw new ConfigError(parsed.error.issues.map(describe).join('\n'));

@@ -62,6 +62,15 @@ describe('precedence', () => {
     expect(from(file, {}, { GPULEDGER_POLL: '' }).agent.pollIntervalMs).toBe(7000);
   });
 
+  it.each(['config', 'api', 'node', 'tokenFile', 'spool', 'poll', 'podResources', 'log'])(
+    'an empty --%s is a wrong one: nothing that counts less stands in for it',
+    (flag) => {
+      const environment = { GPULEDGER_CONFIG: '/a', GPULEDGER_URL: 'http://a' };
+      const message = messageOf(() => from(file, { [flag]: '' }, environment));
+      expect(message).toMatch(/^--[a-z-]+.*: must (?:be|name) /);
+    },
+  );
+
   it('names the file by variable too, and the flag wins', () => {
     const asked: string[] = [];
     const read = (path: string): string => {
