@@ -34,6 +34,8 @@ const PAGES_FOLDER = fileURLToPath(new URL('../web/dist/', import.meta.url));
 const STOP_GRACE_MS = 5_000;
 const HEADERS_TIMEOUT_MS = 15_000;
 const REQUEST_TIMEOUT_MS = 60_000;
+/** Longer than an agent rests between two batches, and than proxies keep what they have: nobody connects anew each time. */
+const KEEP_ALIVE_MS = 75_000;
 
 export interface AppOptions {
   readonly dataFolder: string;
@@ -134,7 +136,11 @@ export async function createApp(options: AppOptions): Promise<App> {
     loopback: isLoopback(options.host),
   });
   const server = createServer(
-    { headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS },
+    {
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+    },
     http.express,
   );
   let url: string | null = null;

@@ -37,8 +37,11 @@ export type Execute = (file: string, args: readonly string[], options: ExecuteOp
 
 /** Paths are of the machine ("/proc/1/stat"). Every function throws an error with a Node `code` (ENOENT, EACCES, ESRCH, …). */
 export interface Files {
-  /** At most `maxBytes`; `cut` tells whether there was more. */
-  read(path: string, maxBytes: number): { readonly bytes: Buffer; readonly cut: boolean };
+  /**
+   * At most `maxBytes`; `cut` tells whether there was more. `lineBytes`: no line of this table of /proc is longer, so that its
+   * end is known without asking for more, which costs the kernel a walk through all that the table is made of.
+   */
+  read(path: string, maxBytes: number, lineBytes?: number): { readonly bytes: Buffer; readonly cut: boolean };
   /**
    * Opens a file of a process in /proc, to be read again and again from its start. It tells of that one process: once it
    * has ended reads fail with ESRCH, whoever has its pid by then. Files that cannot promise this: EOPNOTSUPP.

@@ -150,7 +150,9 @@ export class ProcessRegistry {
 
   /** The record of a pid that nvidia-smi names. */
   #see(pid: number, atMs: number): ProcessRecord {
-    const held = this.#held.read(pid);
+    const known = this.#living.get(pid);
+    const due = known === undefined || passed(known.refreshedMs, atMs, REFRESH_MS);
+    const held = this.#held.read(pid, due);
     if (held !== null) return this.#identify(held, atMs, 0, true);
     const stat = this.#context.procfs.stat(pid);
     if (!stat.ok) return this.#identifyHidden(pid, stat, atMs);

@@ -2,7 +2,7 @@
 import type { AgentClock } from './ports.ts';
 
 const MIN_PAUSE_MS = 50;
-const LOOK_MS = 1000;
+const LOOK_MS = 2000;
 
 /** Resolves when the time is over, or the signal aborts. `look` null: there is nobody to look for. */
 export async function rest(

@@ -37,7 +37,7 @@ export async function watch(settings: AgentSettings): Promise<number> {
     const { cluster, node } = settings.agent;
     const to = new URL(api).origin;
     setInterval(
-      () => globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' }),
+      () => globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'regular' }),
       TIDY_MS,
     ).unref();
     log('info', `version ${AGENT_VERSION} watches ${cluster}/${node} and reports to ${to}`, 'agent');

@@ -26,6 +26,8 @@ import { callLocal } from './local-call.ts';
 import { createNetwork, type Service } from './network.ts';
 
 const READ_CHUNK_BYTES = 64 * 1024;
+/** The kernel gives lines of a table as long as a page has room for another, on machines with larger pages more. */
+const PAGE_BYTES = 4096;
 /** Entries of a folder that are asked for at once. */
 const LIST_BATCH = 1024;
 /** PROC_SUPER_MAGIC of linux/magic.h. */
@@ -34,7 +36,7 @@ const PROCFS_MAGIC = 0x9fa0;
 /** What is read lands here first, so that thousands of small files a minute do not each leave a large buffer behind. */
 const landing = Buffer.allocUnsafeSlow(READ_CHUNK_BYTES);
 
-function read(path: string, maxBytes: number): { bytes: Buffer; cut: boolean } {
+function read(path: string, maxBytes: number, lineBytes = PAGE_BYTES): { bytes: Buffer; cut: boolean } {
   // Opening a pipe that nobody writes to would wait for ever.
   const file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
@@ -45,9 +47,9 @@ function read(path: string, maxBytes: number): { bytes: Buffer; cut: boolean } {
     while (length <= maxBytes) {
       const room = Math.min(landing.length - landed, maxBytes + 1 - length);
       const count = readSync(file, landing, landed, room, null);
-      if (count === 0) break;
       landed += count;
       length += count;
+      if (count === 0 || count < PAGE_BYTES - lineBytes) break;
       if (landed === landing.length) {
         chunks.push(Buffer.from(landing));
         landed = 0;

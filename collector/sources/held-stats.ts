@@ -11,13 +11,10 @@ const DESCRIPTORS_EACH = 2;
 /** Of the descriptors that the agent may have: the others are for programs, the spool and the service. */
 const SHARE_OF_DESCRIPTORS = 1 / 4;
 const LIMITS_BYTES = 4096;
-/** The cheapest file of a process to read, a fourth of what its stat costs: asked for nothing but whether it is there. */
-const SIGN_OF_LIFE = 'oom_score_adj';
-const SIGN_BYTES = 16;
-const SPACE = 0x20;
-const CLOSE = 0x29;
-/** Behind the name: state, parent, group, session. */
-const STEADY_FIELDS = 4;
+/** Of a process's files one of the cheapest to read, a third of what its stat costs. */
+const NAME = 'comm';
+/** A name has 15 bytes at most, and one of a kernel thread 63. */
+const NAME_BYTES = 64;
 
 export class HeldStats {
   readonly #files: Files;
@@ -36,11 +33,14 @@ export class HeldStats {
       : Math.min(MAX_HELD, Math.floor((most * SHARE_OF_DESCRIPTORS) / DESCRIPTORS_EACH));
   }
 
-  /** The process that was held by this pid, as it is now; null where none is, or that one has ended. */
-  read(pid: number): ProcessStat | null {
+  /**
+   * The process that was held by this pid; null where none is, or that one has ended. Unless `fresh`, as it was when it was
+   * last read under the name that it still has: what else of it can change is looked at again at a slower pace.
+   */
+  read(pid: number, fresh: boolean): ProcessStat | null {
     const held = this.#held.get(pid) ?? null;
     if (held === null) return null;
-    const stat = held.read();
+    const stat = held.read(fresh);
     if (stat === null) this.#release(pid, held);
     return stat;
   }
@@ -58,13 +58,13 @@ export class HeldStats {
     if (this.#held.has(stat.pid) || this.#held.size >= this.#atMost) return;
     const folder = `${this.#root}/${stat.pid}`;
     const file = attempt(() => this.#files.hold(`${folder}/stat`));
-    const sign = file.ok ? attempt(() => this.#files.hold(`${folder}/${SIGN_OF_LIFE}`)) : file;
+    const name = file.ok ? attempt(() => this.#files.hold(`${folder}/${NAME}`)) : file;
     const held = file.ok
-      ? new HeldStat(file.value, sign.ok ? sign.value : file.value, stat.startTicks)
+      ? new HeldStat(file.value, name.ok ? name.value : file.value, stat.startTicks)
       : null;
     this.#held.set(stat.pid, held);
     // Between the reading and the opening another may have taken the pid.
-    if (held !== null && held.read() === null) this.#release(stat.pid, held);
+    if (held !== null && held.read(true) === null) this.#release(stat.pid, held);
   }
 
   /** Lets go of all but these. */
@@ -80,40 +80,35 @@ export class HeldStats {
 
 class HeldStat {
   readonly #file: HeldFile;
-  readonly #sign: HeldFile;
+  readonly #name: HeldFile;
   readonly #startTicks: number;
   #stat: ProcessStat | null = null;
-  /** Pid, name and steady fields as last read, and where the name ends. */
-  #steady: Buffer = Buffer.alloc(0);
-  #closeAt = -1;
+  /** As it was when the stat was read. */
+  #lastName: Buffer = Buffer.alloc(0);
 
-  constructor(file: HeldFile, sign: HeldFile, startTicks: number) {
+  constructor(file: HeldFile, name: HeldFile, startTicks: number) {
     this.#file = file;
-    this.#sign = sign;
+    this.#name = name;
     this.#startTicks = startTicks;
   }
 
   /** null: it has ended, or cannot be read any more. */
-  read(): ProcessStat | null {
-    let bytes: Buffer;
+  read(fresh: boolean): ProcessStat | null {
     try {
-      bytes = this.#file.read(STAT_BYTES);
+      const name = this.#name.read(NAME_BYTES);
+      if (!fresh && this.#stat !== null && name.equals(this.#lastName)) return this.#stat;
+      this.#lastName = Buffer.from(name);
+      const stat = parseStat(this.#file.read(STAT_BYTES));
+      this.#stat = stat?.startTicks === this.#startTicks ? stat : null;
+      return this.#stat;
     } catch {
       return null;
     }
-    // Counters of time and memory differ each time; they need not be understood.
-    if (this.#stat !== null && this.#isSteady(bytes)) return this.#stat;
-    const stat = parseStat(bytes);
-    if (stat === null || stat.startTicks !== this.#startTicks) return null;
-    this.#closeAt = bytes.lastIndexOf(CLOSE);
-    this.#steady = Buffer.from(bytes.subarray(0, steadyEnd(bytes, this.#closeAt)));
-    this.#stat = stat;
-    return stat;
   }
 
   isAlive(): boolean {
     try {
-      return this.#sign.read(SIGN_BYTES).length > 0;
+      return this.#name.read(NAME_BYTES).length > 0;
     } catch {
       return false;
     }
@@ -121,20 +116,6 @@ class HeldStat {
 
   close(): void {
     this.#file.close();
-    if (this.#sign !== this.#file) this.#sign.close();
+    if (this.#name !== this.#file) this.#name.close();
   }
-
-  #isSteady(bytes: Buffer): boolean {
-    const length = this.#steady.length;
-    return (
-      bytes.lastIndexOf(CLOSE) === this.#closeAt && bytes.compare(this.#steady, 0, length, 0, length) === 0
-    );
-  }
-}
-
-/** Just behind the session. A name that holds what looks like fields has its own parenthesis further on. */
-function steadyEnd(bytes: Buffer, closeAt: number): number {
-  let at = closeAt + 2;
-  for (let field = 0; field < STEADY_FIELDS; field += 1) at = bytes.indexOf(SPACE, at) + 1;
-  return at;
 }

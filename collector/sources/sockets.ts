@@ -9,6 +9,8 @@ import { descriptorsIn } from './descriptors.ts';
 import { attempt, type Part, threadFolder } from './procfs.ts';
 
 const TABLE_BYTES = 8 * 1024 * 1024;
+/** A row is padded to 150 bytes; one of IPv6 has about 180. */
+const ROW_BYTES = 512;
 const MAX_ROWS = 65_536;
 const COUNTERS_BYTES = 64 * 1024;
 /** Private, unique local, link-local and carrier-grade ranges: where a site's own machines are, unless it says otherwise. */
@@ -130,7 +132,7 @@ export interface SocketSource {
 
 export function createSocketSource(files: Files, procRoot: string): SocketSource {
   const rows = (path: string): Part<SocketRow[]> =>
-    attempt(() => parseSocketTable(files.read(path, TABLE_BYTES).bytes));
+    attempt(() => parseSocketTable(files.read(path, TABLE_BYTES, ROW_BYTES).bytes));
   /** In the folder of the process, else of a thread that goes on after its first one. */
   function within<T>(pid: number, look: (folder: string) => Part<T>, empty = (_: T) => false): Part<T> {
     const own = look(`${procRoot}/${pid}`);

@@ -91,7 +91,7 @@ const agent = createAgent(
     spoolFolder,
     spoolMaxBytes: 256 * 1024 * 1024,
     pollIntervalMs: POLL_MS,
-    shipIntervalMs: 30_000,
+    shipIntervalMs: 2 * POLL_MS,
     windowMs: 30_000,
     nvidiaSmi,
     procRoot: '/proc',

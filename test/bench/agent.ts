@@ -5,9 +5,10 @@
  *     node test/bench/agent.ts [--seconds 120] [--references 60]
  *
  * The agent runs as it is installed, at its default pace, for `--seconds` after a warm-up: shares of a core are measured
- * at that pace and scaled by nothing. CPU is the kernel's count of the agent's own threads, added up by parts in a second
- * run for `--references`; nvidia-smi is a stand-in whose cost says nothing about the real one and stands apart. One thing
- * at a time is measured. It installs nothing: what it compares with is `apt-get install prometheus-node-exporter`.
+ * at that pace and scaled by nothing. A second run, as long, leaves the sweeps of the whole node out. CPU is the kernel's
+ * count of the agent's own threads, added up by parts in a third run for `--references`; nvidia-smi is a stand-in whose
+ * cost says nothing about the real one and stands apart. One thing at a time is measured. It installs nothing: what it
+ * compares with is `apt-get install prometheus-node-exporter`.
  */
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -33,6 +34,7 @@ const BENCH_TOKEN = 'glt_bench';
 
 const path = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
 const AGENT = path('../../collector/bin.js');
+const WITHOUT_SWEEPS = ['--import', path('without-sweeps.ts')];
 const NODE_EXPORTER = 'prometheus-node-exporter';
 
 const { values } = parseArgs({
@@ -104,10 +106,16 @@ function withShells({ cpu, memory, ms }: Window, shells: readonly number[], befo
   };
 }
 
-async function measureAgent(folder: string, load: NodeLoad): Promise<Pick<Result, 'agent' | 'bytes'>> {
+/** `flags`: further ones of Node. */
+async function measureAgent(
+  folder: string,
+  load: NodeLoad,
+  flags: readonly string[] = [],
+): Promise<Pick<Result, 'agent' | 'bytes'>> {
   const receiver = await startReceiver();
-  const args = ['run', '--api', receiver.url, '--node', 'bench', '--spool', join(folder, 'spool')];
-  const child = spawn(process.execPath, [AGENT, ...args, '--nvidia-smi', load.nvidiaSmi], {
+  const spool = mkdtempSync(join(folder, 'spool-'));
+  const args = ['run', '--api', receiver.url, '--node', 'bench', '--spool', spool];
+  const child = spawn(process.execPath, [...flags, AGENT, ...args, '--nvidia-smi', load.nvidiaSmi], {
     env: { ...process.env, GPULEDGER_TOKEN: BENCH_TOKEN },
     stdio: ['ignore', 'inherit', 'inherit'],
   });
@@ -239,6 +247,8 @@ const say = (what: string): boolean => process.stderr.write(`${what} …\n`);
 
 say(`the agent: ${(WARM_UP_MS + measureMs) / 1000} s`);
 const { agent, bytes } = await measureAgent(folder, load);
+say(`the same without its sweeps: ${(WARM_UP_MS + measureMs) / 1000} s`);
+const { agent: withoutSweeps } = await measureAgent(folder, load, WITHOUT_SWEEPS);
 say(`its parts: ${(WARM_UP_MS + referenceMs) / 1000} s and about 60 s`);
 const parts = await measureParts(folder, load);
 const processes = JSON.parse(await output('poll-parts.ts', ...load.gpuPids.map(String)));
@@ -251,15 +261,13 @@ const systemInformation = await measureSystemInformation();
 await load.stop();
 
 const percentOfCore = (ms: number, everyMs: number): number => (100 * ms) / everyMs;
-const sweepMicros = parts.reduce((sum, part) => sum + (part.sweep ? part.microsPerPoll : 0), 0);
-const sweepsPercent = percentOfCore(sweepMicros / 1000, POLL_MS);
 const result: Result = {
   load: { ...SIZE, inJobs: load.inJobs },
   pollMs: POLL_MS,
   measuredMs: measureMs,
   agent,
   percentOfCore: {
-    gpuProcesses: Math.max(0, agent.ownPercentOfCore - sweepsPercent),
+    gpuProcesses: withoutSweeps.ownPercentOfCore,
     withSweeps: agent.ownPercentOfCore + percentOfCore(inventoryMs, HOUR_MS),
     hourlyInventory: percentOfCore(inventoryMs, HOUR_MS),
     standInNvidiaSmi: percentOfCore(agent.childrenMsPerPoll, POLL_MS),

@@ -8,6 +8,9 @@ const Batches = z.object({
   batches: z.array(z.looseObject({ body: z.looseObject({ seq: z.int() }) })),
 });
 
+/** As the service keeps them. */
+const KEEP_ALIVE_MS = 75_000;
+
 interface Received {
   readonly requests: number;
   readonly batches: number;
@@ -29,7 +32,7 @@ export async function startReceiver(): Promise<Receiver> {
   let requests = 0;
   let batches = 0;
   let batchBytes = 0;
-  const server = createServer(async (request, response) => {
+  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, async (request, response) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
     const body = Buffer.concat(chunks);

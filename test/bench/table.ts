@@ -39,7 +39,7 @@ export interface Result {
   readonly agent: Cost;
   /** Shares of one core, in percent. */
   readonly percentOfCore: {
-    /** Everything but the sweeps: the agent's share less theirs in `parts`. */
+    /** Everything but the sweeps: an agent that makes none. */
     readonly gpuProcesses: number;
     /** The agent with everything that it does, its hourly look at the machine included. */
     readonly withSweeps: number;

@@ -1,6 +1,7 @@
 // The agent's ports on the real machine: real programs, real files, a real HTTP server.
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { chmodSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -110,6 +111,17 @@ describe('files', () => {
     expect(files.read(path, 200_000)).toMatchObject({ cut: false });
     expect(files.read(path, 199_999).cut).toBe(true);
     expect(files.read(path, 199_999).bytes.length).toBe(199_999);
+  });
+
+  it('reads a table of the kernel that is longer than a page to its end, and a short one in one go', async () => {
+    const servers = Array.from({ length: 60 }, () => createServer().listen(0, '127.0.0.1'));
+    await Promise.all(servers.map((server) => once(server, 'listening')));
+    const sockets = (bytes: Buffer): string[] =>
+      bytes.toString().match(/: 0100007F:[0-9A-F]{4} 00000000:0000 0A/g) ?? [];
+    const table = files.read('/proc/self/net/tcp', 1024 * 1024, 512);
+    expect(sockets(table.bytes).length).toBeGreaterThanOrEqual(60);
+    expect(table).toMatchObject({ cut: false });
+    for (const server of servers) server.close();
   });
 
   it('does not wait for a pipe that nobody writes to', () => {

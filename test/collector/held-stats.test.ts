@@ -25,15 +25,15 @@ describe('a held process', () => {
     const pid = child.pid ?? 0;
     const before = descriptors();
     const held = new HeldStats(files, '/proc');
-    expect(held.read(pid)).toBeNull();
+    expect(held.read(pid, true)).toBeNull();
     held.hold(statOf(pid));
-    expect(held.read(pid)).toEqual(statOf(pid));
-    expect(held.read(pid)).toEqual(statOf(pid));
+    expect(held.read(pid, true)).toEqual(statOf(pid));
+    expect(held.read(pid, true)).toEqual(statOf(pid));
     expect(descriptors()).toBe(before + 2);
     expect(held.isOver(pid)).toBe(false);
     child.kill('SIGKILL');
     await once(child, 'exit');
-    expect(held.read(pid)).toBeNull();
+    expect(held.read(pid, true)).toBeNull();
     expect(descriptors()).toBe(before);
   });
 
@@ -56,7 +56,7 @@ describe('a held process', () => {
     const held = new HeldStats(files, '/proc');
     const own = statOf(process.pid);
     held.hold({ ...own, startTicks: own.startTicks - 1 });
-    expect(held.read(process.pid)).toBeNull();
+    expect(held.read(process.pid, true)).toBeNull();
   });
 
   it('is let go with all that nobody asks for any more', () => {
@@ -65,8 +65,8 @@ describe('a held process', () => {
     held.hold(statOf(process.pid));
     held.hold(statOf(process.ppid));
     held.releaseOthers(new Set([process.pid]));
-    expect(held.read(process.pid)?.pid).toBe(process.pid);
-    expect(held.read(process.ppid)).toBeNull();
+    expect(held.read(process.pid, true)?.pid).toBe(process.pid);
+    expect(held.read(process.ppid, true)).toBeNull();
     held.releaseOthers(new Set());
     expect(descriptors()).toBe(before);
   });
@@ -101,42 +101,60 @@ it('a process whose stat cannot be held leaves no other file of it open', () => 
   expect(descriptors()).toBe(before);
 });
 
-describe('what a held file tells', () => {
+describe('what held files tell', () => {
   const rest = '1 900 900 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 1 0 5000 1000 10 0';
-  /** Each line stands for one read; the last one for all that follow. */
-  const reading = (...lines: string[]): HeldStats => {
-    const left = lines.map((line) => Buffer.from(`${line}\n`));
-    const read = (): Buffer => (left.length > 1 ? left.shift() : left[0]) ?? Buffer.alloc(0);
-    const stub: Files = { ...files, hold: () => ({ read, close: () => undefined }) };
-    const held = new HeldStats(stub, '/proc');
-    const first = parseStat(Buffer.from(`900 (python) R ${rest}`));
-    if (first !== null) held.hold(first);
+  const first = `900 (python) R ${rest}`;
+  /** What the kernel would say of process 900; `name` is its own file. */
+  const holding = (said: { stat: string; name: string }): HeldStats => {
+    const hold: Files['hold'] = (path) => ({
+      read: () => Buffer.from(`${path.endsWith('/comm') ? said.name : said.stat}\n`),
+      close: () => undefined,
+    });
+    const held = new HeldStats({ ...files, hold }, '/proc');
+    const stat = parseStat(Buffer.from(first));
+    if (stat !== null) held.hold(stat);
     return held;
   };
 
-  it('follows its state, its parent and its name', () => {
-    const held = reading(
-      `900 (python) R ${rest}`,
-      `900 (python) S ${rest}`,
-      `900 (python) S ${rest.replace('1', '77')}`,
-      `900 (miner) S ${rest}`,
-    );
-    expect(held.read(900)?.state).toBe('S');
-    expect(held.read(900)?.parentPid).toBe(77);
-    expect(held.read(900)).toMatchObject({ comm: 'miner', parentPid: 1, startTicks: 5000 });
+  it('follows its state and its parent when it is asked for afresh, and its name at once', () => {
+    const said = { stat: first, name: 'python' };
+    const held = holding(said);
+    said.stat = `900 (python) S ${rest.replace('1', '77')}`;
+    expect(held.read(900, false)).toMatchObject({ state: 'R', parentPid: 1 });
+    expect(held.read(900, true)).toMatchObject({ state: 'S', parentPid: 77 });
+    said.stat = `900 (miner) S ${rest}`;
+    said.name = 'miner';
+    expect(held.read(900, false)).toMatchObject({ comm: 'miner', parentPid: 1, startTicks: 5000 });
   });
 
   it('sees through a name that goes on like the fields behind it', () => {
-    const held = reading(`900 (a) R ${rest}`, `900 (a) R 1 900 900 (b) R ${rest}`);
-    expect(held.read(900)?.comm).toBe('a) R 1 900 900 (b');
+    const said = { stat: first, name: 'a' };
+    const held = holding(said);
+    said.stat = `900 (a) R 1 900 900 (b) R ${rest}`;
+    said.name = 'a) R 1 900 9';
+    expect(held.read(900, false)?.comm).toBe('a) R 1 900 900 (b');
   });
 
   it('is nothing where it is no stat line, or that of another process', () => {
-    expect(reading(`900 (python) R ${rest}`, 'nonsense').read(900)).toBeNull();
-    expect(
-      reading(`900 (python) R ${rest}`, `900 (bash) R ${rest.replace('5000', '6000')}`).read(900),
-    ).toBeNull();
-    expect(reading(`900 (python) R ${rest}`, '900').read(900)).toBeNull();
+    for (const stat of ['nonsense', `900 (bash) R ${rest.replace('5000', '6000')}`, '900']) {
+      const said = { stat: first, name: 'python' };
+      const held = holding(said);
+      said.stat = stat;
+      expect(held.read(900, true)).toBeNull();
+      expect(held.read(900, false)).toBeNull();
+    }
+  });
+
+  it('goes without the name where that cannot be held', () => {
+    const hold: Files['hold'] = (path) => {
+      if (path.endsWith('/comm')) throw Object.assign(new Error('EMFILE'), { code: 'EMFILE' });
+      return files.hold(path);
+    };
+    const held = new HeldStats({ ...files, hold }, '/proc');
+    held.hold(statOf(process.pid));
+    expect(held.read(process.pid, false)?.pid).toBe(process.pid);
+    expect(held.isOver(process.pid)).toBe(false);
+    held.releaseOthers(new Set());
   });
 });
 

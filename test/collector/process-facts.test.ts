@@ -159,14 +159,14 @@ describe('a pid', () => {
     const held = new HeldStats(files, root);
     const stat = createProcfs(files, root).stat(pid);
     if (stat.ok) held.hold(stat.value);
-    expect(held.read(pid)).not.toBeNull();
+    expect(held.read(pid, false)).not.toBeNull();
     // A start is told to a hundredth of a second.
     shell.say('t=$(cut -d" " -f1 /proc/uptime); while [ $(cut -d" " -f1 /proc/uptime) = $t ]; do :; done');
     shell.say(
       `kill -9 ${pid}; wait ${pid}; echo ${pid - 1} >/proc/sys/kernel/ns_last_pid; sleep 300 & echo $!`,
     );
     expect(Number(await shell.next())).toBe(pid);
-    expect(held.read(pid)).toBeNull();
+    expect(held.read(pid, false)).toBeNull();
     held.releaseOthers(new Set());
     const second = table.observe([pid], T + 5000).get(pid);
     expect(second).not.toBe(first);
