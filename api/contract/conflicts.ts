@@ -8,7 +8,8 @@ export const CONFLICT_CLAIMS_MAX = 20;
 
 export const ConflictsQuery = PageQuery.extend({
   from: Time.optional().meta({
-    description: 'Conflicts after this, rounded down to its UTC hour. Default: seven days before `to`',
+    description:
+      'Conflicts after this, rounded down to its UTC hour; at most 31 days before `to`. Default: seven',
   }),
   to: Time.optional().meta({ description: 'Default: now' }),
   state: z.enum(['running', 'past']).optional(),

@@ -132,6 +132,8 @@ test('the list is filtered and paged: what goes on comes first', async () => {
   expect((await list(`?from=${time(START)}&to=${time(START + HOUR)}`)).items).toMatchObject([
     { running: false, to: time(START + HOUR), contestedMs: 2 * 30 * MINUTE },
   ]);
+  const long = `/v1/conflicts?from=${time(START - 32 * 24 * HOUR)}&to=${time(START)}`;
+  expect((await service.ask('GET', long, { token: auditor })).status).toBe(400);
   expect((await service.ask('GET', '/v1/conflicts?cursor=x', { token: auditor })).status).toBe(400);
 });
 

@@ -8,6 +8,8 @@ import { cutPage, decodeCursor } from './page.ts';
 import { DAY_MS, hourRange } from './range.ts';
 
 const DEFAULT_DAYS = 7;
+/** Every hour of a range is read: where each GPU of a large site is claimed twice, more would hold the service up. */
+const MAX_DAYS = 31;
 const Position = z.tuple([z.int().min(0).max(1), z.int(), z.string().max(40)]);
 
 export async function askConflicts(
@@ -21,7 +23,7 @@ export async function askConflicts(
   const position = decodeCursor(Position, query.cursor);
   const rows = await questions.conflicts({
     ...scopeOf(caller),
-    ...hourRange({ from, to }),
+    ...hourRange({ from, to }, MAX_DAYS),
     node: query.node ?? null,
     account: query.account ?? null,
     source: query.source ?? null,
