@@ -23,7 +23,8 @@ export async function askSource(
 ): Promise<SourceOut> {
   const { sources } = await questions.progress();
   const row = sources.find((one) => one.source === source && one.sourceInstance === sourceInstance);
-  if (row === undefined) throw new ServiceError('not_found', `There is no source ${source}/${sourceInstance}`);
+  if (row === undefined)
+    throw new ServiceError('not_found', `There is no source ${source}/${sourceInstance}`);
   const suspects = await suspectsOf(questions, [row], nowMs);
   return { ...toSource(row, nowMs), suspect: suspects.get(row) ?? null };
 }
