@@ -301,6 +301,27 @@ export function userMatches(process: ObservedProcess, job: Job, owner: CgroupOwn
 }
 
 /**
+ * Whether a process runs as an account that the job's user lent to it: it came from a process of that user inside the job, and
+ * runs in another user namespace. Who is not root can make one, and has only ids in it that were set apart for him.
+ */
+export function isLentAccount(
+  process: ObservedProcess,
+  processes: ReadonlyMap<ProcessId, ObservedProcess>,
+  job: Job,
+  owner: CgroupOwner | null,
+): boolean {
+  const own = process.namespaces?.user;
+  if (own === undefined) return false;
+  for (const ancestor of lineageOf(process, processes)) {
+    if (!ownersOf(ancestor).some(({ boundary }) => job.boundaries.includes(boundary))) return false;
+    if (userMatches(ancestor, job, owner) !== true) continue;
+    const lender = ancestor.namespaces?.user;
+    return lender !== undefined && lender !== own;
+  }
+  return false;
+}
+
+/**
  * The job that a device is bound to, if that alone ties a process to it: the only holder, with neither a boundary nor a
  * root of its own, and the user is the one it states; and no kernel boundary says otherwise. One that states no user may
  * only be a scheduler's: a self-declaration that would cover anybody covers nobody by this.

@@ -7,6 +7,7 @@ import {
   boundJob,
   indexJobs,
   isJobBoundary,
+  isLentAccount,
   type JobIndex,
   ownersOf,
   rankOf,
@@ -152,7 +153,7 @@ export function createJudge(facts: NodeFacts): Judge {
     holders: readonly Job[],
   ): Tied & { readonly reason: Reason | null; readonly suspicious: boolean } => {
     const fit = fitOfId(process, termsAt(tied.job, atMs, policy));
-    const reason = firstReason(process, known, tied, atMs, holders, policy, fit === 'foreign');
+    const reason = firstReason(process, processes, known, tied, atMs, holders, policy, fit === 'foreign');
     const inner = reason === null ? innerAt(process, known, tied.job, atMs, policy) : null;
     if (inner === null) return { ...tied, reason, suspicious: fit !== 'fits' };
     const endMs = endAt(inner, atMs, policy);
@@ -210,6 +211,7 @@ function strongest(
 /** The first reason, in the order of REASONS, why this is not the job's own use; null where it is. */
 function firstReason(
   process: ObservedProcess,
+  processes: NodeFacts['processes'],
   known: Ties,
   { job, evidence }: Tied,
   atMs: number,
@@ -219,7 +221,11 @@ function firstReason(
 ): Reason | null {
   if (rankOf(evidence) > rankOf(policy.weakestEvidence)) return 'unverified_claim';
   const terms = termsAt(job, atMs, policy);
-  if (userMatches(process, terms, known.owner) === false) return 'wrong_user';
+  if (
+    userMatches(process, terms, known.owner) === false &&
+    !isLentAccount(process, processes, terms, known.owner)
+  )
+    return 'wrong_user';
   if (atMs < effectiveStartMs(terms, policy) || !isNamedBy(terms, evidence, process)) return 'before_start';
   const endMs = endAt(job, atMs, policy);
   if (endMs !== null && atMs >= endMs) return 'after_end';

@@ -201,6 +201,7 @@ function buildProcess(
     uid,
     loginUid: spec.session && uid !== 0 ? uid : null,
     netNamespace: spec.namespace ?? 4_026_531_840,
+    ...(spec.userNamespace === undefined ? {} : { userNamespace: spec.userNamespace }),
     innerPid: spec.innerPid ?? null,
     images: imagesOf({ ...spec, environment: environmentOf(jobs, spec) }, bornMs, startMs),
     cgroups,

@@ -143,6 +143,7 @@ export const Process = z.strictObject({
   opens: Indexes.optional().meta({ description: 'GPUs whose device file it has open without computing' }),
   sockets: z.array(Socket).default([]),
   namespace: z.int().optional().meta({ description: 'Number of its own network namespace' }),
+  userNamespace: z.int().optional().meta({ description: 'Number of its own user namespace' }),
   innerPid: z.int().min(1).optional().meta({ description: 'Its pid in a pid namespace of its own' }),
   hidden: z.enum(['mount', 'unlisted']).optional().meta({
     description:

@@ -68,6 +68,9 @@ export async function score(built: Built, played: Played): Promise<Score> {
   const amounts = amountsOf(truth, books);
   const confusion = confusionOf(truth, books);
   const { scenario } = built;
+  // Of what nobody can see, nobody can say when it began.
+  const isBlind = ceilingsOf(built).every((ceiling) => ceiling === 'unobserved');
+  const unasked = truth.onsetMs === null || isBlind;
   const toleratedMs = Math.max(
     scenario.expect.amountWithin * amounts.seeableMs,
     2 * scenario.poll * truth.touched,
@@ -91,9 +94,8 @@ export async function score(built: Built, played: Played): Promise<Score> {
     amountGood: amountErrorMs <= toleratedMs || bounded,
     ...{ leastMs, mostMs, withinBounds, confusion, mistakesMs: weightedMistakes(confusion) },
     ...onset,
-    onsetGood: truth.onsetMs === null || (onset.onsetErrorMs ?? Infinity) <= 2 * scenario.poll,
-    visibleGood:
-      truth.onsetMs === null || (onset.visibleAfterMs ?? Infinity) <= 2 * scenario.poll + VISIBLE_SLACK_MS,
+    onsetGood: unasked || (onset.onsetErrorMs ?? Infinity) <= 2 * scenario.poll,
+    visibleGood: unasked || (onset.visibleAfterMs ?? Infinity) <= 2 * scenario.poll + VISIBLE_SLACK_MS,
     wronglyUsedMs: wronglyUsed(built, books, truth),
     accusedMs: await accused(built, played, compute),
     capacityMs: sumOf(ledger.rows, (row) => row.capacityMs),

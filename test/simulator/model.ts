@@ -137,6 +137,8 @@ export interface SimProcess {
   readonly loginUid: number | null;
   /** Number of its network namespace, as in `net:[4026531840]`. */
   readonly netNamespace: number;
+  /** Number of its user namespace; absent: the host's. */
+  readonly userNamespace?: number;
   /** Its pid inside its own pid namespace; null where it has none of its own. */
   readonly innerPid: number | null;
   /** At least one, ascending. */

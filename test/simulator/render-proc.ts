@@ -266,8 +266,9 @@ function linkTarget(state: NodeState, process: SimProcess, parts: readonly strin
   }
 }
 
-function namespaceLink({ netNamespace, innerPid }: SimProcess, name: string): string | null {
+function namespaceLink({ netNamespace, userNamespace, innerPid }: SimProcess, name: string): string | null {
   if (name === 'net') return `net:[${netNamespace}]`;
+  if (name === 'user' && userNamespace !== undefined) return `user:[${userNamespace}]`;
   if (name !== 'pid' && name !== 'mnt' && name !== 'user') return null;
   const own = innerPid !== null && name !== 'user';
   return `${name}:[${own ? netNamespace + CONTAINER_OFFSETS[name] : HOST_NAMESPACES[name]}]`;

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { at } from '../../api/domain/at.ts';
 import type { ObservedProcess } from '../../api/domain/cell.ts';
-import { indexJobs, runAt, tiesOf } from '../../api/domain/evidence.ts';
+import { indexJobs, isLentAccount, runAt, tiesOf } from '../../api/domain/evidence.ts';
 import { fitOf, isDeclared, matchesPath } from '../../api/domain/fit.ts';
 import type { Job } from '../../api/domain/job.ts';
 import { DEFAULT_POLICY } from '../../api/domain/policy.ts';
@@ -337,5 +337,29 @@ describe('facts of one process', () => {
       executable: { path: '/usr/bin/python3' },
       earlierExecutables: [],
     });
+  });
+});
+
+describe('an account that a job lends to what it starts', () => {
+  const HOST = 4_026_531_837;
+  const spaces = (user: number) => ({ namespaces: { pid: 1, net: 2, mnt: 3, user } });
+  const script = processFact(1, { uid: 2001, ...spaces(HOST) });
+  const runtime = processFact(2, { uid: 165_535, parentPid: 1, ...spaces(7) });
+  const worker = processFact(3, { uid: 166_535, parentPid: 2, user: null, ...spaces(7) });
+  const lent = (one: ObservedProcess, ...above: ObservedProcess[]) =>
+    isLentAccount(one, mapOf(one, ...above), job('8101', { uid: 2001 }), null);
+
+  test('is that of a user namespace which began with its user, inside of it', () => {
+    expect(lent(worker, runtime, script)).toBe(true);
+  });
+
+  test.each<[string, ObservedProcess, ObservedProcess]>([
+    ['whose namespaces nobody read', { ...worker, namespaces: null }, script],
+    ['in the namespace of its user', { ...worker, ...spaces(HOST) }, script],
+    ['whose user nobody read the namespaces of', worker, { ...script, namespaces: null }],
+    ['that came from outside', worker, { ...script, cgroup: SESSION_CGROUP }],
+    ['that came from another user', worker, { ...script, uid: 2002 }],
+  ])('is not one %s', (_what, one, first) => {
+    expect(lent(one, runtime, first)).toBe(false);
   });
 });
