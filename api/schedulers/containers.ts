@@ -83,7 +83,17 @@ async function look(
     }
     // Whatever cannot be told of it: it is there, and has not ended.
     running.add(id);
-    const container = await ask(settings, `/containers/${id}/json`, signal);
+    let container: unknown;
+    try {
+      container = await ask(settings, `/containers/${id}/json`, signal);
+    } catch (error) {
+      // An engine that is not there ends all; one container that it cannot tell of costs that one.
+      if (!(error instanceof BadAnswer)) throw error;
+      sink.problem({ subject: id.slice(0, 12), message: error.message });
+      const before = said?.get(id);
+      if (before !== undefined) now.set(id, before);
+      continue;
+    }
     // Gone since it was listed.
     if (container === null) continue;
     const declaration = declarationOf(id, container, settings, (message) =>
@@ -131,7 +141,10 @@ function declarationOf(
   const account = clean(textOf(labels, settings.account) ?? '', 253).trim();
   if (account === '') return null;
   const startMs = begunAt(state ?? {}, 'StartedAt');
-  if (startMs === null) return null;
+  if (startMs === null) {
+    if (state?.['Running'] === true) problem('State.StartedAt is no time with a zone: it is not declared');
+    return null;
+  }
   const isOver = state?.['Running'] !== true && state?.['Paused'] !== true && state?.['Restarting'] !== true;
   let endMs = isOver ? begunAt(state ?? {}, 'FinishedAt') : null;
   if (isOver && (endMs === null || endMs < startMs)) {
@@ -169,17 +182,21 @@ function declarationOf(
   };
 }
 
+/** What the container device interface calls its devices. */
+const CDI = 'nvidia.com/gpu=';
+
 /** "0001-01-01T00:00:00Z" stands for never. */
 const begunAt = (state: Members, name: string): number | null => {
   const ms = momentOf(state, name);
   return ms === null || ms <= 0 ? null : ms;
 };
 
-type Devices = { node: string; devices?: string[]; count?: number };
+type Devices = { node: string; devices?: string[]; indices?: number[]; count?: number };
 
 /**
  * What `--gpus`, a device of the container device interface, or NVIDIA_VISIBLE_DEVICES asked for. Numbers are the order of
- * nvidia-smi, which is not that of the kernel: they say how many. None: what it uses all the same is found.
+ * nvidia-smi, which is not that of the kernel: they say how many. Device nodes that it was given by name say which. None:
+ * what it uses all the same is found.
  */
 function devicesOf(host: Members, config: Members, node: string): Devices[] {
   const asked: string[] = [];
@@ -187,9 +204,9 @@ function devicesOf(host: Members, config: Members, node: string): Devices[] {
     const ids = listOf(request, 'DeviceIDs').filter((one) => typeof one === 'string');
     const isGpu =
       JSON.stringify(request['Capabilities'] ?? null).includes('"gpu"') ||
-      ids.some((one) => one.startsWith('nvidia.com/gpu='));
+      ids.some((one) => one.startsWith(CDI));
     if (!isGpu) continue;
-    if (ids.length > 0) asked.push(...ids.map((one) => one.replace(/^nvidia\.com\/gpu=/, '')));
+    if (ids.length > 0) asked.push(...ids.map((one) => (one.startsWith(CDI) ? one.slice(CDI.length) : one)));
     else if (request['Count'] === -1) asked.push('all');
     else if (typeof request['Count'] === 'number' && Number.isSafeInteger(request['Count']))
       asked.push(
@@ -205,7 +222,14 @@ function devicesOf(host: Members, config: Members, node: string): Devices[] {
     const value = typeof variable === 'string' ? variable.slice(variable.indexOf('=') + 1) : '';
     if (!['', 'none', 'void'].includes(value)) asked.push(...value.split(','));
   }
+  const paths = listOf(host, 'Devices').flatMap((one) =>
+    isMembers(one) ? (textOf(one, 'PathOnHost') ?? []) : [],
+  );
+  for (const path of paths) if (path.startsWith(CDI)) asked.push(path.slice(CDI.length));
   if (asked.includes('all')) return [{ node }];
+  const minors = paths.flatMap((path) => /^\/dev\/nvidia(\d{1,4})$/.exec(path)?.[1] ?? []).map(Number);
+  if (asked.length === 0 && minors.length > 0)
+    return [{ node, indices: [...new Set(minors)].slice(0, MAX_DEVICES).sort((a, b) => a - b) }];
   const wanted = [...new Set(asked)].slice(0, MAX_DEVICES);
   const uuids = wanted.filter((one) => /^GPU-[0-9A-Za-z-]{8,80}$/.test(one));
   const others = wanted.length - uuids.length;
@@ -215,7 +239,10 @@ function devicesOf(host: Members, config: Members, node: string): Devices[] {
   ];
 }
 
-/** A JSON document; null: there is none of that name. */
+/** It answered, and not with what was asked for. */
+class BadAnswer extends Error {}
+
+/** A JSON document; null: there is none of that name. Throws `BadAnswer`. */
 async function ask({ socket }: ContainersSettings, path: string, signal: AbortSignal): Promise<unknown> {
   const { request: begin } = await import('node:http');
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
@@ -238,13 +265,13 @@ async function ask({ socket }: ContainersSettings, path: string, signal: AbortSi
     if (!Buffer.isBuffer(piece)) continue;
     bytes += piece.length;
     if (bytes > MAX_ANSWER_BYTES)
-      throw new Error(`${socket} answers with more than ${MAX_ANSWER_BYTES} bytes`);
+      throw new BadAnswer(`${socket} answers with more than ${MAX_ANSWER_BYTES} bytes`);
     pieces.push(piece);
   }
-  if (response.statusCode !== 200) throw new Error(`${socket} answers with HTTP ${response.statusCode}`);
+  if (response.statusCode !== 200) throw new BadAnswer(`${socket} answers with HTTP ${response.statusCode}`);
   try {
     return JSON.parse(Buffer.concat(pieces).toString('utf8'));
   } catch {
-    throw new Error(`${socket} answers with what is no JSON`);
+    throw new BadAnswer(`${socket} answers with what is no JSON`);
   }
 }

@@ -149,6 +149,19 @@ test.each<[string, object, object, unknown[]]>([
     { Env: [`NVIDIA_VISIBLE_DEVICES=${GPU}`] },
     [{ node: 'n1', devices: [GPU] }],
   ],
+  [
+    'by its device nodes',
+    {
+      Devices: [
+        { PathOnHost: '/dev/nvidiactl' },
+        { PathOnHost: '/dev/nvidia3' },
+        { PathOnHost: '/dev/nvidia0' },
+      ],
+    },
+    {},
+    [{ node: 'n1', indices: [0, 3] }],
+  ],
+  ['by the interface of Podman', { Devices: [{ PathOnHost: 'nvidia.com/gpu=all' }] }, {}, [{ node: 'n1' }]],
   ['void', { Runtime: 'nvidia' }, { Env: ['NVIDIA_VISIBLE_DEVICES=void'] }, []],
   ['by a variable that no runtime reads', {}, { Env: ['NVIDIA_VISIBLE_DEVICES=all'] }, []],
   ['odd things', { DeviceRequests: [7, { Count: 'all', DeviceIDs: [{}], Capabilities: [['gpu']] }] }, {}, []],
@@ -169,12 +182,15 @@ test('what cannot be used costs itself alone', async () => {
     '78'.repeat(32),
     container({ State: { Running: false, FinishedAt: '2026-11-23T07:00:00Z' } }),
   );
+  containers.set('bc'.repeat(32), '{"Id": "bc');
   list = [...[...containers.keys()].map((Id) => ({ Id })), null, { Id: '../x' }, { Id: '9a'.repeat(32) }];
   follow();
   await until(() => expect(sink.completeToMs).toBeGreaterThan(0));
   expect([...sink.jobs.keys()].sort()).toEqual(['78'.repeat(32), ID].sort());
   expect(sink.problems.map(({ message }) => message).sort()).toEqual([
+    `${socket} answers with what is no JSON`,
     'State.FinishedAt is no time after State.StartedAt: it ends when it began',
+    'State.StartedAt is no time with a zone: it is not declared',
     'a container has no id of 64 hexadecimal digits',
     'a container has no id of 64 hexadecimal digits',
   ]);

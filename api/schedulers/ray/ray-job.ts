@@ -7,10 +7,13 @@ import type { RaySettings } from './settings.ts';
 /** A row of the dashboard's list cannot be used: which, and why. */
 export class BadRayJob extends Error {
   readonly subject: string | null;
-  constructor(subject: string | null, message: string) {
+  /** Where it has one that can be read: the job is there, whatever else of it cannot be. */
+  readonly externalId: string | null;
+  constructor(subject: string | null, message: string, externalId: string | null = null) {
     super(message);
     this.name = 'BadRayJob';
     this.subject = subject;
+    this.externalId = externalId;
   }
 }
 
@@ -54,13 +57,18 @@ export function rayJobOf(value: unknown, problem: (subject: string, message: str
   const externalId = jobId ?? submissionId;
   if (externalId === null) throw new BadRayJob(subject, 'it has neither job_id nor submission_id');
   const status = textOf(value, 'status');
-  if (status === null || !STATUSES.includes(status))
-    throw new BadRayJob(subject, 'status is none that is known');
-  const isOver = status !== 'PENDING' && status !== 'RUNNING';
+  if (status === null) throw new BadRayJob(subject, 'status is no text', externalId);
+  const isKnown = STATUSES.includes(status);
+  if (!isKnown) problem(subject, 'status is none that is known: its end decides whether it runs');
+  const isOver = isKnown
+    ? status !== 'PENDING' && status !== 'RUNNING'
+    : value['end_time'] !== null && value['end_time'] !== undefined;
   const startMs = millisecondsOf(value, 'start_time');
   if (startMs === null) {
-    if (status === 'PENDING') return null;
-    throw new BadRayJob(subject, 'start_time is no time in milliseconds');
+    // One that was stopped while it waited never began.
+    const isUnset = value['start_time'] === null || value['start_time'] === undefined;
+    if (status === 'PENDING' || (isOver && isUnset && jobId === null)) return null;
+    throw new BadRayJob(subject, 'start_time is no time in milliseconds', externalId);
   }
   let endMs = isOver ? millisecondsOf(value, 'end_time') : null;
   if (endMs !== null && endMs < startMs) {

@@ -75,8 +75,9 @@ function createFollower(
   }
 
   /** The rows that can be used; of two of one job the submission's, which comes with more. */
-  function rowsOf(value: readonly unknown[]): RayJob[] {
+  function rowsOf(value: readonly unknown[]): { jobs: RayJob[]; unread: Set<string> } {
     const jobs = new Map<string, RayJob>();
+    const unread = new Set<string>();
     for (const row of value)
       try {
         const job = rayJobOf(row, (subject, message) => sink.problem({ subject, message }));
@@ -85,8 +86,9 @@ function createFollower(
       } catch (error) {
         if (!(error instanceof BadRayJob)) throw error;
         sink.problem({ subject: error.subject, message: error.message });
+        if (error.externalId !== null) unread.add(error.externalId);
       }
-    return [...jobs.values()];
+    return { jobs: [...jobs.values()], unread };
   }
 
   return {
@@ -96,10 +98,11 @@ function createFollower(
         throw new DashboardError(0, `${JOBS} was answered with what is no list of jobs`);
       const atMs = Math.min(theirMs ?? nowMs(), nowMs());
       await readActors(atMs, signal);
-      const running = new Set<string>();
+      const { jobs, unread } = rowsOf(value);
+      const running = new Set(unread);
       const now = { said: new Map<string, Declaration>(), noticed: new Map<string, number>() };
       const pending: Declaration[] = [];
-      for (const job of rowsOf(value)) {
+      for (const job of jobs) {
         const key = `${job.externalId} ${job.startMs}`;
         const end = endOf(job, key, atMs);
         if (end === 'unknown') continue;
@@ -111,9 +114,15 @@ function createFollower(
         if (JSON.stringify(said.get(key)) !== JSON.stringify(declaration)) pending.push(declaration);
       }
       // Ray was restarted, and counts its jobs from the beginning: those that ran went with it.
-      for (const [key, gone] of said)
-        if (!now.said.has(key) && gone.end === null)
-          pending.push({ ...gone, end: new Date(Math.max(Date.parse(gone.start), atMs)).toISOString() });
+      for (const [key, gone] of said) {
+        if (now.said.has(key) || gone.end !== null) continue;
+        // It is there, though it cannot be understood: it has not ended.
+        if (unread.has(gone.externalId)) now.said.set(key, gone);
+        // A submission has got its number, under which all of it is declared.
+        else if (jobs.some((job) => job.submissionId === gone.externalId))
+          pending.push({ ...gone, end: gone.start });
+        else pending.push({ ...gone, end: new Date(Math.max(Date.parse(gone.start), atMs)).toISOString() });
+      }
       for (let at = 0; at < pending.length; at += BULK) await sink.declare(pending.slice(at, at + BULK));
       if (isFirst) await sink.endMissing(running, atMs);
       isFirst = false;
