@@ -1,9 +1,33 @@
--- The entries of a cell are in its row: nobody reads or replaces one without the others. The view shows them as rows.
-ALTER TABLE cells ADD COLUMN entries TEXT NOT NULL DEFAULT '[]';
-UPDATE cells SET entries = (
-  SELECT json_group_array(json_array(e.from_ms, e.to_ms, e.bucket, e.reason, e.cause, e.activity, e.holder, e.job, e.process,
-    e.evidence, e.provisional, e.suspicious, e.ms, e.condition) ORDER BY e.ordinal)
-  FROM entries e WHERE e.hour_ms = cells.hour_ms AND e.node = cells.node AND e.device = cells.device);
+-- The entries of a cell are in its row, and the cells of a node beside each other: they are read and replaced together.
+CREATE TABLE packed_cells (
+  node INTEGER NOT NULL REFERENCES nodes,
+  hour_ms INTEGER NOT NULL CHECK (hour_ms % 3600000 = 0),
+  device INTEGER NOT NULL REFERENCES devices,
+  from_ms INTEGER NOT NULL,
+  to_ms INTEGER NOT NULL,
+  booked_to_ms INTEGER NOT NULL,
+  capacity_ms INTEGER NOT NULL CHECK (capacity_ms >= 0),
+  rules_version INTEGER NOT NULL,
+  policy_version INTEGER NOT NULL,
+  -- The last fact that it saw.
+  facts_seq INTEGER NOT NULL,
+  -- When a verdict may change by the passing of time alone (event time); null: settled.
+  settles_at_ms INTEGER,
+  computed_at_ms INTEGER NOT NULL,
+  -- A JSON array of arrays, in the order of the columns of the view.
+  entries TEXT NOT NULL,
+  PRIMARY KEY (node, hour_ms, device)
+) STRICT, WITHOUT ROWID;
+INSERT INTO packed_cells
+  SELECT node, hour_ms, device, from_ms, to_ms, booked_to_ms, capacity_ms, rules_version, policy_version, facts_seq,
+    settles_at_ms, computed_at_ms, (
+      SELECT json_group_array(json_array(e.from_ms, e.to_ms, e.bucket, e.reason, e.cause, e.activity, e.holder, e.job,
+        e.process, e.evidence, e.provisional, e.suspicious, e.ms, e.condition) ORDER BY e.ordinal)
+      FROM entries e WHERE e.hour_ms = c.hour_ms AND e.node = c.node AND e.device = c.device)
+  FROM cells c;
+DROP TABLE cells;
+ALTER TABLE packed_cells RENAME TO cells;
+CREATE INDEX cells_to_settle ON cells (settles_at_ms, computed_at_ms) WHERE settles_at_ms IS NOT NULL;
 -- Where to look for time that was a job's use, or inside of it: every such node-hour, and some that no longer are.
 CREATE TABLE job_hours (
   job INTEGER NOT NULL REFERENCES jobs,

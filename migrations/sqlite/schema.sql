@@ -38,9 +38,9 @@ CREATE TABLE capacity (
 
 CREATE INDEX capacity_by_node ON capacity (node, from_ms);
 
-CREATE TABLE cells (
-  hour_ms INTEGER NOT NULL CHECK (hour_ms % 3600000 = 0),
+CREATE TABLE "cells" (
   node INTEGER NOT NULL REFERENCES nodes,
+  hour_ms INTEGER NOT NULL CHECK (hour_ms % 3600000 = 0),
   device INTEGER NOT NULL REFERENCES devices,
   from_ms INTEGER NOT NULL,
   to_ms INTEGER NOT NULL,
@@ -52,13 +52,13 @@ CREATE TABLE cells (
   facts_seq INTEGER NOT NULL,
   -- When a verdict may change by the passing of time alone (event time); null: settled.
   settles_at_ms INTEGER,
-  computed_at_ms INTEGER NOT NULL, entries TEXT NOT NULL DEFAULT '[]',
-  PRIMARY KEY (hour_ms, node, device, from_ms)
+  computed_at_ms INTEGER NOT NULL,
+  -- A JSON array of arrays, in the order of the columns of the view.
+  entries TEXT NOT NULL,
+  PRIMARY KEY (node, hour_ms, device)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX cells_by_node ON cells (node, hour_ms);
-
-CREATE INDEX cells_to_settle ON cells (settles_at_ms) WHERE settles_at_ms IS NOT NULL;
+CREATE INDEX cells_to_settle ON cells (settles_at_ms, computed_at_ms) WHERE settles_at_ms IS NOT NULL;
 
 CREATE TABLE claim_conflicts (
   hour_ms INTEGER NOT NULL CHECK (hour_ms % 3600000 = 0),

@@ -187,15 +187,16 @@ function createBindingWriter(
   const selectHere = database
     .prepare<[number, number], number>('SELECT DISTINCT job FROM bindings WHERE node = ? AND hour_ms = ?')
     .pluck();
+  const isBound = database.prepare('SELECT 1 FROM bindings WHERE node = ? AND hour_ms = ?');
   const removeHere = database.prepare('DELETE FROM bindings WHERE node = ? AND hour_ms = ?');
   const insert = database.prepare(
     'INSERT INTO bindings (node, job, device, hour_ms, first_seen_ms) VALUES (?, ?, ?, ?, ?)',
   );
 
   return ({ hourMs, firstSeen, nowMs }, { node, cluster }) => {
+    if (firstSeen.size === 0 && isBound.get(node, hourMs) === undefined) return;
     const here = selectHere.all(node, hourMs).map((job) => ids.jobId(job));
     const concerned = new Set([...here, ...firstSeen.keys()]);
-    if (concerned.size === 0) return;
     const before = placement.firstSeen(node, concerned, null);
     removeHere.run(node, hourMs);
     for (const [job, byDevice] of firstSeen)

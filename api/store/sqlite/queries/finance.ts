@@ -48,7 +48,10 @@ const BOOKED = `booked AS MATERIALIZED (
     SELECT h.holder, h.account, ${bookingCall('@fromMs')} AS booked
     FROM (SELECT DISTINCT holder, account FROM lines WHERE holder <> 0) h ${BOOKING_JOINS}),`;
 
-const CAPACITY = `SELECT coalesce(sum(capacity_ms), 0) AS ms FROM cells WHERE hour_ms >= @fromMs AND hour_ms < @toMs`;
+/** Node by node: cells are in that order. */
+const CAPACITY = `
+  SELECT coalesce(sum(c.capacity_ms), 0) AS ms FROM nodes n CROSS JOIN cells c ON c.node = n.node
+  WHERE c.hour_ms >= @fromMs AND c.hour_ms < @toMs`;
 
 const NOBODY = { account: null, project: null, costCentre: null };
 
