@@ -7,6 +7,8 @@
 #   GPULEDGER_URL=https://ledger.example.org
 #   GPULEDGER_TOKEN_FILE=/etc/gpuledger/scheduler-token     a token of role scheduler, readable for root alone
 #   GPULEDGER_SOURCE_INSTANCE=lab                           default: the cluster's name
+#   GPULEDGER_INDICES=bus                                   Slurm counts devices in the order of the bus (AutoDetect=nvml), not as
+#                                                           their device nodes are numbered
 # Needs curl, and squeue in PATH or in SLURM_BIN. epilog.sh, beside this file, says the same with an end.
 
 PATH=${SLURM_BIN:-/usr/local/bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -21,6 +23,17 @@ number() { case $1 in '' | *[!0-9]*) return 1 ;; esac; }
 indices=${SLURM_JOB_GPUS:-${CUDA_VISIBLE_DEVICES:-}}
 # A job without devices: nothing to say here.
 case $indices in '' | *[!0-9,]* | ,* | *, | *,,*) exit 0 ;; esac
+if [ "${GPULEDGER_INDICES:-}" = bus ]; then
+  # The folders are named by address, so their order is that of the bus; the driver says which is /dev/nvidia3.
+  minors=$(cat "${GPULEDGER_PROC:-/proc}"/driver/nvidia/gpus/*/information 2>/dev/null |
+    awk -F: -v wanted="$indices" '/^Device Minor/ { gsub(/[^0-9]/, "", $2); minor[found++] = $2 }
+      END { for (at = split(wanted, list, ","); at > 0; at--) {
+        if (minor[list[at]] == "") exit
+        all = minor[list[at]] (all == "" ? "" : ",") all
+      } print all }')
+  indices=$minors
+  case $indices in '') exit 0 ;; esac
+fi
 number "${SLURM_JOB_ID:-}" && plain "${SLURMD_NODENAME:-}" && [ -r "${GPULEDGER_TOKEN_FILE:-}" ] || exit 0
 instance=${GPULEDGER_SOURCE_INSTANCE:-${SLURM_CLUSTER_NAME:-}}
 plain "$instance" && [ -n "${GPULEDGER_URL:-}" ] || exit 0

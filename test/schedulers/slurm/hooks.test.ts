@@ -1,11 +1,11 @@
 /** Prolog and epilog: what they send, and that nothing of it ever reaches the job. */
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { JobIn } from '../../../api/contract/jobs.ts';
 import { temporaryFolder, until } from '../../e2e/processes.ts';
 
@@ -89,6 +89,37 @@ test('what could leave its quotes is not sent, and 20.11 names devices elsewhere
     user: null,
     uid: null,
     allocations: [{ indices: [1] }],
+  });
+});
+
+describe('devices that Slurm counts in the order of the bus', () => {
+  const bus = { GPULEDGER_INDICES: 'bus', GPULEDGER_PROC: folder.path };
+  beforeAll(() => {
+    for (const [address, minor] of [
+      ['0000:0b:00.0', 2],
+      ['0000:1b:00.0', 0],
+      ['0000:8b:00.0', 1],
+    ]) {
+      const gpu = join(folder.path, 'driver/nvidia/gpus', String(address));
+      mkdirSync(gpu, { recursive: true });
+      writeFileSync(
+        join(gpu, 'information'),
+        `Model: \t\t NVIDIA A100\nIRQ:   \t\t 42\nDevice Minor: \t ${minor}\nGPU Excluded:\t No\n`,
+      );
+    }
+  });
+
+  test('are said by the numbers of their device nodes', async () => {
+    hook('prolog.sh', { ...bus, SLURM_JOB_GPUS: '0,2' });
+    expect((await sent()).allocations).toMatchObject([{ indices: [2, 1] }]);
+  });
+
+  test('are not said where the driver has no such device', async () => {
+    hook('prolog.sh', { ...bus, SLURM_JOB_GPUS: '0,3' });
+    hook('prolog.sh', { ...bus, GPULEDGER_PROC: '/nowhere' });
+    squeue('9 |2026-11-23T07:45:29 |2026-11-23T07:45:32 |gres/gpu=1 |');
+    hook('prolog.sh', { ...bus, SLURM_JOB_ID: '9', SLURM_JOB_GPUS: '1' });
+    expect(await sent()).toMatchObject({ externalId: '9', allocations: [{ indices: [0] }] });
   });
 });
 
