@@ -26,7 +26,7 @@ export function conflictsOf(cells: readonly Claimed[], jobs: ReadonlyMap<string,
     if (!exceedsAnywhere(cell.holdings)) continue;
     for (const { booked, contested, holders, fromMs, toMs } of slotsOf(cell, capacityOf(cell), jobs, [])) {
       if (!booked || !contested) continue;
-      const ids = holders.flatMap((holder) => holder ?? []);
+      const ids = holders.filter((holder) => holder !== null);
       const key = ids.join(' ');
       const one = found.get(key) ?? { jobs: ids, devices: new Set<string>(), fromMs, toMs, ms: 0 };
       found.set(key, one);
