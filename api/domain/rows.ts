@@ -96,31 +96,26 @@ export function createRows(): Rows {
       settlesAtMs = Math.max(settlesAtMs ?? 0, toMs, awaiting.finalAtMs);
     },
     entries() {
-      const keyed: { key: string; entry: Entry }[] = [];
+      const entries: { template: Template; entry: Entry }[] = [];
       for (const [template, byHolder] of rows)
-        for (const [holder, row] of byHolder) {
-          const key = `${keys.get(template)} ${holder ?? ''}`;
-          keyed.push({ key, entry: { ...template, holder, ...row } });
-        }
-      keyed.sort(
-        (a, b) => a.entry.fromMs - b.entry.fromMs || a.entry.toMs - b.entry.toMs || (a.key < b.key ? -1 : 1),
+        for (const [holder, row] of byHolder)
+          entries.push({ template, entry: { ...template, holder, ...row } });
+      const key = ({ template, entry }: (typeof entries)[number]): string =>
+        `${keys.get(template)} ${entry.holder ?? ''}`;
+      entries.sort(
+        (a, b) =>
+          a.entry.fromMs - b.entry.fromMs || a.entry.toMs - b.entry.toMs || (key(a) < key(b) ? -1 : 1),
       );
-      return keyed.map(({ entry }) => entry);
+      return entries.map(({ entry }) => entry);
     },
     settlesAtMs: () => settlesAtMs,
   };
 }
 
-const keyOf = (kind: Template): string =>
-  [
-    BUCKETS.indexOf(kind.bucket),
-    kind.reason === null ? '' : REASONS.indexOf(kind.reason),
-    kind.cause ?? '',
-    kind.activity,
-    kind.job ?? '',
-    kind.process ?? '',
-    kind.evidence ?? '',
-    kind.provisional ? 1 : 0,
-    kind.suspicious ? 1 : 0,
-    kind.condition ?? '',
-  ].join(' ');
+/** Joined by hand: of each cell some ten are made. */
+function keyOf(kind: Template): string {
+  const reason = kind.reason === null ? '' : REASONS.indexOf(kind.reason);
+  const what = `${BUCKETS.indexOf(kind.bucket)} ${reason} ${kind.cause ?? ''} ${kind.activity}`;
+  const who = `${kind.job ?? ''} ${kind.process ?? ''} ${kind.evidence ?? ''}`;
+  return `${what} ${who} ${kind.provisional ? 1 : 0} ${kind.suspicious ? 1 : 0} ${kind.condition ?? ''}`;
+}

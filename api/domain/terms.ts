@@ -52,7 +52,17 @@ export function endAt(job: Job, atMs: number, policy: Policy): number | null {
  * Moments at which a verdict on a job's processes can change by its times. A version that changes nothing at the moment
  * from which it counts makes no edge: it leaves the hours before as they were attributed.
  */
-export function edgesOfJob(job: Job, policy: Policy): number[] {
+export function edgesOfJob(job: Job, policy: Policy): readonly number[] {
+  const known = keptEdges.get(job);
+  if (known !== undefined && known.policy === policy) return known.edges;
+  const edges = findEdges(job, policy);
+  keptEdges.set(job, { policy, edges });
+  return edges;
+}
+
+const keptEdges = new WeakMap<Job, { readonly policy: Policy; readonly edges: readonly number[] }>();
+
+function findEdges(job: Job, policy: Policy): number[] {
   const all = termsOf(job, policy);
   return all.flatMap(({ terms, fromMs }, at) => {
     const before = all[at - 1]?.terms;

@@ -34,13 +34,16 @@ export function createHourWriter(sqlite: Sqlite, parts: LedgerParts): () => Hour
 
   return () => {
     const touched = new Map<number, Set<number>>();
+    const rows = new Map<number, NodeRow>();
     const cells = cellsOf();
+    const watermark = newestWatermark.get() ?? 0;
     return {
       add(write) {
         const { node, hourMs, nowMs } = write;
-        const nodeRow = required(selectNode.get(node));
+        const nodeRow = rows.get(node) ?? required(selectNode.get(node));
+        rows.set(node, nodeRow);
         // What came while this was computed keeps the hour dirty: its mark, or a watermark, has a later number.
-        if ((newestWatermark.get() ?? 0) <= write.factsSeq) clearDirty.run(node, hourMs, write.factsSeq);
+        if (watermark <= write.factsSeq) clearDirty.run(node, hourMs, write.factsSeq);
         if (write.reported !== null)
           for (const other of writeReported(write, write.reported))
             if (other !== hourMs) dirty.mark(node, other, false, sqlite.lastSeq(), nowMs);
