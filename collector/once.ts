@@ -5,7 +5,7 @@ import { type CgroupOwner, cgroupOwner } from '../api/contract/cgroup.ts';
 import type { AgentConfig } from './agent.ts';
 import type { Ports } from './ports.ts';
 import { createProcessTable, type ProcessTable } from './processes.ts';
-import type { DeviceReading, ReadingProblem, Value } from './reading.ts';
+import type { DeviceReading, Inventory, ReadingProblem, Value } from './reading.ts';
 import { createDevicePoller, readInventory } from './sources/nvidia-smi.ts';
 import { messageOf } from './spool-files.ts';
 
@@ -37,7 +37,7 @@ export interface OnceReading {
   readonly bootId: string;
   readonly driverVersion: string | null;
   readonly accountingMode: Value<boolean>;
-  /** Why no device is known; null where an inventory could be read. */
+  /** Why not every device is known; null where an inventory names them all. */
   readonly failure: { readonly reason: GapReason; readonly detail: string } | null;
   readonly devices: readonly { readonly device: DeviceFact; readonly reading: DeviceReading }[];
   readonly processes: readonly OnceProcess[];
@@ -45,6 +45,9 @@ export interface OnceReading {
 }
 
 const MAX_LINEAGE = 64;
+/** How the reader of a report says that it does not describe every device. */
+const NOT_DESCRIBED = /^the driver has \d+ devices attached|^a device without a UUID/;
+const NONE_DESCRIBED = { reason: 'device_missing', detail: 'nvidia-smi describes no GPU' } as const;
 
 /** Never rejects for what a tool or /proc does. */
 export async function readOnce(
@@ -68,7 +71,7 @@ export async function readOnce(
     bootId: table.bootId(),
     driverVersion: inventory.driverVersion,
     accountingMode: inventory.accountingMode,
-    failure: inventory.failure,
+    failure: inventory.failure ?? (devices.length === 0 ? NONE_DESCRIBED : undescribed(inventory)),
     devices: devices.flatMap((device) => {
       const own = reading?.devices.find(({ uuid }) => uuid === device.uuid);
       if (own === undefined) return [];
@@ -106,6 +109,11 @@ export async function readOnce(
       ...table.takeProblems().map(({ source, message }) => ({ source, device: null, message })),
     ],
   };
+}
+
+function undescribed({ problems }: Inventory): OnceReading['failure'] {
+  const problem = problems.find(({ message }) => NOT_DESCRIBED.test(message));
+  return problem === undefined ? null : { reason: 'device_missing', detail: problem.message };
 }
 
 /** `unread`: why nothing can be said of processes, such as a /proc that is not there. */

@@ -98,6 +98,27 @@ it('ends with 1 where something was not measured, and says what', () => {
   expect(Reading.parse(JSON.parse(none.stdout)).failure?.reason).toBe('tool_missing');
 });
 
+it.each([
+  ['one that lost its UUID', { drop: UUIDS[1] }],
+  ['one that is lost', null],
+])('ends with 1 where the report does not describe every device: %s', (_, fault) => {
+  ward.nvidiaSmi.setFault(fault);
+  if (fault === null)
+    ward.nvidiaSmi.setDevices([
+      { uuid: UUIDS[0], index: 0, model: 'T' },
+      { uuid: UUIDS[1], index: 1, model: 'T', fault: 'lost' },
+    ]);
+  const { status, stdout } = look('--json');
+  const { failure, devices } = Reading.parse(JSON.parse(stdout));
+  expect({ status, devices: devices.length }).toEqual({ status: 1, devices: 1 });
+  expect(failure?.reason).toBe('device_missing');
+});
+
+it('ends with 1 where a report describes no GPU at all', () => {
+  ward.nvidiaSmi.setDevices([]);
+  expect(look()).toMatchObject({ status: 1, stdout: expect.stringContaining('Not measured') });
+});
+
 it('says that processes cannot be told where there is no /proc', () => {
   ward.nvidiaSmi.setProcesses([{ device: UUIDS[0], pid: process.pid, sm: 10, memoryBytes: 1 }]);
   const { status, stdout } = look('--json', '--proc', join(ward.folder, 'none'));
