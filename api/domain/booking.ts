@@ -47,12 +47,12 @@ interface Tenant {
   readonly crowd: { readonly job: string; readonly limit: number; readonly marked: Tenant | null } | null;
   /** Executing. */
   readonly active: Place;
-  /** There, where the device does not tell activity. */
-  readonly unknown: Place;
+  /** There, where the device does not tell activity. Asked for where that is so: few cells need it. */
+  unknown(): Place;
   /** Only there, on a device, or a part of one, that no job holds. Declared ones take none of that. */
   readonly resident: Kind | null;
   /** Alone there, while the device draws power and claims to be still. */
-  readonly conflict: Place;
+  conflict(): Place;
 }
 
 /** Something that takes `ms` of a piece, before it is known into whose allocation it falls. */
@@ -98,7 +98,7 @@ export function createBooking(
       if (activeMs === null) {
         const parts = contextParts(lengthMs(piece), activity);
         const claims = here.map(({ own, unknown }, index) => ({
-          ...{ ms: at(parts, index), own, exemption: null, ...unknown },
+          ...{ ms: at(parts, index), own, exemption: null, ...unknown() },
         }));
         book(rows, slot, piece, left, claims, columns);
         rest(rows, slot, piece, left, []);
@@ -175,9 +175,9 @@ function toTenant(rows: Rows, process: ProcessId, verdict: Verdict, slot: Slot):
     ...NOBODYS,
     active: anywhere(rows.template({ ...against, reason, activity: 'active' }), awaiting),
     // Whoever holds the device: else a held partition would hide it.
-    unknown: anywhere(resident, awaiting),
+    unknown: () => anywhere(resident, awaiting),
     resident: { template: resident, awaiting },
-    conflict: anywhere(rows.template({ ...against, reason: 'telemetry_conflict', activity: 'active' })),
+    conflict: () => anywhere(rows.template({ ...against, reason: 'telemetry_conflict', activity: 'active' })),
   };
 }
 
@@ -185,15 +185,15 @@ function userOf(rows: Rows, process: ProcessId, verdict: Used, slot: Slot): Tena
   const { job, evidence, suspicious } = verdict;
   const who = { job: job.id, process, evidence, suspicious } as const;
   const used = rows.template({ bucket: 'used', activity: 'active', ...who });
-  const unknown = {
+  const unknown = (): Place => ({
     held: { template: rows.template({ bucket: 'held', activity: 'unknown', ...who }), awaiting: undefined },
     unheld: { template: rows.template({ bucket: 'idle', activity: 'unknown', ...who }), awaiting: undefined },
-  };
+  });
   const use = { active: anywhere(used), unknown, resident: null };
   if (evidence === 'policy')
     return {
       ...{ declared: false, own: null, exemption: job.id, crowd: null, ...use },
-      conflict: nobody(rows, 'telemetry_conflict'),
+      conflict: () => nobody(rows, 'telemetry_conflict'),
     };
   const limit = job.declares.processesPerDevice;
   const marked = suspicious ? null : { ...verdict, suspicious: true };
@@ -220,9 +220,9 @@ function unseenTenant(rows: Rows, undeclaredFromMs: number): Tenant {
     declared: false,
     ...NOBODYS,
     active: { held, unheld: active },
-    unknown: { held, unheld: resident },
+    unknown: () => ({ held, unheld: resident }),
     resident,
-    conflict: nobody(rows, 'telemetry_conflict'),
+    conflict: () => nobody(rows, 'telemetry_conflict'),
   };
 }
 
@@ -256,12 +256,12 @@ export function contextParts(
 function conflictClaims(rows: Rows, totalMs: number, here: readonly Tenant[]): Claim[] {
   const declared = here.filter((tenant) => tenant.declared);
   if (declared.length === 0) {
-    const place = here.length === 1 ? at(here, 0).conflict : nobody(rows, 'telemetry_conflict');
+    const place = here.length === 1 ? at(here, 0).conflict() : nobody(rows, 'telemetry_conflict');
     return [{ ms: totalMs, ...NOBODYS, ...place }];
   }
   const shares = equalShares(totalMs, declared.length);
   return declared.map(({ own, conflict }, index) => ({
-    ...{ ms: at(shares, index), own, exemption: null, ...conflict },
+    ...{ ms: at(shares, index), own, exemption: null, ...conflict() },
   }));
 }
 

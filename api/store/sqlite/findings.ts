@@ -76,7 +76,6 @@ export function createFindings(sqlite: Sqlite, ids: Ids, processes: ProcessIndex
   const selectId = database.prepare<[number], string>('SELECT id FROM findings WHERE finding = ?').pluck();
   const selectFinding = database.prepare<[string], FindingTableRow>('SELECT * FROM findings WHERE id = ?');
   // Added up here rather than in the service: a finding may have lasted for months.
-  // Added up here rather than in the service: a finding may have lasted for months.
   const othersWhere = (isOther: string): Database.Statement<[OtherHours], PartRow> =>
     database.prepare<[OtherHours], PartRow>(
       `SELECT device, process, job, reason, evidence, severity, sum(active_ms) AS active_ms, sum(resident_ms) AS resident_ms,
@@ -177,7 +176,11 @@ export function createPartReader(ids: Ids, processes: ProcessIndex): (row: PartR
 
 function createWriter(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): Findings['replace'] {
   const { database } = sqlite;
-  const removeParts = database.prepare('DELETE FROM finding_parts WHERE hour_ms = ? AND node = ?');
+  const remove = ['finding_parts', 'finding_signals'].map((table) =>
+    database.prepare<[string, number]>(
+      `DELETE FROM ${table} WHERE hour_ms IN (SELECT value FROM json_each(?)) AND node = ?`,
+    ),
+  );
   const upsert = database
     .prepare<[Record<string, string | number | null>], number>(
       `INSERT INTO findings (id, node, kind, severity, strength, state, process, device, reason, evidence, job, active_ms,
@@ -203,7 +206,6 @@ function createWriter(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): Findin
      VALUES (:hourMs, :node, :device, :ordinal, :finding, :reason, :process, :evidence, :job, :holder, :activeMs,
        :residentMs, :leastMs, :mostMs, :provisionalMs, :provisionalActiveMs, :fromMs, :toMs, :severity)`,
   );
-  const removeSignals = database.prepare('DELETE FROM finding_signals WHERE hour_ms = ? AND node = ?');
   const insertSignal = database.prepare(
     `INSERT INTO finding_signals (hour_ms, node, finding, signal, strength, detail)
      VALUES (:hourMs, :node, :finding, :id, :strength, :detail)`,
@@ -281,10 +283,8 @@ function createWriter(sqlite: Sqlite, ids: Ids, processes: ProcessIndex): Findin
   return (write) => {
     const { node, hours } = write;
     const { cluster } = required(selectNode.get(node));
-    for (const { hourMs } of hours) {
-      removeParts.run(hourMs, node);
-      removeSignals.run(hourMs, node);
-    }
+    const times = JSON.stringify(hours.map(({ hourMs }) => hourMs));
+    for (const statement of remove) statement.run(times, node);
     const numbers = put(write, cluster);
     for (const { hourMs, gifts } of hours) give(node, cluster, hourMs, gifts, numbers);
   };
