@@ -1,6 +1,6 @@
 /** Whether a Slurm cluster could be followed from here: `gpuledger sources test`. */
 import type { SourceCheck, SourceProblem } from '../source.ts';
-import type { RowsOf, Slurm } from './answers.ts';
+import { assertCluster, isOther, type RowsOf, type Slurm } from './answers.ts';
 import { messageOf } from './following.ts';
 import { type Origin, readJob } from './job.ts';
 import { readNode } from './nodes.ts';
@@ -40,13 +40,13 @@ export async function checkSlurm({
       return `${identity.cluster ?? settings.cluster}, ${identity.version ?? 'of unknown version'}`;
     }),
     await attempt('controller', async () => {
-      const { jobs, unread } = await count(await slurm.jobs(signal), 'controller', nowMs());
+      const { jobs, unread } = await count(await slurm.jobs(signal), 'controller', nowMs(), settings.cluster);
       return `${jobs} jobs run or have just ended${unread}`;
     }),
     await attempt('accounting', async () => {
       const toMs = nowMs();
       const answer = await slurm.runs({ fromMs: toMs - HOUR_MS, toMs }, signal);
-      const { jobs, unread } = await count(answer, 'accounting', nowMs());
+      const { jobs, unread } = await count(answer, 'accounting', nowMs(), settings.cluster);
       return `${jobs} runs in the last hour${unread}`;
     }),
     await attempt('nodes', async () => {
@@ -75,20 +75,26 @@ export async function checkSlurm({
 
 /** How many rows are runs with devices or ended ones, and what was wrong with others. */
 async function count(
-  { rows, zoneless }: RowsOf,
+  { rows, zoneless, shared = false }: RowsOf,
   origin: Origin,
   nowMs: number,
+  cluster: string,
 ): Promise<{ jobs: number; unread: string }> {
   let jobs = 0;
   let wrong = 0;
   let first = '';
+  let other: string | null = null;
   for await (const row of rows) {
     const { job, problems } = readJob(row, { origin, zoneless, nowMs });
-    if (job !== null) jobs += 1;
-    const [problem] = problems;
+    const isForeign = job !== null && isOther(cluster, job.cluster);
+    if (isForeign) other ??= job.cluster;
+    else if (job !== null) jobs += 1;
+    const foreign = { subject: `job ${job?.jobId}`, message: `is of another cluster than ${cluster}` };
+    const problem = isForeign && !shared ? foreign : problems[0];
     if (problem === undefined) continue;
     wrong += 1;
     if (wrong === 1) first = `${problem.subject}: ${problem.message}`;
   }
+  if (jobs === 0 && origin === 'controller') assertCluster(cluster, other);
   return { jobs, unread: wrong === 0 ? '' : `; ${wrong} rows with problems, such as ${first}` };
 }

@@ -95,7 +95,10 @@ function fromController(row: Row, jobId: number, reading: Reading, complain: Com
   const phase = settled(states, { startMs, endMs }, reading.nowMs);
   if (phase === null) return null;
   const nodes = nodesOf(row, complain);
-  if (nodes === null) return null;
+  if (nodes === null) {
+    if (states.includes('RUNNING')) complain('nodes', 'names none although it runs: the row is skipped');
+    return null;
+  }
   const span = spanOf(phase, { startMs, endMs, elapsedMs: null }, complain);
   // A resized job is another row of accounting from then on, under the time of its resizing.
   const submitMs = time('resize_time') ?? time('submit_time');

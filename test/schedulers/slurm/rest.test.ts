@@ -88,6 +88,18 @@ test('an answer of another cluster is refused', async () => {
   ).rejects.toThrow('of cluster elsewhere');
 });
 
+test('a database of several clusters answers with rows of others too, which is no problem', async () => {
+  const row = (job_id: number, cluster: string) => ({
+    ...{ job_id, cluster, state: { current: ['COMPLETED'] }, account: 'a', user: 'u', nodes: 'gn1' },
+    ...{ time: { submission: 1_795_419_929, start: 1_795_419_932, end: 1_795_419_992, elapsed: 60 } },
+  });
+  answer = serving('v0.0.45', { jobs: [row(1, 'beta'), row(2, 'lab')], meta: { slurm: { cluster: 'lab' } } });
+  const checks = await createSlurmSource(settings()).check(signal);
+  expect(checks.find((one) => one.name === 'accounting')).toMatchObject({
+    ...{ ok: true, message: '1 runs in the last hour' },
+  });
+});
+
 test('a refusal is told in its own words, and never with the token', async () => {
   const source = createSlurmSource(settings({ version: 'v0.0.42' }));
   const message = async () => (await source.check(signal)).map((one) => one.message).join('\n');
