@@ -97,6 +97,7 @@ function AccountRows({ account, of, booked }: { account: Account; of: Account; b
 function StatementTable({ statement, text }: { statement: Statement; text: string }) {
   const { unheld, total, currency } = statement;
   const booked = isBooked(statement);
+  const shown = matching(statement.accounts, text);
   const whole = new Map(statement.accounts.map((account) => [account.account, account]));
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: a region that scrolls must be reachable by keyboard.
@@ -138,7 +139,14 @@ function StatementTable({ statement, text }: { statement: Statement; text: strin
           </tr>
         </thead>
         <tbody>
-          {matching(statement.accounts, text).map((account) => (
+          {shown.length === 0 && text !== '' ? (
+            <tr>
+              <td colSpan={booked ? 10 : 8} className="soft">
+                No account, project or cost centre has this in its name.
+              </td>
+            </tr>
+          ) : null}
+          {shown.map((account) => (
             <AccountRows
               key={account.account}
               account={account}
@@ -250,10 +258,10 @@ export function ChargebackPage() {
           value={text}
           change={(next) => setParams(next === '' ? { period } : { period, search: next })}
         />
-        {text === '' ? null : (
-          <p className="soft note">The sums stay those of whole accounts and of the whole month.</p>
-        )}
       </div>
+      {text === '' ? null : (
+        <p className="soft notice">The sums stay those of whole accounts and of the whole month.</p>
+      )}
       {error && !statement ? <Failure error={error} retry={() => void refetch()} /> : null}
       {!statement && !error ? <Skeleton height={420} /> : null}
       {statement ? (
