@@ -7,8 +7,9 @@ import type { Policy } from './policy.ts';
 import { effectiveStartMs, endAt } from './terms.ts';
 
 /** The jobs inside of `outer` that a process inside of that one names: by its lineage, or by its environment. */
-export function namedInside(ties: Ties, outer: Job): Job[] {
+export function namedInside(ties: Ties, outer: Job): readonly Job[] {
   const named = ties.ties.flatMap((tie) => (tie.evidence === 'lineage' ? tie.jobs : []));
+  if (named.length === 0 && ties.claimed.length === 0) return named;
   return [...new Set([...named, ...ties.claimed])].filter((job) => isInside(job, outer));
 }
 
