@@ -57,6 +57,17 @@ function feedsOf(random: Random, length: number): NonNullable<Document['feeds']>
   };
 }
 
+/** What sensors say that is not so. */
+const LIES = [
+  { utilisation: 0 },
+  { utilisation: 70 },
+  { hideProcesses: true },
+  { utilisation: 0, hideProcesses: true },
+  { watts: 60 },
+  { watts: 450 },
+  { memory: '1GiB' },
+] as const;
+
 const MAX_FAULTS = 3;
 
 function addFaults(site: Site): void {
@@ -92,10 +103,12 @@ function faultsOf(site: Site): Fault[] {
   const from = site.second(30, length * 0.7);
   const to = from + random.pick([site.second(5, 30), site.second(60, 200), site.second(100, 400)]);
   const span = { node, from, to };
+  // One that is still gone at the end is silent by when it was heard last, which facts that are told anew do not repeat.
+  const gone = { node, from, to: Math.min(to, length - 2 * site.poll) };
   return random.pick<() => Fault[]>([
-    () => [{ kind: 'agent_killed', ...span }],
-    () => [{ kind: 'agent_stopped', ...span }],
-    () => [{ kind: 'agent_frozen', ...span }],
+    () => [{ kind: 'agent_killed', ...gone }],
+    () => [{ kind: 'agent_stopped', ...gone }],
+    () => [{ kind: 'agent_frozen', ...gone }],
     () => [{ kind: 'clock_step', node, at: from, by: random.pick([-3600, -40, -2, 3, 45, 3600]) }],
     () => [{ kind: 'tool', ...span, how: random.pick(['hang', 'fail', 'empty']) }],
     () => [
@@ -107,6 +120,7 @@ function faultsOf(site: Site): Fault[] {
       },
     ],
     () => [{ kind: 'device', ...span, gpus, how: random.pick(['requires_reset', 'lost', 'gone', 'says']) }],
+    () => [{ kind: 'sensors', ...span, gpus, ...random.pick(LIES) }],
     () => [{ kind: 'service_away', from, to }],
     () => [{ kind: 'service_restarted', at: from, for: random.pick([5, 30, 120]) }],
     () => [{ kind: 'answers_lost', from, to }],

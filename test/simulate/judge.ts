@@ -192,13 +192,15 @@ function judgeUnobserved(entries: readonly EntryRow[], expected: Expected, name:
   });
 }
 
-/** Without a name only what has none. */
+/** Without a name only what has none, and what lying sensors contradict. */
 const NAMELESS = ['no_process', 'telemetry_conflict'];
 
 function judgeReasons(built: Built, entries: readonly EntryRow[], name: Naming): Failure[] {
   const may = new Set([...built.scenario.expect.reasons]);
+  const lies = built.scenario.faults.some(({ kind }) => kind === 'sensors');
   return entries.flatMap(({ device, process, reason, ms }): Failure[] => {
-    const isRight = reason === null || may.has(reason) || (process === null && NAMELESS.includes(reason));
+    const isNameless = process === null || lies;
+    const isRight = reason === null || may.has(reason) || (isNameless && NAMELESS.includes(reason));
     return isRight || ms === 0
       ? []
       : [

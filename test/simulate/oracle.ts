@@ -8,7 +8,17 @@ import { truthAt } from '../replay/truth.ts';
 import { type SimProcess, startTicks } from '../simulator/model.ts';
 import { holdersOf } from './holders.ts';
 import { jobKey, NO_JOB, processKey, tripleOf } from './keys.ts';
-import { blindness, edgeZones, overlapMs, type Piece, piecesOf, slackMs, union, type Zone } from './zones.ts';
+import {
+  blindness,
+  edgeZones,
+  liesAbout,
+  overlapMs,
+  type Piece,
+  piecesOf,
+  slackMs,
+  union,
+  type Zone,
+} from './zones.ts';
 
 /** Milliseconds, both ends allowed. */
 export interface Bounds {
@@ -71,7 +81,8 @@ export function expectationsOf(built: Built): Expected {
         const anybody = sums
           .filter(({ job }) => job === NO_JOB)
           .reduce((sum, { unsureMs }) => sum + unsureMs, 0);
-        nameless.set(uuid, (nameless.get(uuid) ?? 0) + anybody);
+        const lied = totalMs(liesAbout(built, boot.node.name, index));
+        nameless.set(uuid, (nameless.get(uuid) ?? 0) + anybody + lied);
       }
     }
   }

@@ -247,6 +247,25 @@ const counted: Plot = (site) => {
   }
 };
 
+/** One node, some jobs of which name their GPUs and others say only how many: those get what the named ones leave. */
+const mixed: Plot = (site) => {
+  const place = site.takeNode();
+  if (place === null || place.gpus.length < 2) return;
+  const { random } = site;
+  const order = random.chance(0.5) ? place.gpus : place.gpus.toReversed();
+  let isNamed = random.chance(0.5);
+  for (const gpu of order) {
+    const own = { node: place.node, gpus: [gpu] };
+    const known = random.pick([0, 0, 25, 90]);
+    worker(
+      site,
+      slurmJob(site, { [place.node]: isNamed ? { gpus: gpu } : { any: 1 } }, place.node, { known }),
+      own,
+    );
+    isNamed = !isNamed;
+  }
+};
+
 /** A whole node for one job. */
 const wholeNode: Plot = (site) => {
   const place = site.takeNode();
@@ -330,6 +349,7 @@ export const DECLARED_PLOTS: readonly Plot[] = [
   suspended,
   requeued,
   counted,
+  mixed,
   wholeNode,
   declaredByHand,
   contextServer,

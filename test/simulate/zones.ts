@@ -122,6 +122,17 @@ function blindBy(built: Built, fault: ScenarioFault, device: number, slack: numb
   }
 }
 
+/** When the sensors of a device lie: of what they say then nobody may be named. */
+export function liesAbout(built: Built, node: string, device: number): Zone[] {
+  const [first] = Object.keys(built.scenario.nodes);
+  return union(
+    built.scenario.faults
+      .filter((fault) => fault.kind === 'sensors')
+      .filter((fault) => (fault.node ?? first) === node && fault.gpus.includes(device))
+      .map((fault) => wider(spanOf(built, fault), slackMs(built), 2 * slackMs(built))),
+  );
+}
+
 function spanOf({ startMs, scenario }: Built, fault: ScenarioFault): Zone {
   if ('at' in fault)
     return { fromMs: startMs + fault.at, toMs: startMs + fault.at + ('for' in fault ? fault.for : 0) };
