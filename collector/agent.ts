@@ -118,7 +118,7 @@ class PollingAgent implements Agent {
     this.#table = createProcessTable(ports, config, () => ports.clock.repairedMs);
     restoreProcesses(ports.files, config.spoolFolder, this.#table);
     this.#accounting = new AccountingBook(this.#table);
-    this.#devices = new Devices(config, ports, {
+    this.#devices = new Devices(config, this.#table.bootId(), ports, {
       problem: ({ source, device, message }) =>
         this.#report.addProblem(
           ports.clock.wallMs(),

@@ -1,5 +1,6 @@
 /** What the agent knows of the node's devices: the inventory, kept fresh slowly, and one reading a poll. */
 import { BATCH_LIMITS, type DeviceFact } from '../api/contract/batch.ts';
+import { restoreDevices, saveDevices } from './device-memory.ts';
 import type { Failure } from './occupancy.ts';
 import type { Ports } from './ports.ts';
 import type { DeviceReading, Inventory, Reading, ReadingProblem } from './reading.ts';
@@ -17,6 +18,7 @@ export interface DeviceListener {
 }
 
 export interface DevicesConfig {
+  readonly spoolFolder: string;
   readonly nvidiaSmi: string;
   readonly procRoot: string;
   readonly inventoryIntervalMs: number;
@@ -24,10 +26,11 @@ export interface DevicesConfig {
 
 export class Devices {
   readonly #config: DevicesConfig;
+  readonly #bootId: string;
   readonly #ports: Pick<Ports, 'execute' | 'files' | 'clock'>;
   readonly #listener: DeviceListener;
   readonly #poller: DevicePoller;
-  /** Every device that this run has seen, by UUID: one that vanishes is missing, not gone. */
+  /** Every device that this run has seen, or one before it since the machine started, by UUID: one that vanishes is missing, not gone. */
   readonly #known = new Map<string, DeviceFact>();
   #inventory: readonly DeviceFact[] = [];
   #driverVersion: string | null = null;
@@ -38,9 +41,13 @@ export class Devices {
 
   constructor(
     config: DevicesConfig,
+    bootId: string,
     ports: Pick<Ports, 'execute' | 'files' | 'clock'>,
     listener: DeviceListener,
   ) {
+    this.#bootId = bootId;
+    this.#inventory = restoreDevices(ports.files, config.spoolFolder, bootId);
+    for (const device of this.#inventory) this.#known.set(device.uuid, device);
     this.#config = config;
     this.#ports = ports;
     this.#listener = listener;
@@ -105,11 +112,22 @@ export class Devices {
         this.#known.set(device.uuid, device);
     const before = JSON.stringify(this.#inventory);
     this.#inventory = [...this.#known.values()];
-    if (JSON.stringify(this.#inventory) !== before) this.#listener.inventoryChanged();
+    if (JSON.stringify(this.#inventory) !== before) {
+      this.#listener.inventoryChanged();
+      this.#save();
+    }
     const none = found === 0 ? 'nvidia-smi shows no GPU on this node' : null;
     const hidden = this.#hidden(found);
     if (hidden !== null) this.#listener.problem({ source: 'inventory', device: null, message: hidden });
     this.#listener.state('inventory', hidden ?? none, `watching ${found} GPUs`);
+  }
+
+  #save(): void {
+    try {
+      saveDevices(this.#ports.files, this.#config.spoolFolder, this.#bootId, this.#inventory);
+    } catch (error) {
+      this.#listener.problem({ source: 'spool', device: null, message: `devices.json: ${messageOf(error)}` });
+    }
   }
 
   /** A device control group keeps GPUs from nvidia-smi, though not from the driver's own list. Null: none is missing. */

@@ -25,11 +25,12 @@ async function said(driverHas: number | null, answer: Executed) {
     mkdirSync(join(procRoot, 'driver/nvidia/gpus', busOf(index)), { recursive: true });
   const execute: Execute = async () => answer;
   const clock = { wallMs: () => 1_000, monotonicMs: () => 1_000, sleep: async () => undefined };
-  const config = { nvidiaSmi: 'nvidia-smi', procRoot, inventoryIntervalMs: 600_000 };
+  const config = { nvidiaSmi: 'nvidia-smi', procRoot, spoolFolder: procRoot, inventoryIntervalMs: 600_000 };
   const states: (string | null)[] = [];
   const problems: string[] = [];
   const devices = new Devices(
     config,
+    'boot',
     { execute, files, clock },
     {
       problem: ({ message }) => problems.push(message),

@@ -70,6 +70,25 @@ describe('a driver that is loaded anew', () => {
     expect(site.booked()['unaccounted']).toBe(9 * POLL_MS + 299 * POLL_MS);
   });
 
+  it.each([
+    ['one GPU', [1], 'device_missing'],
+    ['all GPUs', [0, 1], 'tool_failed'],
+  ])('%s lost while no agent ran: the next one says why they are dark', async (_, lost, cause) => {
+    await site.node.agent.stop();
+    for (const index of lost) gpu(index).lost = true;
+    site.kill();
+    await site.pass(300);
+    await site.end();
+    for (const index of lost) {
+      const { idle, unaccounted, ...dark } = site.booked(uuidOf(index));
+      expect((idle ?? 0) + (unaccounted ?? 0)).toBe(9 * POLL_MS);
+      expect(dark).toEqual({
+        'unobserved agent_stopped': POLL_MS,
+        [`unobserved ${cause}`]: 299 * POLL_MS,
+      });
+    }
+  });
+
   it('a GPU that is added is found by the next inventory, and booked from then on', async () => {
     site.node.devices.push({ uuid: uuidOf(2), percent: 0, processes: [] });
     await site.pass(130);
