@@ -29,8 +29,8 @@ export const countOf = (digits: string): number =>
 
 /**
  * One node's part of `gres_detail`: `gpu:a100:2(IDX:0-1,3)`, `shard:3(IDX:0)` (22.05), `shard:3(0/4,3/4)` (24.11, by
- * device: used of all), several with commas between. What is neither gpu nor shard, or holds nothing, is left out; null: it tells of a gpu or a
- * shard in a form that is not known.
+ * device: used of all), several with commas between. What is neither gpu nor shard, or holds nothing, is left out; null: it
+ * tells of a gpu or a shard in a form that is not known.
  */
 export function nodeGres(text: string): NodeGres[] | null {
   const parts = splitOutside(text, '(', ')')
