@@ -1,6 +1,6 @@
 /** Days of a node as an agent would send them: 8 devices, each with one or two processes of one job, in 60-second windows. */
 import type { Batch, DeviceFact, ProcessFact, Tenancy } from '../../api/contract/batch.ts';
-import { device, HOUR, MINUTE, processFact, Stream } from '../store/site.ts';
+import { CLUSTER, device, HOUR, MINUTE, processFact, Stream } from '../store/site.ts';
 
 export const DAY = 24 * HOUR;
 const DEVICES = 8;
@@ -35,7 +35,7 @@ function createRandom(seed: number): (limit: number) => number {
 }
 
 /** `job`: whose control group its processes are in, declared or not. */
-export function createNodeDays(node: string, job: string, seed: number): NodeDays {
+export function createNodeDays(node: string, job: string, seed: number, cluster = CLUSTER): NodeDays {
   const random = createRandom(seed);
   const stream = new Stream(node);
   const gpus = Array.from({ length: DEVICES }, (_, at) => device(node, at));
@@ -73,7 +73,7 @@ export function createNodeDays(node: string, job: string, seed: number): NodeDay
         const fromMs = hourMs + minute * MINUTE;
         const tenancies = gpus.map((_gpu, at) => tenancy(at, fromMs));
         const first = minute === 0 ? { inventory: [...gpus], processes: tenants.flat() } : {};
-        return stream.batch(fromMs, fromMs + MINUTE, { tenancies, ...first });
+        return stream.batch(fromMs, fromMs + MINUTE, { cluster, tenancies, ...first });
       }),
   };
 }

@@ -10,6 +10,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as rest } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
@@ -23,6 +24,8 @@ import { SlurmSettings } from '../../api/schedulers/slurm/settings.ts';
 import type { Declaration, SourceSink } from '../../api/schedulers/source.ts';
 import { createSite } from '../e2e/site.ts';
 import { createFakeSlurm } from '../schedulers/slurm/fake-slurm.ts';
+import { HOUR } from '../store/site.ts';
+import { createNodeDays } from './node-days.ts';
 import { accountingAnswer } from './slurm-answers.ts';
 import { cpuOf, memoryOf } from './usage.ts';
 
@@ -30,13 +33,21 @@ const MIB = 1024 * 1024;
 const DAY = 86_400;
 const ANSWER_JOBS = 30_000;
 const BATCH = 500;
+/** Nodes whose agents report while a day's jobs arrive, and for how many of their hours. */
+const NODES = 8;
+const INGEST_HOURS = 6;
+const BATCHES_A_POST = 10;
+const CLUSTER = 'lab';
+/** What the service of the bench keeps. */
+const CLUSTER_HERE = 'main';
+const REFUSED = /"(?:refused|out_of_order|quarantined)"/;
 const { values } = parseArgs({
   options: { jobs: { type: 'string', default: '100000' }, backfill: { type: 'string', default: '1000000' } },
 });
 
 const END = Math.floor(Date.now() / 1000);
 const TERMS = {
-  cluster: 'lab',
+  cluster: CLUSTER,
   noAccount: 'none',
   indicesAreMinors: true,
   shortNodeNames: false,
@@ -81,7 +92,7 @@ async function backfill(jobs: number) {
   const call = `${process.execPath} ${program} ${jobs} ${days * DAY} ${END}`;
   writeFileSync(join(fake.bin, 'sacct'), `#!/bin/sh\nexec ${call} "$@"\n`, { mode: 0o755 });
   const settings = SlurmSettings.parse({
-    cluster: 'lab',
+    cluster: CLUSTER,
     bin: fake.bin,
     backfillDays: days + 1,
     pollSeconds: 5,
@@ -117,57 +128,96 @@ async function backfill(jobs: number) {
   };
 }
 
+/** Each of ten minutes on one GPU, spread over a day and 64 nodes. */
+const declarationNumber = (i: number, jobs: number, ended: boolean): Declaration => {
+  const start = END - DAY + Math.floor((i / jobs) * (DAY - 700));
+  const job = {
+    ...{
+      job_id: 1000 + i,
+      job_state: ended ? 'COMPLETED' : 'RUNNING',
+      user_name: `user${i % 40}`,
+      user_id: 2000 + (i % 40),
+    },
+    ...{
+      account: 'research',
+      name: `train-${i}`,
+      nodes: `gpu${1 + (i % 64)}`,
+      cluster: CLUSTER,
+      partition: 'gpu',
+      qos: 'normal',
+    },
+    ...{
+      submit_time: start - 3,
+      start_time: start,
+      end_time: start + 600,
+      gres_detail: [`gpu:h100:1(IDX:${i % 8})`],
+    },
+  };
+  const read = readJob(job, { origin: 'controller', nowMs: END * 1000, zoneless: true }).job;
+  if (read === null) throw new Error('no job');
+  return declarationOf(read, TERMS).declaration;
+};
+
+type Post = (path: string, token: string, body: unknown) => Promise<void>;
+
 /** Each job twice: when it begins, with its devices, and when it ends. */
-async function intoService(jobs: number) {
-  const site = await createSite();
-  const token = await site.token(['--role', 'scheduler', '--name', 'bench']);
-  const service = site.servicePid();
-  let bytes = 0;
-  const send = async (some: readonly Declaration[]): Promise<void> => {
-    const body = JSON.stringify({ jobs: some });
-    bytes += body.length;
-    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
-    const answer = await fetch(`${site.url}/v1/jobs/bulk`, { method: 'POST', headers, body });
-    if (!answer.ok) throw new Error(`${answer.status} ${await answer.text()}`);
-    await answer.arrayBuffer();
-  };
-  const declaration = (i: number, ended: boolean): Declaration => {
-    const start = END - DAY + Math.floor((i / jobs) * (DAY - 700));
-    const job = {
-      ...{
-        job_id: 1000 + i,
-        job_state: ended ? 'COMPLETED' : 'RUNNING',
-        user_name: `user${i % 40}`,
-        user_id: 2000 + (i % 40),
-      },
-      ...{
-        account: 'research',
-        name: `train-${i}`,
-        nodes: `gpu${1 + (i % 64)}`,
-        cluster: 'lab',
-        partition: 'gpu',
-        qos: 'normal',
-      },
-      ...{
-        submit_time: start - 3,
-        start_time: start,
-        end_time: start + 600,
-        gres_detail: [`gpu:h100:1(IDX:${i % 8})`],
-      },
-    };
-    const read = readJob(job, { origin: 'controller', nowMs: END * 1000, zoneless: true }).job;
-    if (read === null) throw new Error('no job');
-    return declarationOf(read, TERMS).declaration;
-  };
-  const before = { service: cpuMs(service), own: cpuMs(), at: performance.now() };
+async function sendJobs(jobs: number, token: string, post: Post): Promise<void> {
   for (let from = 0; from < jobs; from += BATCH) {
     const some = Array.from({ length: Math.min(BATCH, jobs - from) }, (_, at) => from + at);
-    await send(some.map((i) => declaration(i, false)));
-    await send(some.map((i) => declaration(i, true)));
+    for (const ended of [false, true])
+      await post('/v1/jobs/bulk', token, { jobs: some.map((i) => declarationNumber(i, jobs, ended)) });
   }
+}
+
+/** The latest hours of nodes whose GPUs are busy and on which such jobs run, as their agents would send them. */
+async function sendHours(node: string, token: string, post: Post): Promise<void> {
+  const days = createNodeDays(node, '7', Number(node.slice(3)), CLUSTER_HERE);
+  const lastHour = Math.floor((END * 1000) / HOUR) * HOUR;
+  for (let hourMs = lastHour - INGEST_HOURS * HOUR; hourMs < lastHour; hourMs += HOUR) {
+    const batches = days.hour(hourMs);
+    for (let at = 0; at < batches.length; at += BATCHES_A_POST)
+      await post('/v1/batches', token, { batches: batches.slice(at, at + BATCHES_A_POST) });
+  }
+}
+
+/** A real service with its database on disk; what of jobs and of ingest it takes in is up to the caller. */
+async function intoService(jobs: number, nodes: number) {
+  const site = await createSite();
+  const scheduler = await site.token(['--role', 'scheduler', '--name', 'bench']);
+  const names = Array.from({ length: nodes }, (_, at) => `gpu${at + 1}`);
+  const agents: string[] = [];
+  for (const node of names) agents.push(await site.token(['--role', 'agent', '--node', node]));
+  const reader = await site.token(['--role', 'viewer', '--name', 'bench']);
+  const metrics = async (): Promise<string> => {
+    const answer = await fetch(`${site.url}/metrics`, { headers: { authorization: `Bearer ${reader}` } });
+    return answer.text();
+  };
+  const service = site.servicePid();
+  let bytes = 0;
+  const post: Post = async (path, token, content) => {
+    const body = JSON.stringify(content);
+    if (path.endsWith('bulk')) bytes += body.length;
+    const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+    const answer = await fetch(site.url + path, { method: 'POST', headers, body });
+    const text = await answer.text();
+    if (!answer.ok || REFUSED.test(text)) throw new Error(`${path}: ${answer.status} ${text.slice(0, 1000)}`);
+  };
+  const before = { service: cpuMs(service), own: cpuMs(), at: performance.now() };
+  await Promise.all([
+    sendJobs(jobs, scheduler, post),
+    ...names.map((node, at) => sendHours(node, agents[at] ?? '', post)),
+  ]);
+  // Until everything is attributed.
+  while (!/^gpuledger_attribution_backlog(?:\{.*\})? 0$/m.test(await metrics())) await rest(200);
   const seconds = (performance.now() - before.at) / 1000;
   const result = {
-    ...{ jobs, declarations: 2 * jobs, seconds, bytesPerJob: bytes / jobs },
+    ...{
+      jobs,
+      declarations: 2 * jobs,
+      nodeHours: nodes * INGEST_HOURS,
+      seconds,
+      bytesPerJob: bytes / Math.max(1, jobs),
+    },
     ...{ serviceCpuMs: cpuMs(service) - before.service, runnerCpuMs: cpuMs() - before.own },
     serviceRssMib: memoryOf(service).rssBytes / MIB,
   };
@@ -177,8 +227,13 @@ async function intoService(jobs: number) {
 
 const answer = await readAnswer(ANSWER_JOBS);
 const past = await backfill(Number(values.backfill));
-const day = await intoService(Number(values.jobs));
-const percentOfDay = ((day.serviceCpuMs + day.runnerCpuMs) / 1000 / DAY) * 100;
+const jobsAlone = await intoService(Number(values.jobs), 0);
+const ingestAlone = await intoService(0, NODES);
+const together = await intoService(Number(values.jobs), NODES);
+/** In percent of one core: the jobs are a day's, and each node's hours are scaled to a day of it. */
+const jobsPercent = ((jobsAlone.serviceCpuMs + jobsAlone.runnerCpuMs) / 1000 / DAY) * 100;
+const besidePercent = ((together.serviceCpuMs - ingestAlone.serviceCpuMs) / 1000 / DAY) * 100;
+const ingestPercent = (ingestAlone.serviceCpuMs / 1000 / (INGEST_HOURS * 3600)) * 100;
 
 const table = new Table({ head: ['', 'measured', 'goal'], style: { head: [], border: [], compact: true } });
 table.push(
@@ -205,15 +260,28 @@ table.push(
   ],
   [
     'a day of jobs into the service',
-    `${day.jobs} jobs, ${day.declarations} declarations in ${day.seconds.toFixed(0)} s`,
+    `${jobsAlone.jobs} jobs, ${jobsAlone.declarations} declarations in ${jobsAlone.seconds.toFixed(0)} s`,
     '',
   ],
   [
     '  CPU of service and runner',
-    `${(day.serviceCpuMs / 1000).toFixed(0)} and ${(day.runnerCpuMs / 1000).toFixed(0)} s: ${percentOfDay.toFixed(2)} % of one core's day`,
+    `${(jobsAlone.serviceCpuMs / 1000).toFixed(0)} and ${(jobsAlone.runnerCpuMs / 1000).toFixed(0)} s: ${jobsPercent.toFixed(2)} % of one core's day`,
     'room to spare',
   ],
-  ['  bytes a job', day.bytesPerJob.toFixed(0), ''],
+  ['  bytes a job', jobsAlone.bytesPerJob.toFixed(0), ''],
+  [
+    `the same beside ingest of ${together.nodeHours} node-hours`,
+    `${(together.serviceCpuMs / 1000).toFixed(0)} s of the service's CPU for both, ${(ingestAlone.serviceCpuMs / 1000).toFixed(0)} without the jobs`,
+    '',
+  ],
+  [
+    '  the jobs beside ingest, and ingest of a node',
+    `${besidePercent.toFixed(2)} % and ${(ingestPercent / NODES).toFixed(3)} % of one core's day`,
+    'room to spare',
+  ],
+  ['  memory of the service', `${together.serviceRssMib.toFixed(0)} MiB`, ''],
 );
 process.stderr.write(`${table.toString()}\n`);
-process.stdout.write(`${JSON.stringify({ answer, backfill: past, day }, null, 2)}\n`);
+process.stdout.write(
+  `${JSON.stringify({ answer, backfill: past, jobsAlone, ingestAlone, together }, null, 2)}\n`,
+);
