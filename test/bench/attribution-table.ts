@@ -43,7 +43,7 @@ export interface Result {
     readonly nodeHours: number;
     readonly wallMs: number;
     readonly cpuMs: number;
-    /** Of it, to start the threads: that is once, however many hours there are. */
+    /** Of it, to start the threads and to compile: that is once, however many hours there are. */
     readonly startCpuMs: number;
     /** Of the same hours on one core: unpacked and parsed, and nothing else. */
     readonly readingCpuMs: number;
@@ -91,7 +91,7 @@ export function showTable(result: Result): string {
     durations.toString(),
     `rebuilt: ${rebuild.nodeHours} sealed node-hours with ${rebuild.threads} threads in ${ms(rebuild.wallMs)}, ${ms(
       rebuild.cpuMs,
-    )} of CPU, ${ms(rebuild.startCpuMs)} of that to start; reading them alone ${ms(rebuild.readingCpuMs)}`,
+    )} of CPU, ${ms(rebuild.startCpuMs)} of that to start and compile; reading them alone ${ms(rebuild.readingCpuMs)}`,
     `evidence: ${evidence.sealedBytesPerProcessSpan.toFixed(2)} bytes a process-span sealed, ` +
       `${evidence.zstdBytesPerProcessSpan.toFixed(2)} by zstd alone, ` +
       `${evidence.databaseBytesPerProcessSpan.toFixed(2)} with everything in the database`,
