@@ -68,7 +68,10 @@ export function run(
 
 /** Why a call gave nothing to use. */
 export function failureOf(executed: Executed, problems: readonly Problem[]): Failure {
-  const said = problems[0]?.message ?? quote(executed.stderr.toString('utf8').trim());
+  const complaint = quote(executed.stderr.toString('utf8').trim());
+  // What could not be started or was killed has its reason there, and an answer without a report is no wonder.
+  const said =
+    executed.failure === null || complaint === '' ? (problems[0]?.message ?? complaint) : complaint;
   const tail = said === '' ? '' : `: ${said}`;
   switch (executed.failure) {
     case 'missing':
