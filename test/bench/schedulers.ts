@@ -235,6 +235,8 @@ const jobsPercent = ((jobsAlone.serviceCpuMs + jobsAlone.runnerCpuMs) / 1000 / D
 const besidePercent = ((together.serviceCpuMs - ingestAlone.serviceCpuMs) / 1000 / DAY) * 100;
 const ingestPercent = (ingestAlone.serviceCpuMs / 1000 / (INGEST_HOURS * 3600)) * 100;
 
+const seconds = (ms: number): string => (ms / 1000).toFixed(0);
+
 const table = new Table({ head: ['', 'measured', 'goal'], style: { head: [], border: [], compact: true } });
 table.push(
   ['one answer of sacct', `${answer.mib.toFixed(0)} MiB, ${answer.jobs} jobs`, '50 MB and more'],
@@ -265,13 +267,13 @@ table.push(
   ],
   [
     '  CPU of service and runner',
-    `${(jobsAlone.serviceCpuMs / 1000).toFixed(0)} and ${(jobsAlone.runnerCpuMs / 1000).toFixed(0)} s: ${jobsPercent.toFixed(2)} % of one core's day`,
+    `${seconds(jobsAlone.serviceCpuMs)} and ${seconds(jobsAlone.runnerCpuMs)} s: ${jobsPercent.toFixed(2)} % of one core's day`,
     'room to spare',
   ],
   ['  bytes a job', jobsAlone.bytesPerJob.toFixed(0), ''],
   [
     `the same beside ingest of ${together.nodeHours} node-hours`,
-    `${(together.serviceCpuMs / 1000).toFixed(0)} s of the service's CPU for both, ${(ingestAlone.serviceCpuMs / 1000).toFixed(0)} without the jobs`,
+    `${seconds(together.serviceCpuMs)} s of the service's CPU for both, ${seconds(ingestAlone.serviceCpuMs)} without the jobs`,
     '',
   ],
   [
