@@ -17,6 +17,7 @@ import { boundariesOf, computeNodeHour, type HourOfNode, watermarksOf } from './
 import { type ChainCheck, createChainCheck } from './verify-chain.ts';
 import { compareHour, type Difference, wrongSightings } from './verify-compare.ts';
 import { verifyJournal, verifyMappings, verifyPolicies } from './verify-journal.ts';
+import { createMinorCheck, type MinorCheck } from './verify-minors.ts';
 import {
   add,
   addPart,
@@ -145,6 +146,7 @@ async function verifyNode(
   const trace: NodeTrace = {
     signatures: signatures ? createSignatureCheck(nodeName, await store.keys.list(cluster, nodeName)) : null,
     ...{ chain: createChainCheck(nodeName), told: new Set(), pending: new Set(), tools: null },
+    minors: createMinorCheck(),
   };
   const known: Known = {
     // One state is held until the end, so what it has read once stays true.
@@ -165,6 +167,8 @@ async function verifyNode(
       where: `node ${nodeName}, what its GPUs are read with`,
       what: 'is not what its agent listed last',
     });
+  for (const { where, what } of trace.minors.finish(await store.audit.listMinors(node)))
+    add(found, { kind: 'tampered', where: `node ${nodeName}, ${where}`, what });
   for (const { id, hours } of await store.audit.listProcessHours(node))
     if (hours.some((hourMs) => !trace.pending.has(hourMs) && !trace.told.has(`${id} ${hourMs}`)))
       add(found, {
@@ -192,6 +196,7 @@ interface NodeTrace {
   readonly told: Set<string>;
   /** Hours whose processes were not looked at. */
   readonly pending: Set<number>;
+  readonly minors: MinorCheck;
   /** What its agent listed last as the files through which GPUs are read. */
   tools: readonly ToolFact[] | null;
 }
@@ -211,6 +216,7 @@ async function verifyHour(
     if (!(error instanceof StoreError)) throw error;
     found.chain.push(`${where}: ${error.message}`);
     trace.pending.add(hour.hourMs);
+    trace.minors.addUnread(hour.hourMs);
     return;
   }
   found.batches += batches.length;
@@ -220,7 +226,11 @@ async function verifyHour(
   found.chain.push(...(trace.signatures?.add(batches, hour.hourMs) ?? []));
   const bodies = parseBodies(batches);
   if (bodies === null || stored.pending) trace.pending.add(hour.hourMs);
-  if (bodies === null) return;
+  if (bodies === null) {
+    trace.minors.addUnread(hour.hourMs);
+    return;
+  }
+  trace.minors.add(bodies);
   // They come by their time, and of one time in the order of knowing.
   for (const { tools } of bodies) trace.tools = tools ?? trace.tools;
   for (const device of wrongSightings(stored.sightings, bodies))
@@ -310,6 +320,8 @@ async function compareStored(
       sources: watermarksOf(sources, facts.policy, first?.computedAtMs ?? 0),
     });
     differences.push(...compareHour(stored, result));
+    for (const text of await store.audit.checkConflicts(hour, result.conflicts))
+      differences.push({ device: 'claims', text, verdictsOn: [] });
   } catch (error) {
     const text = `cannot be attributed again: ${error instanceof Error ? error.message : String(error)}`;
     differences.push({ device: 'all devices', text, verdictsOn: [] });

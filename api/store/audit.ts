@@ -4,7 +4,9 @@ import type { ToolFact } from '../contract/batch.ts';
 import type { Sums } from '../contract/ledger.ts';
 import type { FirstSeen } from '../domain/bind.ts';
 import type { Entry, ObservedProcess, ProcessId } from '../domain/cell.ts';
+import type { Conflict } from '../domain/conflict.ts';
 import type { Interval } from '../domain/interval.ts';
+import type { MinorSighting } from '../domain/minors.ts';
 import type { Signal } from '../domain/signals/signal.ts';
 import type { NodeHourKey } from './batches.ts';
 import type { SourceState } from './jobs.ts';
@@ -89,6 +91,10 @@ export interface AuditStore {
     processes: Iterable<ObservedProcess>,
     boundariesOf: (process: ObservedProcess) => readonly string[],
   ): Promise<ProcessId[]>;
+  /** Where the conflicts of an hour that are stored are not these, in words. */
+  checkConflicts(key: NodeHourKey, conflicts: readonly Conflict[]): Promise<string[]>;
+  /** Which device had which number on a node, by which boot, and since when. */
+  listMinors(node: number): Promise<MinorSighting[]>;
   /** For every process of the index, the hours that its row is from: its description's, and its parent's. */
   listProcessHours(node: number): Promise<{ readonly id: ProcessId; readonly hours: readonly number[] }[]>;
   /** Versions of policies that ever held. */
@@ -97,6 +103,6 @@ export interface AuditStore {
   /** The files through which the node's GPUs are read, as they are shown; null: none were ever listed. */
   readTools(node: number): Promise<readonly ToolFact[] | null>;
   readJournal(afterNumber: number, limit: number): Promise<JournalEntry[]>;
-  /** What is not what it is derived from, in words: days of hours, findings of parts, capacity. */
+  /** What is not what it is derived from, in words: days of hours, findings of parts, capacity; and what is of no cell. */
   checkSums(): Promise<string[]>;
 }

@@ -23,6 +23,14 @@ const ORPHANS = `
     SELECT 1 FROM cells c WHERE c.hour_ms = h.hour_ms AND c.node = h.node AND c.device = h.device)
   LIMIT ${MAX_DIFFERENCES}`;
 
+/** Conflicts of node-hours without a cell: those with one are compared with it. */
+const CONFLICTS = `
+  SELECT 'node ' || coalesce(n.name, r.node) || ', ' ||
+    coalesce(strftime('%Y-%m-%dT%H:%M:%S.000Z', r.hour_ms / 1000, 'unixepoch'), r.hour_ms) || ', conflict ' || r.id AS what
+  FROM claim_conflicts r LEFT JOIN nodes n ON n.node = r.node WHERE NOT EXISTS (
+    SELECT 1 FROM cells c WHERE c.node = r.node AND c.hour_ms = r.hour_ms)
+  LIMIT ${MAX_DIFFERENCES}`;
+
 /** Findings that are not the sum of their parts. */
 const FINDINGS = `
   SELECT 'finding ' || f.id AS what FROM findings f
@@ -36,7 +44,9 @@ const FINDINGS = `
   LIMIT ${MAX_DIFFERENCES}`;
 
 export function createSumChecks(sqlite: Sqlite, capacity: Capacity): () => Promise<string[]> {
-  const checks = [DAYS, ORPHANS, FINDINGS].map((sql) => sqlite.database.prepare<[], string>(sql).pluck());
+  const checks = [DAYS, ORPHANS, CONFLICTS, FINDINGS].map((sql) =>
+    sqlite.database.prepare<[], string>(sql).pluck(),
+  );
   const devices = sqlite.database.prepare<[], { device: number; uuid: string }>(
     'SELECT device, uuid FROM devices',
   );

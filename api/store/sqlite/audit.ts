@@ -7,12 +7,14 @@ import type { Signal } from '../../domain/signals/signal.ts';
 import type { AuditStore, StoredCell, StoredHour } from '../audit.ts';
 import { createSumChecks } from './audit-sums.ts';
 import type { Capacity } from './capacity.ts';
+import { createConflictCheck } from './conflicts.ts';
 import type { Sqlite } from './connection.ts';
 import type { DirtyMarks } from './dirty.ts';
 import { createEntryReader } from './entries.ts';
 import { createPartReader, createSightingReader, type PartRow } from './findings.ts';
 import type { Ids } from './ids.ts';
 import { type JournalRow, journalHash } from './journal.ts';
+import { createMinorReader } from './minors.ts';
 import { createNodeFiles } from './node-files.ts';
 import type { ProcessIndex } from './process-index.ts';
 
@@ -124,6 +126,8 @@ export function createAudit(sqlite: Sqlite, { ids, dirty, processes, capacity }:
      WHERE n.node = :node ORDER BY s.name, s.instance`,
   );
   const files = createNodeFiles(sqlite);
+  const checkConflicts = createConflictCheck(sqlite, ids);
+  const minors = createMinorReader(sqlite);
   return {
     begin: async () => void database.exec('BEGIN'),
     end: async () => void database.exec('COMMIT'),
@@ -136,6 +140,8 @@ export function createAudit(sqlite: Sqlite, { ids, dirty, processes, capacity }:
     checkPersonal: createPersonalCheck(sqlite),
     checkProcesses: async ({ node, hourMs }, some, boundariesOf) =>
       [...some].filter((one) => !processes.agrees(node, one, boundariesOf(one), hourMs)).map((one) => one.id),
+    checkConflicts: async (key, conflicts) => checkConflicts(key, conflicts),
+    listMinors: async (node) => minors(node),
     listProcessHours: async (node) =>
       processHours.all(node).map(({ boot_id, key, parent_hour_ms, last_hour_ms }) => ({
         id: processId(boot_id, key),

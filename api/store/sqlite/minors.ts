@@ -80,7 +80,7 @@ export function createMinors(sqlite: Sqlite, dirty: DirtyMarks): Minors {
 }
 
 /** The function that gives what the inventories of a node said. */
-function createMinorReader({ database }: Sqlite): (node: number) => MinorSighting[] {
+export function createMinorReader({ database }: Sqlite): (node: number) => MinorSighting[] {
   const select = database.prepare<[number], MinorSighting>(
     `SELECT m.boot_id AS bootId, m.minor, d.uuid AS device, m.first_ms AS firstMs
      FROM device_minors m JOIN devices d ON d.device = m.device WHERE m.node = ?`,
