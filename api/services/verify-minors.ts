@@ -2,7 +2,7 @@
 import { type BatchBody, HOUR_MS } from '../contract/batch.ts';
 import type { MinorSighting } from '../domain/minors.ts';
 
-export interface MinorDifference {
+interface MinorDifference {
   /** When, and which device. */
   readonly where: string;
   readonly what: string;
