@@ -106,6 +106,10 @@ class FileSpool implements Spool {
   /** Ascending by number. */
   #entries: Entry[] = [];
   #bytes = 0;
+  /** The one kept last: it is sent without being read back. */
+  #newest: Batch | null = null;
+  /** The newest one that needs no sending any more stays until a newer one needs none: it tells where the next begins. */
+  #lastFile: string | null = null;
   #lost: Loss[] = [];
   #problems: string[] = [];
 
@@ -166,6 +170,7 @@ class FileSpool implements Spool {
     }
     this.#entries.push(entryOf(batch, bytes.length));
     this.#bytes += bytes.length;
+    this.#newest = batch;
     this.#head = headAfter(batch);
     this.#lastToMs = batch.body.toMs;
     return { ok: true };
@@ -176,13 +181,16 @@ class FileSpool implements Spool {
     let bytes = 0;
     for (const entry of this.#entries.slice(0, maxCount)) {
       if (batches.length > 0 && bytes + entry.bytes > maxBytes) break;
-      const read = readBatchFile(this.#files, this.#pathOf(entry.seq));
-      if (read === null) {
+      const batch =
+        this.#newest?.body.seq === entry.seq
+          ? this.#newest
+          : readBatchFile(this.#files, this.#pathOf(entry.seq))?.batch;
+      if (batch === undefined) {
         // Damaged while it lay here. What stands before it goes out first; then the chain starts anew.
         if (batches.length === 0) this.restart();
         break;
       }
-      batches.push(read.batch);
+      batches.push(batch);
       bytes += entry.bytes;
     }
     return batches;
@@ -190,12 +198,14 @@ class FileSpool implements Spool {
 
   remove(seqs: readonly number[]): void {
     const gone = new Set(seqs);
-    const newest = this.#entries.at(-1);
-    // An empty folder must not forget where the chain ends, so that is written first; if it cannot be, the newest
-    // file stays and is sent again after a restart, which changes nothing.
-    const saved = newest === undefined || !gone.has(newest.seq) || this.#saveHead(null);
-    for (const entry of this.#entries)
-      if (gone.has(entry.seq) && (saved || entry !== newest)) this.#removeFile(this.#pathOf(entry.seq));
+    const sent = this.#entries.filter((entry) => gone.has(entry.seq));
+    const last = sent.pop();
+    for (const { seq } of sent) this.#removeFile(this.#pathOf(seq));
+    if (last !== undefined) {
+      this.#removeLastFile();
+      // After a crash it is sent again, which changes nothing.
+      this.#lastFile = this.#pathOf(last.seq);
+    }
     this.#entries = this.#entries.filter((entry) => !gone.has(entry.seq));
     this.#bytes = this.#entries.reduce((sum, entry) => sum + entry.bytes, 0);
   }
@@ -208,7 +218,7 @@ class FileSpool implements Spool {
   }
 
   markStopped(atMs: number): void {
-    if (this.#begun) this.#saveHead(atMs);
+    if (this.#begun && this.#saveHead(atMs) && this.#entries.length === 0) this.#removeLastFile();
   }
 
   takeTroubles(): { readonly lost: readonly Loss[]; readonly problems: readonly string[] } {
@@ -338,8 +348,10 @@ class FileSpool implements Spool {
     for (const source of sources) if (!damaged.includes(source)) this.#removeFile(source.path);
     if (damaged.length > 0)
       this.#problems.push(`${damaged.length} damaged batches were set aside in ${CORRUPT_FOLDER}/`);
+    this.#removeLastFile();
     this.#lost.push(...lost);
     this.#head = head;
+    this.#newest = null;
     this.#begun = true;
     this.#entries = entries;
     this.#bytes = entries.reduce((sum, entry) => sum + entry.bytes, 0);
@@ -360,6 +372,11 @@ class FileSpool implements Spool {
     this.#removeFile(path);
   }
 
+  #removeLastFile(): void {
+    if (this.#lastFile !== null) this.#removeFile(this.#lastFile);
+    this.#lastFile = null;
+  }
+
   #removeFile(path: string): void {
     try {
       this.#files.remove(path);
@@ -368,7 +385,7 @@ class FileSpool implements Spool {
     }
   }
 
-  #saveHead(stoppedAtMs: number | null): boolean {
+  #saveHead(stoppedAtMs: number): boolean {
     try {
       writeHead(this.#files, this.#headPath(), this.#head, this.#lastToMs, stoppedAtMs);
       return true;

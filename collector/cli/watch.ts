@@ -17,7 +17,7 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 const SAME_SIGNAL_MS = 1000;
 const EXIT_AT_ONCE = 130;
 /** What outlives a poll or two piles up until V8 looks it through; looked through on purpose, resident memory stays lower. */
-const TIDY_MS = 60_000;
+const TIDY_MS = 120_000;
 
 /** Until it is told to stop; resolves with the exit code. `settings` must have an address. */
 export async function watch(settings: AgentSettings): Promise<number> {

@@ -47,13 +47,30 @@ describe('the spool', () => {
     fill(spool, 1, 3);
     const head = spool.head();
     spool.remove([1, 2, 3]);
-    expect(filesOf(spool)).toEqual([]);
+    expect(filesOf(spool)).toEqual(['000000000003.json']);
+    expect(all(spool)).toEqual([]);
     const again = open(folder.path);
     expect(again.head()).toEqual(head);
+    expect(numbersOf(all(again))).toEqual(['3']);
+    again.remove([3]);
     expect(again.earlier.lastToMs).toBe(batchAt(head, 3).body.toMs);
     fill(again, 4, 4);
     expect(all(again)[0]?.body.seq).toBe(4);
     expect(all(again)[0]?.body.previousHash).toBe(head.lastHash);
+  });
+
+  it('forgets what was sent when it stops in order, and keeps none but the last of it before', () => {
+    const spool = open(folder.path);
+    fill(spool, 1, 3);
+    spool.remove([1, 2]);
+    expect(filesOf(spool)).toEqual(['000000000002.json', '000000000003.json']);
+    spool.markStopped(5);
+    expect(filesOf(spool)).toEqual(['000000000002.json', '000000000003.json']);
+    spool.remove([3]);
+    expect(filesOf(spool)).toEqual(['000000000003.json']);
+    spool.markStopped(7);
+    expect(filesOf(spool)).toEqual([]);
+    expect(open(folder.path).earlier.stoppedAtMs).toBe(7);
   });
 
   it('goes on when somebody has cleaned the empty folder of its stream away', () => {
@@ -177,17 +194,18 @@ describe('the spool', () => {
   it('loses only the damaged batch when one is damaged while the agent runs', () => {
     const spool = open(folder.path);
     fill(spool, 1, 3);
-    truncateSync(pathOf(spool, 3), 10);
-    expect(numbersOf(all(spool))).toEqual(['1', '2']);
-    spool.remove([1, 2]);
+    truncateSync(pathOf(spool, 2), 10);
+    expect(numbersOf(all(spool))).toEqual(['1']);
+    spool.remove([1]);
     expect(all(spool)).toEqual([]);
-    const { fromMs, toMs } = batchAt(spool.head(), 3).body;
+    expect(numbersOf(all(spool))).toEqual(['3']);
+    const { fromMs, toMs } = batchAt(spool.head(), 2).body;
     expect(spool.takeTroubles()).toEqual({
       lost: [{ fromMs, toMs }],
       problems: ['1 damaged batches were set aside in corrupt/'],
     });
     fill(spool, 4, 4);
-    expect(numbersOf(all(spool))).toEqual(['4']);
+    expect(numbersOf(all(spool))).toEqual(['3', '4']);
     expectChained(spool);
     expect(open(folder.path).earlier.lastToMs).toBe(batchAt(spool.head(), 4).body.toMs);
   });

@@ -134,7 +134,8 @@ describe('a spool that goes away under a running agent', () => {
     await site.pass(12);
     away();
     await site.pass(24);
-    const first = JSON.parse(readFileSync(waiting()[0] ?? '', 'utf8')).body.fromMs;
+    // The first file there has been sent.
+    const first = JSON.parse(readFileSync(waiting()[0] ?? '', 'utf8')).body.toMs;
     const last = JSON.parse(readFileSync(waiting().at(-1) ?? '', 'utf8')).body.toMs;
     act();
     site.faults.network = null;
