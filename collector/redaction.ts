@@ -107,7 +107,9 @@ export function createRedactor(extraOptions: readonly string[]): Redact {
     for (const [index, argument] of argv.entries()) {
       if (insideKey || hidden > 0) {
         const schemeOnly = hidden > 0 && /^(?:bearer|basic|token|digest|negotiate)$/i.test(argument);
-        if (hidden > 0 && !schemeOnly) hidden -= 1;
+        // What is taken for a secret may be an option that one follows.
+        const goesOn = schemeOnly || takesNext(argument, argv[index + 1] ?? '', program, isSecret);
+        if (hidden > 0 && !goesOn) hidden -= 1;
         if (argument.includes('-----END')) insideKey = false;
         result.push(schemeOnly ? argument : REDACTED);
         continue;

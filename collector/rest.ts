@@ -2,6 +2,7 @@
 import type { AgentClock } from './ports.ts';
 
 const MIN_PAUSE_MS = 50;
+/** The time between two looks is as long at most. */
 const LOOK_MS = 2000;
 
 /** Resolves when the time is over, or the signal aborts. `look` null: there is nobody to look for. */
@@ -12,9 +13,10 @@ export async function rest(
   look: (() => void) | null,
 ): Promise<void> {
   const wholeMs = Math.max(MIN_PAUSE_MS, pauseMs);
-  if (look === null) return clock.sleep(wholeMs, signal);
-  for (let leftMs = wholeMs; leftMs > 0 && !signal.aborted; leftMs -= LOOK_MS) {
-    await clock.sleep(Math.min(leftMs, LOOK_MS), signal);
-    look();
+  const parts = look === null ? 1 : Math.ceil(wholeMs / LOOK_MS);
+  for (let part = 1; part <= parts && !signal.aborted; part += 1) {
+    await clock.sleep(wholeMs / parts, signal);
+    // The poll that follows looks by itself.
+    if (part < parts) look?.();
   }
 }

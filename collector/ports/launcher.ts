@@ -2,9 +2,10 @@
  * A shell that stays, and starts programs for the agent one after another. Starting one from the agent itself copies the
  * tables of all its memory, and each page that the agent writes afterwards costs it a fault; a shell has next to none.
  *
- * A call is one line on the shell's standard input; its answer ends with a line that no program knows, on both
- * outputs. A call that lasts too long or says too much ends the shell with all that it started; the next call starts
- * another. Where the shell cannot tell what happened, and while it is busy, `direct` starts the program.
+ * A call is one line on the shell's standard input; its answer ends with a line on the standard output that no program
+ * knows. What stands on the other output by then is the answer's too. A call that lasts too long or says too much ends
+ * the shell with all that it started; the next call starts another. Where the shell cannot tell what happened, and
+ * while it is busy, `direct` starts the program.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -27,7 +28,7 @@ const quoted = (word: string): string => `'${word.replaceAll("'", "'\\''")}'`;
 
 type Failure = Executed['failure'];
 
-/** What a call has said on one output, up to the shell's mark. */
+/** What a call has said on its standard output, up to the shell's mark. */
 class Output {
   readonly #chunks: Buffer[] = [];
   /** Without the mark, once that is there. */
@@ -58,7 +59,8 @@ class Output {
 
 interface Call {
   readonly stdout: Output;
-  readonly stderr: Output;
+  readonly stderr: Buffer[];
+  stderrBytes: number;
   readonly maxOutputBytes: number;
   failure: Failure;
   /** Somebody else spoke behind the answer. */
@@ -94,18 +96,21 @@ class Shell {
   call(command: string, maxOutputBytes: number): Promise<Omit<Executed, 'durationMs'>> {
     return new Promise((resolve) => {
       const stdout = new Output();
-      const stderr = new Output();
+      const stderr: Buffer[] = [];
       const call: Call = {
-        ...{ stdout, stderr, maxOutputBytes, failure: null, strangers: false },
+        ...{ stdout, stderr, stderrBytes: 0, maxOutputBytes, failure: null, strangers: false },
         finish: (exitCode) => {
           this.#call = null;
-          const said = { stdout: stdout.text(maxOutputBytes), stderr: stderr.text(maxOutputBytes) };
+          const said = {
+            stdout: stdout.text(maxOutputBytes),
+            stderr: Buffer.concat(stderr).subarray(0, maxOutputBytes),
+          };
           resolve({ ...said, exitCode, failure: call.failure });
         },
       };
       this.#call = call;
-      const end = `printf '\\n${this.#mark} %d\\n' $c`;
-      this.#child.stdin?.write(`hash -r; ${command} </dev/null; c=$?; ${end}; ${end} >&2\n`);
+      const end = `printf '\\n${this.#mark} %d\\n' $?`;
+      this.#child.stdin?.write(`hash -r; ${command} </dev/null; ${end}\n`);
     });
   }
 
@@ -142,17 +147,26 @@ class Shell {
     const call = this.#call;
     if (call === null) this.#giveUp();
     if (call === null || call.failure !== null) return;
-    if (call[name].exitCode !== null || !call[name].add(chunk, this.#end, this.#mark)) call.strangers = true;
     const { stdout, stderr, maxOutputBytes } = call;
-    const ended = stdout.exitCode !== null && stderr.exitCode !== null;
-    if (stdout.bytes + stderr.bytes > maxOutputBytes + (ended ? 0 : 2 * MARK_BYTES))
+    const ended = stdout.exitCode !== null;
+    if (name === 'stderr') {
+      stderr.push(chunk);
+      call.stderrBytes += chunk.length;
+    } else if (ended || !stdout.add(chunk, this.#end, this.#mark)) call.strangers = true;
+    const marked = stdout.exitCode !== null;
+    if (stdout.bytes + call.stderrBytes > maxOutputBytes + (marked ? 0 : MARK_BYTES))
       this.fail('output_limit');
-    if (!ended) return;
-    const code = stdout.exitCode ?? 0;
+    // What the program said on the other output waits there by now: it is read in the next round of events at the latest.
+    else if (marked && !ended) setImmediate(() => setImmediate(() => this.#conclude(call)));
+  }
+
+  #conclude(call: Call): void {
+    if (this.#call !== call || call.failure !== null) return;
+    const code = call.stdout.exitCode ?? 0;
     const signalled = code > SIGNALLED && code <= SIGNALLED + SIGNALS;
-    if (signalled) call.failure ??= 'killed';
+    if (signalled) call.failure = 'killed';
     if (call.strangers) this.#giveUp();
-    call.finish(call.failure === null ? code : null);
+    call.finish(signalled ? null : code);
   }
 
   /** Something that a call left behind speaks: nobody could tell whose answer it is in. */

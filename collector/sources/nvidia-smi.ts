@@ -189,6 +189,8 @@ export function createDevicePoller(
   const refused = new Set<string>();
   const accounting = createAccounting();
   const indexes = new Map<string, number>();
+  /** Poll after poll the same processes hold the same memory: such an answer is read once. */
+  let lastApps: { readonly text: string; readonly output: ComputeAppsOutput } | null = null;
   let driverVersion: string | null = null;
   let reportCost: Inventory['cost'] = null;
   let queriesMs: number | null = null;
@@ -225,7 +227,8 @@ export function createDevicePoller(
       if (typeof uuid === 'string' && typeof index === 'number') indexes.set(uuid, index);
     const listed = await query('--query-compute-apps', APP_FIELDS);
     const { text, cut } = wholeLines(listed);
-    const apps = whole(listed, cut, parseComputeApps(text));
+    if (text !== lastApps?.text) lastApps = { text, output: parseComputeApps(text) };
+    const apps = whole(listed, cut, lastApps.output);
     const other = apps.ok ? null : await instead(listed, inventory);
     if (other !== null) return other;
     if (apps.ok) queriesMs ??= executed.durationMs + listed.durationMs;

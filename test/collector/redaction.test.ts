@@ -21,6 +21,10 @@ describe('redaction', () => {
       ['x', '--password', R],
     ],
     [
+      ['x', 'wallet', '--token', S, 'rest'],
+      ['x', 'wallet', R, R, 'rest'],
+    ],
+    [
       ['x', '-p', S, 'rest'],
       ['x', '-p', R, 'rest'],
     ],
@@ -243,7 +247,7 @@ describe('redaction', () => {
         expect(result).toHaveLength(before.length + plant.argv.length + after.length);
         expect(result.join(' ')).not.toContain(plant.secret);
       }),
-      { numRuns: 300 },
+      { numRuns: 300, examples: [[{ secret: S, argv: ['--token', S] }, ['A'], []]] },
     );
   });
 

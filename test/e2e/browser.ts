@@ -1,5 +1,8 @@
 /** A real Chromium for tests: the system's where there is one, else the one that npm brought. */
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import chromium from '@sparticuz/chromium';
 import { type Browser, chromium as playwright } from 'playwright-core';
 
@@ -22,10 +25,25 @@ export async function openBrowser(): Promise<Browser> {
       executablePath: SYSTEM_CHROMIUM,
       args: ['--no-sandbox', '--disable-gpu', ...QUIET],
     });
-  const executablePath = await chromium.executablePath();
+  const executablePath = await unpack();
   return playwright.launch({
     executablePath,
     headless: true,
     args: [...chromium.args.filter((flag) => !UNWANTED.includes(flag)), '--no-sandbox', ...QUIET],
   });
+}
+
+/** One of the processes that test side by side unpacks it; the others must not start what is half written. */
+async function unpack(): Promise<string> {
+  const begun = join(tmpdir(), 'chromium-is-unpacked');
+  const done = join(begun, 'done');
+  try {
+    mkdirSync(begun);
+  } catch {
+    while (!existsSync(done)) await wait(50);
+    return chromium.executablePath();
+  }
+  const path = await chromium.executablePath();
+  writeFileSync(done, '');
+  return path;
 }

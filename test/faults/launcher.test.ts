@@ -92,6 +92,17 @@ describe('a program that the shell starts', () => {
     expect(await launch(program('echo well', 'next'), [], limits)).toMatchObject({ exitCode: 0 });
   });
 
+  it('is answered with all that it said on its other output, however late and long', async () => {
+    const loud = program('head -c "$1" /dev/zero | tr "\\0" e >&2');
+    for (let bytes = 1; bytes < limits.maxOutputBytes; bytes = 2 * bytes + 1) {
+      const { stdout, stderr, failure } = await launch(loud, [String(bytes)], limits);
+      expect({ said: stdout.length, complained: stderr.length, failure }).toEqual({
+        ...{ said: 0, complained: bytes, failure: null },
+      });
+    }
+    expect((await launch(program('printf done'), [], limits)).stderr).toHaveLength(0);
+  });
+
   it('and says too much is ended; what it had said is cut to the limit', async () => {
     const { failure, stdout } = await launch(program('yes'), [], limits);
     expect(failure).toBe('output_limit');
