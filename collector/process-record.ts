@@ -27,6 +27,9 @@ const MAX_EARLIER_CHARS = 8192;
 /** A process that renames itself with every task it takes is reported once in this time. */
 const TITLE_INTERVAL_MS = 5 * 60_000;
 
+/** Few processes leave their account, session or namespaces as they run on: looked at so often, and at each new session. */
+const PLACES_MS = 60_000;
+
 const NAMESPACES = ['pid', 'net', 'mnt', 'user'] as const;
 
 export interface ProcessRecord {
@@ -43,6 +46,8 @@ export interface ProcessRecord {
   /** The text of its command line is kept, and not only a digest. */
   worded: boolean;
   refreshedMs: number;
+  /** When its account and namespaces were last looked at. */
+  placedMs: number;
   /** When it last ran what is known of it; null: not looked at by this run of the agent. */
   checkedMs: number | null;
   /** What `exe` pointed to when it was last found to be the known executable. */
@@ -122,7 +127,10 @@ export function refreshRecord(
     fact.cgroup = cgroup.value;
     record.dirty = true;
   }
-  takePlaces(context, record, stat, folder);
+  if (stat.sessionId !== fact.sessionId || passed(record.placedMs, atMs, PLACES_MS)) {
+    takePlaces(context, record, stat, folder);
+    record.placedMs = atMs;
+  }
   const executable = readExecutable(context, folder, fact.namespaces);
   record.link = null;
   const renamed = stat.comm !== fact.comm;
@@ -143,6 +151,9 @@ export function refreshRecord(
   }
   record.checkedMs = atMs;
 }
+
+/** Whether that long has passed; a clock that went back counts as long. */
+export const passed = (sinceMs: number, atMs: number, ms: number): boolean => Math.abs(atMs - sinceMs) >= ms;
 
 /** Whether a process runs another program than is known of it. Costs one link. */
 export function hasExecuted(
@@ -193,7 +204,7 @@ function newRecord(fact: ProcessFact, salt: string, worded: boolean, atMs: numbe
     dirty: true,
     ...never,
     worded,
-    refreshedMs: atMs,
+    ...{ refreshedMs: atMs, placedMs: atMs },
     ...{ checkedMs: atMs, link: null },
     titledMs,
   };

@@ -5,6 +5,7 @@ import {
   createRecord,
   hasExecuted,
   type ProcessRecord,
+  passed,
   putIntoWords,
   type RecordContext,
   refreshRecord,
@@ -47,8 +48,7 @@ export class ProcessRegistry {
    */
   noticeEnds(atMs: number): void {
     for (const { listed, fact } of this.#living.values())
-      if (listed && !this.#ends.has(fact.key) && this.#held.isOver(fact.pid))
-        this.#ends.set(fact.key, { endMs: Math.round((this.#lookedMs + atMs) / 2), goneMs: atMs });
+      if (listed && this.#held.isOver(fact.pid)) this.#noticeEnd(fact.key, this.#lookedMs, atMs);
     this.#lookedMs = atMs;
   }
 
@@ -60,6 +60,7 @@ export class ProcessRegistry {
   /** One poll: the key of every pid that nvidia-smi names. */
   observe(pids: readonly number[], atMs: number): Map<number, string> {
     const before = new Set<ProcessRecord>();
+    const lookedMs = this.#lookedMs;
     this.#lookedMs = atMs;
     for (const key of this.#ends.keys())
       if (this.#records.get(key)?.fact.exitedMs !== null) this.#ends.delete(key);
@@ -81,6 +82,9 @@ export class ProcessRegistry {
       if (record.listed) continue;
       if (before.has(record) || passed(record.refreshedMs, atMs, REFRESH_MS)) this.#check(record, atMs);
     }
+    for (const { fact } of before)
+      if (fact.exitedMs !== null && keys.get(fact.pid) !== fact.key)
+        this.#noticeEnd(fact.key, lookedMs, atMs);
     if (passed(this.#prunedMs, atMs, REFRESH_MS)) this.#prune(atMs);
     return keys;
   }
@@ -216,6 +220,11 @@ export class ProcessRegistry {
     return record;
   }
 
+  /** Alive at `lookedMs`, gone at `atMs`. */
+  #noticeEnd(key: string, lookedMs: number, atMs: number): void {
+    if (!this.#ends.has(key)) this.#ends.set(key, { endMs: Math.round((lookedMs + atMs) / 2), goneMs: atMs });
+  }
+
   #end(record: ProcessRecord, atMs: number): void {
     record.fact.exitedMs = this.#ends.get(record.fact.key)?.goneMs ?? atMs;
     record.listed = false;
@@ -266,9 +275,4 @@ export class ProcessRegistry {
 /** Who was on a device, lives, or has yet to be told of stays longest, so that no crowd pushes out what is known of it. */
 function worth({ everListed, dirty, fact }: ProcessRecord): number {
   return (everListed ? 4 : 0) + (dirty ? 2 : 0) + (fact.exitedMs === null ? 1 : 0);
-}
-
-/** Whether that long has passed; a clock that went back counts as long. */
-function passed(sinceMs: number, atMs: number, ms: number): boolean {
-  return Math.abs(atMs - sinceMs) >= ms;
 }

@@ -52,7 +52,7 @@ export function restoreRecords(
       everListed: false,
       worded: (entry.personal?.commandLine ?? null) !== null,
       // Long ago: everything is looked at again at the first poll.
-      refreshedMs: Number.NEGATIVE_INFINITY,
+      ...{ refreshedMs: Number.NEGATIVE_INFINITY, placedMs: Number.NEGATIVE_INFINITY },
       ...{ checkedMs: null, link: null },
       titledMs: Number.NEGATIVE_INFINITY,
     });

@@ -84,7 +84,7 @@ describe('where a process lives', () => {
     expect(factOf(table, child.pid)?.namespaces?.net).toBe(inode(process.pid, 'net'));
     child.say('');
     expect(await child.next()).toBe('0');
-    table.observe([child.pid], T + 30_000);
+    table.observe([child.pid], T + 60_000);
     expect(table.changedFacts().facts.map((fact) => fact.namespaces?.net)).toContain(inode(child.pid, 'net'));
     expect(inode(child.pid, 'net')).not.toBe(inode(process.pid, 'net'));
   });

@@ -119,7 +119,7 @@ describe('the process table', () => {
     table.observe([30], T);
     expect(table.changedFacts().facts.map(({ uid }) => uid)).toEqual([0, 0]);
     proc.put({ pid: 30, uid: 2001 });
-    table.observe([30], LATER);
+    table.observe([30], T + 60_000);
     const { facts, personal } = table.changedFacts();
     expect(facts.map(({ uid }) => uid)).toEqual([2001]);
     expect(personal[0]?.value).toMatchObject({ user: 'alice' });
