@@ -32,6 +32,8 @@ import { VERSION } from './version.ts';
 const PAGES_FOLDER = fileURLToPath(new URL('../web/dist/', import.meta.url));
 /** Requests that are under way when the service stops may take this long to finish. */
 const STOP_GRACE_MS = 5_000;
+/** … and how often it is looked which have. */
+const STOP_LOOK_MS = 50;
 const HEADERS_TIMEOUT_MS = 15_000;
 const REQUEST_TIMEOUT_MS = 60_000;
 /** Longer than an agent rests between two batches, and than proxies keep what they have: nobody connects anew each time. */
@@ -89,8 +91,11 @@ function listen(server: Server, host: string, port: number): Promise<string> {
 function close(server: Server): Promise<void> {
   return new Promise((resolve) => {
     const force = setTimeout(() => server.closeAllConnections(), STOP_GRACE_MS);
+    // What was answered meanwhile leaves its connection open for more.
+    const idle = setInterval(() => server.closeIdleConnections(), STOP_LOOK_MS);
     server.close(() => {
       clearTimeout(force);
+      clearInterval(idle);
       resolve();
     });
     server.closeIdleConnections();

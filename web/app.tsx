@@ -22,13 +22,15 @@ const schemes = localStorageColorSchemeManager({ key: 'gpuledger-scheme' });
 /** Only who is signed in sees the frame; everybody else sees how to sign in. */
 function Gate({ live: stream }: { live: Live }) {
   const session = useSession();
-  const signedIn = session.isSuccess;
+  const refused = session.error instanceof ApiError && session.error.status === 401;
+  // A service that is away has not signed anybody out: the stream goes on trying.
+  const signedIn = session.data !== undefined && !refused;
   useEffect(() => {
     if (!signedIn) return;
     stream.start();
     return () => stream.stop();
   }, [signedIn, stream]);
-  if (session.error instanceof ApiError && session.error.status === 401) return <SignInPage />;
+  if (refused) return <SignInPage />;
   if (session.data) return <Shell session={session.data} live={stream} />;
   return (
     <main className="main">

@@ -248,6 +248,25 @@ test('an outage is said, and ends by itself', async () => {
   expect(await page.getByText('The service has not answered since').count()).toBe(0);
 });
 
+test('who could not be asked for the session just now is still told of an outage', async () => {
+  await open('/');
+  await page.getByText('Live', { exact: true }).waitFor();
+  let asked = 0;
+  await page.route('**/v1/session', (request) => {
+    asked += 1;
+    return request.abort();
+  });
+  const alert = page.getByRole('alert').getByText('The service has not answered since');
+  for (const _ of ['with a session', 'without']) {
+    await site.stopService();
+    await alert.waitFor({ timeout: 15_000 });
+    await site.startService();
+    await page.getByText('Live', { exact: true }).waitFor({ timeout: 20_000 });
+    await expect.poll(() => asked, { timeout: 20_000 }).toBeGreaterThanOrEqual(3);
+  }
+  await page.unroute('**/v1/session');
+});
+
 test('signing out leads back to how to sign in', async () => {
   await page.getByRole('button', { name: 'Sign out' }).click();
   await page.getByRole('heading', { name: 'Open the sign-in link' }).waitFor();

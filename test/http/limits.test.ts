@@ -58,6 +58,26 @@ test('an event stream ends when its token is no longer good', async () => {
   server.close();
 });
 
+test('a service that stops opens no event stream for a page that comes back at once', async () => {
+  const { routes, close } = liveRoutes({ live: createLive(), clock: { nowMs: () => 0 } });
+  const app = express().get('/', async (request, response) => {
+    const caller = { name: 'a', role: 'viewer', node: null, accounts: null } as const;
+    await routes[0]
+      ?.run({ caller, request, response, stillAllowed: async () => true })
+      .catch((error: Error) => response.status(503).end(error.message));
+  });
+  const server = app.listen(0, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const address = server.address();
+  const url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : 0}/`;
+  const followed = await fetch(url);
+  close();
+  expect(await followed.text()).toContain('hello');
+  const again = await fetch(url);
+  expect([again.status, await again.text()]).toEqual([503, 'The service is stopping']);
+  server.close();
+});
+
 test('a body that is announced too large is refused before it comes', async () => {
   const { status, text } = await new Promise<{ status: number | undefined; text: string }>(
     (resolve, reject) => {

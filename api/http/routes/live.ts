@@ -22,7 +22,7 @@ const CHANGED: LiveEvent = { type: 'ledger', completeTo: null };
 
 export interface LiveRoutes {
   readonly routes: Route[];
-  /** Ends every stream. */
+  /** Ends every stream, and opens none any more. */
   close(): void;
 }
 
@@ -31,6 +31,7 @@ export function liveRoutes(
   heartbeatMs = HEARTBEAT_MS,
 ): LiveRoutes {
   const clients = new Set<Response>();
+  let closed = false;
   const open = ({ caller, response, stillAllowed }: Omit<Bare, 'request'>): void => {
     const seesAll = mayUse(caller.role, 'ledger:read');
     const write = (text: string): void => {
@@ -61,6 +62,7 @@ export function liveRoutes(
   };
   return {
     close() {
+      closed = true;
       for (const response of clients) response.end();
     },
     routes: [
@@ -85,6 +87,8 @@ export function liveRoutes(
             response.type('text/event-stream').end();
             return 'sent';
           }
+          // A page whose stream ended comes back at once, perhaps on the connection that it still has.
+          if (closed) throw new HttpProblem('unavailable', 'The service is stopping');
           if (clients.size >= CLIENTS_MAX)
             throw new HttpProblem('unavailable', `${CLIENTS_MAX} pages follow already`);
           open({ caller, response, stillAllowed });
