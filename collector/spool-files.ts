@@ -1,4 +1,5 @@
 /** The files of the spool: their names, their form, and reading them back without trust. */
+import { join } from 'node:path';
 import type { Batch } from '../api/contract/batch.ts';
 import { canonicalJson, sha256Hex } from '../api/contract/canonical.ts';
 import { type Head, isSealed } from './batch.ts';
@@ -111,3 +112,20 @@ export function listFolder(files: Files, path: string): string[] {
     throw error;
   }
 }
+
+/** Where damaged files lie, within the spool, for people to look at. */
+export const CORRUPT_FOLDER = 'corrupt';
+/** Beyond this many, damaged files are removed instead of kept. */
+const MAX_CORRUPT_FILES = 100;
+
+/** Moves the file into `folder`. False: it lies where it was, and is of no use to the service. */
+export const keepCorrupt = (files: Files, path: string, folder: string, name: string): boolean => {
+  try {
+    files.makeFolder(folder);
+    if (files.list(folder).length >= MAX_CORRUPT_FILES) return false;
+    files.rename(path, join(folder, name));
+    return true;
+  } catch {
+    return false;
+  }
+};

@@ -15,7 +15,9 @@ import { type Head, headAfter, newHead, rechain } from './batch.ts';
 import type { Files } from './ports.ts';
 import {
   batchFileName,
+  CORRUPT_FOLDER,
   isStreamName,
+  keepCorrupt,
   listFolder,
   messageOf,
   readBatchFile,
@@ -24,10 +26,6 @@ import {
   seqOfFile,
   writeHead,
 } from './spool-files.ts';
-
-const CORRUPT_FOLDER = 'corrupt';
-/** Beyond this many, damaged files are removed instead of kept. */
-const MAX_CORRUPT_FILES = 100;
 
 export interface SpoolOptions {
   readonly folder: string;
@@ -360,16 +358,7 @@ class FileSpool implements Spool {
 
   #setAside({ path, stream, seq }: Source): void {
     const folder = join(this.#options.folder, CORRUPT_FOLDER);
-    try {
-      this.#files.makeFolder(folder);
-      if (this.#files.list(folder).length < MAX_CORRUPT_FILES) {
-        this.#files.rename(path, join(folder, `${stream}-${batchFileName(seq)}`));
-        return;
-      }
-    } catch {
-      // It is of no use to the service: rather gone than in the way.
-    }
-    this.#removeFile(path);
+    if (!keepCorrupt(this.#files, path, folder, `${stream}-${batchFileName(seq)}`)) this.#removeFile(path);
   }
 
   #removeLastFile(): void {
