@@ -167,10 +167,18 @@ describe.skipIf(reason !== null)('a real Slurm', () => {
       site.nvidiaSmi.setProcesses([...busy, use(3, firstPid)]);
       await when('use of the first run', again, (one) => one.use.usedMs > 1000);
       lab.slurm('scontrol', 'requeue', again);
-      await until('the first run to be over', () =>
-        lab.slurm('squeue', '-h', '-j', again, '-o', '%T').trim() === 'PENDING' ? true : null,
+      // Slurm puts the next start two minutes off, and does so again when the first run is cleaned up.
+      await until(
+        'the second run',
+        () => {
+          const state = lab.slurm('squeue', '-h', '-j', again, '-o', '%T').trim();
+          if (state === 'PENDING') {
+            lab.slurm('scontrol', 'update', `JobId=${again}`, 'StartTime=now');
+          }
+          return state === 'RUNNING' ? true : null;
+        },
+        120_000,
       );
-      lab.slurm('scontrol', 'update', `JobId=${again}`, 'StartTime=now');
       site.nvidiaSmi.setProcesses([...busy, use(3, await pidOf(requeued, firstPid))]);
       const [first, second] = await when(
         'use of the second run',
