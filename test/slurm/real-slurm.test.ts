@@ -178,6 +178,7 @@ describe.skipIf(reason !== null)('a real Slurm', () => {
           return state === 'RUNNING' ? true : null;
         },
         120_000,
+        () => lab.slurm('scontrol', 'show', 'job', again) + lab.slurm('sinfo', '-R', '-N', '-l'),
       );
       site.nvidiaSmi.setProcesses([...busy, use(3, await pidOf(requeued, firstPid))]);
       const [first, second] = await when(
