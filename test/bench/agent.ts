@@ -41,8 +41,19 @@ const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '120' },
     references: { type: 'string', default: '60' },
+    help: { type: 'boolean', short: 'h', default: false },
   },
 });
+if (values.help) {
+  process.stdout.write(`npm run bench:agent -- [options]
+
+  --seconds <count>     how long the agent is measured (120)
+  --references <count>  seconds for each of those beside it (60)
+
+A table on standard error, JSON on standard output.
+`);
+  process.exit(0);
+}
 const measureMs = Number(values.seconds) * 1000;
 const referenceMs = Number(values.references) * 1000;
 

@@ -42,8 +42,22 @@ const CLUSTER = 'lab';
 const CLUSTER_HERE = 'main';
 const REFUSED = /"(?:refused|out_of_order|quarantined)"/;
 const { values } = parseArgs({
-  options: { jobs: { type: 'string', default: '100000' }, backfill: { type: 'string', default: '1000000' } },
+  options: {
+    jobs: { type: 'string', default: '100000' },
+    backfill: { type: 'string', default: '1000000' },
+    help: { type: 'boolean', short: 'h', default: false },
+  },
 });
+if (values.help) {
+  process.stdout.write(`npm run bench:schedulers -- [options]
+
+  --jobs <count>      jobs of a day that go into a service (100000)
+  --backfill <count>  jobs of the past that a first start reads (1000000)
+
+A table on standard error, JSON on standard output.
+`);
+  process.exit(0);
+}
 
 const END = Math.floor(Date.now() / 1000);
 const TERMS = {
