@@ -43,8 +43,10 @@ export function createLedger(sqlite: Sqlite, parts: LedgerParts): LedgerStore {
      FROM dirty_hours`,
   );
   const selectSettled = database.prepare<[number, number], { node: number; hour_ms: number }>(
-    // An hour that is marked already waits its turn, or for its next try after a failure.
-    `SELECT DISTINCT c.node, c.hour_ms FROM cells c WHERE c.settles_at_ms <= ? AND c.computed_at_ms - ? < c.settles_at_ms
+    // An hour that is marked already waits its turn, or for its next try after a failure. The index is named, since without
+    // statistics all cells would be read in the order of their key, each second.
+    `SELECT DISTINCT c.node, c.hour_ms FROM cells c INDEXED BY cells_to_settle
+     WHERE c.settles_at_ms <= ? AND c.computed_at_ms - ? < c.settles_at_ms
        AND NOT EXISTS (SELECT 1 FROM dirty_hours d WHERE d.node = c.node AND d.hour_ms = c.hour_ms)`,
   );
   const postpone = database.prepare(
