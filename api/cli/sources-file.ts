@@ -106,7 +106,7 @@ export function readSourcesFile(file: string, nowMs: () => number): SourcesFile 
     throw new ConfigError(
       `${file}: sources.${twice}: ${names[twice]} is there already; give it another instance`,
     );
-  return { service, sources: opened, secrets: secretsOf(opened.map((one) => one.settings)) };
+  return { service, sources: opened, secrets: secretsOf([service, ...opened.map((one) => one.settings)]) };
 }
 
 function parse(file: string): unknown {
@@ -144,15 +144,25 @@ const SECRET_NAME = /token|secret|passw|credential|jwt|key/i;
 /** Shorter ones would blank ordinary words. */
 const SECRET_MIN_CHARS = 8;
 
-/** What variables with such names hold, and the files that settings with such names point to. */
+/** Settings that name a variable which holds a credential, whatever its name. */
+const VARIABLE_SETTING = /Env$|^environment$/;
+
+/** What variables with such names hold, those that settings name, and the files that settings with such names point to. */
 function secretsOf(settings: readonly unknown[]): string[] {
   const found = Object.entries(process.env).flatMap(([name, value]) =>
     SECRET_NAME.test(name) ? [value ?? ''] : [],
   );
+  const ofVariables = (names: unknown): void => {
+    for (const name of Array.isArray(names) ? names : [names])
+      if (typeof name === 'string') found.push(process.env[name] ?? '');
+  };
   const look = (value: unknown, name: string): void => {
     if (typeof value === 'object' && value !== null)
-      for (const [member, inner] of Object.entries(value)) look(inner, member);
-    else if (typeof value === 'string' && SECRET_NAME.test(name) && value.startsWith('/'))
+      for (const [member, inner] of Object.entries(value)) {
+        if (VARIABLE_SETTING.test(member)) ofVariables(inner);
+        look(inner, member);
+      }
+    else if (typeof value === 'string' && SECRET_NAME.test(name) && value !== '')
       found.push(contentOf(value));
   };
   for (const one of settings) look(one, '');

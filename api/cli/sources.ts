@@ -145,7 +145,9 @@ async function explain(flags: Flags): Promise<void> {
       settings: Object.entries(settings ?? {}).map(([name, value]) => ({
         ...{ name, value: hide(JSON.stringify(value), file.secrets) },
       })),
-      standing: answer instanceof CliError ? [answer.message] : standing(answer.items.find(known)),
+      standing: (answer instanceof CliError ? [answer.message] : standing(answer.items.find(known))).map(
+        (line) => hide(line, file.secrets),
+      ),
     };
   });
   if (flags.json) return printJson({ sources: shown });

@@ -33,18 +33,19 @@ type Expecting = 'document' | 'key' | 'value' | 'nothing';
 
 /**
  * `maxMemberBytes`: one that is larger is not kept. Throws `JsonBroken` where the text does not begin as an object or a
- * list, or ends before that is closed.
+ * list, or ends before that is closed. `onList` hears of each list that begins, so also of one that is empty.
  */
 export async function* jsonMembers(
   chunks: AsyncIterable<Buffer>,
   maxMemberBytes: number,
+  onList: (key: string | null) => void = () => undefined,
 ): AsyncGenerator<JsonMember> {
-  const reader = createReader(maxMemberBytes);
+  const reader = createReader(maxMemberBytes, onList);
   for await (const chunk of chunks) yield* reader.push(chunk);
   reader.end();
 }
 
-function createReader(maxMemberBytes: number) {
+function createReader(maxMemberBytes: number, onList: (key: string | null) => void) {
   let expecting: Expecting = 'document';
   let key: string | null = null;
   /** Whether the members at hand are elements of a list, and how deep below the document that list is. */
@@ -80,6 +81,7 @@ function createReader(maxMemberBytes: number) {
     if (byte !== OPEN_OBJECT && byte !== OPEN_LIST) throw new JsonBroken('the answer is not JSON');
     depth = 1;
     inList = byte === OPEN_LIST;
+    if (inList) onList(null);
     expecting = inList ? 'value' : 'key';
   };
 
@@ -123,6 +125,7 @@ function createReader(maxMemberBytes: number) {
         inList = true;
         memberDepth = 2;
         depth = 2;
+        onList(key);
         continue;
       }
       if (start < 0) start = at;

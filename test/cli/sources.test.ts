@@ -104,12 +104,33 @@ describe('a source of one’s own', () => {
   });
 
   test('never shows a credential that it prints itself', async () => {
-    const leak = write('leak', '#!/bin/sh\necho "cannot sign in with $PBS_TOKEN" >&2\nexit 3\n', 0o755);
-    const ran = await sources(['test', '--config', config(leak, ', environment: [PBS_TOKEN]')], {
-      PBS_TOKEN: 'hunter2-hunter2',
-    });
-    expect(ran.stdout).toMatch(/^FAILED pbs\/beta program: .*\[redacted\]/m);
-    expect(ran.stdout + ran.stderr).not.toContain('hunter2');
+    // Whatever the variable is called: the settings say that the program is given it.
+    for (const variable of ['PBS_TOKEN', 'PBS_LOGIN']) {
+      const text = `#!/bin/sh\necho "cannot sign in with $${variable}" >&2\nexit 3\n`;
+      const path = config(write('leak', text, 0o755), `, environment: [${variable}]`);
+      for (const command of ['test', 'explain']) {
+        const ran = await sources([command, '--config', path], { [variable]: 'hunter2-hunter2' });
+        if (command === 'test') expect(ran.stdout).toMatch(/^FAILED pbs\/beta program: .*\[redacted\]/m);
+        expect(ran.stdout + ran.stderr).not.toContain('hunter2');
+      }
+    }
+  });
+
+  test('never shows who signs in by an address, nor what a file of tokens holds', async () => {
+    const secret = 'hunter2-hunter2';
+    const tokenFile = write('ray.token', secret);
+    const path = write(
+      'signs-in.yaml',
+      [
+        `service: {url: 'http://ann:${secret}@127.0.0.1:1', tokenFile: '${tokenFile}'}`,
+        `sources: [{kind: ray, url: 'http://ann:${secret}@127.0.0.1:1', account: nlp, tokenFile: '${tokenFile}'}]`,
+      ].join('\n'),
+    );
+    for (const command of ['test', 'explain']) {
+      const ran = await sources([command, '--config', path], { GPULEDGER_URL: '', GPULEDGER_TOKEN: '' });
+      expect(ran.stdout).toContain('127.0.0.1:1');
+      expect(ran.stdout + ran.stderr).not.toContain('hunter2');
+    }
   });
 
   test('is explained: what it reads, its settings with defaults, and how it stands', async () => {

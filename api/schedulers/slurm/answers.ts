@@ -68,7 +68,8 @@ export const isOther = (wanted: string, answered: string | null): answered is st
 
 /**
  * The rows of an answer's list: `keys` are its names by generation; the oldest is a list itself. Elements that are no
- * JSON, or too large, are undefined. Throws `OtherCluster`, `JsonBroken`, and `SlurmRefusal` where it holds errors.
+ * JSON, or too large, are undefined. Throws `OtherCluster`, `JsonBroken`, and `SlurmRefusal` where it holds errors, or no
+ * such list: an answer that says nothing must not be taken for one that says that there is nothing.
  */
 export async function* rowsOf(
   chunks: AsyncIterable<Buffer>,
@@ -77,7 +78,11 @@ export async function* rowsOf(
 ): AsyncGenerator<unknown> {
   let refusal: string | null = null;
   let rows = 0;
-  for await (const member of jsonMembers(chunks, MAX_ROW_BYTES)) {
+  let hasList = false;
+  const onList = (key: string | null): void => {
+    if (key === null || keys.includes(key)) hasList = true;
+  };
+  for await (const member of jsonMembers(chunks, MAX_ROW_BYTES, onList)) {
     if (member.element && (member.key === null || keys.includes(member.key))) {
       rows += 1;
       yield member.value;
@@ -85,7 +90,12 @@ export async function* rowsOf(
     else if (member.key === 'errors') refusal ??= errorOf(member.value);
   }
   // 22.05 calls it an error that there is no such job.
-  if (refusal !== null && rows === 0 && !/nothing found/i.test(refusal)) throw new SlurmRefusal(refusal);
+  const isNothing = refusal !== null && /nothing found/i.test(refusal);
+  if (refusal !== null && rows === 0 && !isNothing) throw new SlurmRefusal(refusal);
+  if (!hasList && !isNothing)
+    throw new SlurmRefusal(
+      `the answer has no list of ${keys.join(' or ')}: nothing can be concluded from it`,
+    );
 }
 
 /** `meta.slurm.cluster` from 23.11 on; nothing before. */

@@ -63,11 +63,13 @@ describe.skipIf(!here)('captured answers', () => {
   );
 
   test.each(nodeAnswers)('%s names its nodes', async (file) => {
+    // sinfo tells of groups of nodes from 23.11 on: it is not asked there, and would be refused.
+    if (/24|26/.test(file) && !file.includes('nodes'))
+      return expect(rows(file, ['nodes'])).rejects.toThrow('no list of nodes');
     const found = (await rows(file, ['nodes'])).map((row) =>
       readNode(row, (problem) => expect(problem).toBeNull()),
     );
-    // sinfo tells of groups of nodes from 23.11 on: it is not asked there.
-    if (!/24|26/.test(file) || file.includes('nodes')) expect(found.length).toBeGreaterThan(0);
+    expect(found.length).toBeGreaterThan(0);
     for (const node of found) expect(node?.name).toEqual(expect.any(String));
     const down = /node-fail|rivos/.test(file) ? ['down'] : [];
     expect(found.flatMap((node) => node?.condition?.condition ?? [])).toEqual(down);

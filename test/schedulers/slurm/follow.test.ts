@@ -285,6 +285,19 @@ test('half an answer is good for its rows, and moves nothing on', async () => {
   expect(again.said.map((job) => job.externalId)).toEqual(['3']);
 });
 
+test.each([
+  ['under another name', { tasks: [] }],
+  ['as another type', { jobs: { 8: running(8) } }],
+  ['as nothing', { jobs: null, errors: [] }],
+])('an answer that has its list %s ends nothing, and moves nothing on', async (_how, answer) => {
+  fake.says('squeue', JSON.stringify(answer));
+  const one = follow((NOW - 60) * 1000);
+  await expect(one.ending).rejects.toThrow(
+    'the answer has no list of jobs: nothing can be concluded from it',
+  );
+  expect([one.completed, one.missing, one.said]).toEqual([[], [], []]);
+});
+
 test('one bad row, or field, keeps no other back', async () => {
   const rows = [
     running(1, { name: ['x'] }),
