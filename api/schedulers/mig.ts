@@ -10,8 +10,8 @@ export interface MigSlices {
 /** `1g.5gb`, `a100_3g.20gb`, `2g.12gb+me`, `1c.3g.20gb`: what schedulers call instances ends with their profile. */
 const PROFILE =
   /(?:^|[_./-])(?:(\d)c\.)?(\d)g\.?(\d{1,3})gb(?:[.+-](?:me|all|gfx|no)[a-z.]*)*(?:\.shared)?$/i;
-/** Profiles of the devices that are cut into four (A30), not seven. */
-const OF_FOUR: readonly string[] = ['1/6', '2/12', '4/24'];
+/** Profiles of the devices that are cut into four (A30, RTX PRO 6000), not seven. */
+const OF_FOUR: readonly string[] = ['1/6', '2/12', '4/24', '2/48', '4/96'];
 
 /** null: it is no instance. */
 export function migSlices(name: string): MigSlices | null {

@@ -15,6 +15,7 @@ interface AllocationIn {
 export interface NodeResources {
   readonly gpus: number;
   readonly shards: number;
+  readonly mps: number;
 }
 
 export interface Terms {
@@ -119,7 +120,7 @@ function onNode(node: string, gres: NodeGres, terms: Terms): AllocationIn[] {
     return [
       indices === null ? { node, count: Math.min(gres.count, MAX_DEVICES) } : { node, indices: [...indices] },
     ];
-  const perDevice = shardsPerDevice(terms.nodes.get(node));
+  const perDevice = partsPerDevice(gres.kind, terms.nodes.get(node));
   const { shares } = gres;
   if (indices !== null && shares !== null)
     return indices.map((index, at) => ({ node, indices: [index], ...shareOf(shares[at] ?? 1000) }));
@@ -138,14 +139,20 @@ function instances(node: string, count: number, slices: NonNullable<NodeGres['sl
   return { node, count: devices, ...shareOf(Math.round((wanted * 1000) / slices.device / devices)) };
 }
 
-/** Slurm spreads a node's shards evenly over its devices. */
-const shardsPerDevice = (node: NodeResources | undefined): number | null =>
-  node === undefined || node.gpus === 0 || node.shards === 0 ? null : node.shards / node.gpus;
+/** What a device has of the multi-process service (MPS) where the node does not say: percent. */
+const MPS_PER_DEVICE = 100;
+
+/** Slurm spreads a node's shards evenly over its devices, and so what it has of MPS. */
+function partsPerDevice(kind: NodeGres['kind'], node: NodeResources | undefined): number | null {
+  const total = (kind === 'mps' ? node?.mps : node?.shards) ?? 0;
+  if (node !== undefined && node.gpus > 0 && total > 0) return total / node.gpus;
+  return kind === 'mps' ? MPS_PER_DEVICE : null;
+}
 
 /** From the totals that are all that is known of a job that has ended before anybody saw its devices. */
 function byCounts(job: SlurmJob, terms: Terms, complain: (message: string) => void): AllocationIn[] {
   const { nodes } = job;
-  const { gpus, shards, mig } = job.tres;
+  const { gpus, shards, mps, mig } = job.tres;
   if (nodes.length === 0) return [];
   const instancesOnly = mig.reduce((sum, { count }) => sum + count, 0);
   const whole = Math.max(0, gpus - instancesOnly);
@@ -153,11 +160,16 @@ function byCounts(job: SlurmJob, terms: Terms, complain: (message: string) => vo
     const most = Math.ceil(total / nodes.length);
     if (total > 0 && most * nodes.length !== total)
       complain(
-        `had ${total} ${what} on ${nodes.length} nodes and ended before they were seen: up to ${most} on each`,
+        `had ${total} ${what} on ${nodes.length} nodes, and it is not said how many on which: up to ${most} on each`,
       );
     return most;
   };
-  const counts: TresCounts = { gpus: each(whole, 'devices'), shards: each(shards, 'shards'), mig };
+  const counts: TresCounts = {
+    gpus: each(whole, 'devices'),
+    shards: each(shards, 'shards'),
+    mps: each(mps, 'parts of MPS'),
+    mig,
+  };
   const parts = mig.map(({ count, slices }) => ({ count: each(count, 'MIG instances'), slices }));
   return nodes.flatMap((node) => {
     const known = terms.nodes.get(node);
@@ -167,6 +179,7 @@ function byCounts(job: SlurmJob, terms: Terms, complain: (message: string) => vo
     const plain = { indices: null, shares: null, slices: null };
     if (counts.gpus > 0) gres.push({ kind: 'gpu', count: counts.gpus, ...plain });
     if (counts.shards > 0) gres.push({ kind: 'shard', count: counts.shards, ...plain });
+    if (counts.mps > 0) gres.push({ kind: 'mps', count: counts.mps, ...plain });
     for (const { count, slices } of parts) gres.push({ ...plain, kind: 'mig', count, slices });
     return gres.flatMap((one) => onNode(node, one, terms));
   });

@@ -5,11 +5,11 @@ import { type Complain, isRow, numberOf } from './values.ts';
 
 /** Devices of one node that a job has, of one kind. */
 export interface NodeGres {
-  readonly kind: 'gpu' | 'shard' | 'mig';
+  readonly kind: 'gpu' | 'shard' | 'mps' | 'mig';
   readonly count: number;
   /** Slurm's indices, in order; null: not said. Never for MIG, whose indices are no devices. */
   readonly indices: readonly number[] | null;
-  /** Shards: thousandths of each of `indices` that are the job's; null: not said. */
+  /** Shards and MPS: thousandths of each of `indices` that are the job's; null: not said. */
   readonly shares: readonly number[] | null;
   /** MIG: slices of one instance, and of the whole device. */
   readonly slices: { readonly each: number; readonly device: number } | null;
@@ -19,8 +19,8 @@ const MAX_DEVICES = 64;
 const MAX_ENTRIES = 256;
 /** From 23.11 on some answers write `gres/gpu:2`, others before `gres:gpu:2`. */
 const PREFIX = /^gres[:/]/;
-const KIND = /^(?:gpu|shard)(?![a-z_])/;
-const ENTRY = /^(gpu|shard)(?:[:/]([^:()]{1,100}|\(null\)))?[:=](\d{1,7}[KMG]?)(?:\(([^()]*)\))*$/;
+const KIND = /^(?:gpu|shard|mps)(?![a-z_])/;
+const ENTRY = /^(gpu|shard|mps)(?:[:/]([^:()]{1,100}|\(null\)))?[:=](\d{1,7}[KMG]?)(?:\(([^()]*)\))*$/;
 const FACTORS: Readonly<Record<string, number>> = { K: 1024, M: 1024 ** 2, G: 1024 ** 3 };
 
 /** `8`, or `2K`: Slurm writes large counts so. */
@@ -29,8 +29,8 @@ export const countOf = (digits: string): number =>
 
 /**
  * One node's part of `gres_detail`: `gpu:a100:2(IDX:0-1,3)`, `shard:3(IDX:0)` (22.05), `shard:3(0/4,3/4)` (24.11, by
- * device: used of all), several with commas between. What is neither gpu nor shard, or holds nothing, is left out; null: it
- * tells of a gpu or a shard in a form that is not known.
+ * device: used of all), `mps:50(IDX:0)`, several with commas between. What is none of these, or holds nothing, is left out;
+ * null: it tells of one of them in a form that is not known.
  */
 export function nodeGres(text: string): NodeGres[] | null {
   const parts = splitOutside(text, '(', ')')
@@ -45,7 +45,7 @@ function oneGres(text: string): NodeGres | null {
   const count = countOf(digits);
   if (kind === undefined || count === 0) return null;
   const detail = /\(((?:IDX:|[\d-]+\/)[^()]*)\)/.exec(text)?.[1] ?? '';
-  if (kind === 'shard') return { kind: 'shard', count, slices: null, ...shardPlaces(detail) };
+  if (kind === 'shard' || kind === 'mps') return { kind, count, slices: null, ...shardPlaces(detail) };
   const slices = migSlices(type);
   if (slices !== null) return { kind: 'mig', count, indices: null, shares: null, slices };
   const indices = indicesOf(detail);
@@ -95,6 +95,7 @@ function shardPlaces(detail: string): Pick<NodeGres, 'indices' | 'shares'> {
 export interface TresCounts {
   readonly gpus: number;
   readonly shards: number;
+  readonly mps: number;
   /** By MIG profile, part of `gpus`. */
   readonly mig: readonly { readonly count: number; readonly slices: NonNullable<NodeGres['slices']> }[];
 }
@@ -135,5 +136,5 @@ function countsOf(all: readonly { name: string; count: number }[]): TresCounts {
     const slices = name.startsWith('gpu:') ? migSlices(name.slice('gpu:'.length)) : null;
     return slices === null ? [] : [{ count, slices }];
   });
-  return { gpus: of('gpu'), shards: of('shard'), mig };
+  return { gpus: of('gpu'), shards: of('shard'), mps: of('mps'), mig };
 }

@@ -55,7 +55,11 @@ export function readNode(row: unknown, problem: (problem: SourceProblem) => void
   const states = words.join('+').toLowerCase();
   return {
     name,
-    resources: { gpus: gresTotal(gres, 'gpu'), shards: gresTotal(gres, 'shard') },
+    resources: {
+      gpus: gresTotal(gres, 'gpu'),
+      shards: gresTotal(gres, 'shard'),
+      mps: gresTotal(gres, 'mps'),
+    },
     condition:
       meaning === undefined
         ? null

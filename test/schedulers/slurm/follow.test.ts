@@ -348,7 +348,7 @@ test('nodes that take no jobs have a condition, from its reason on until it is g
     { node: 'gn1', condition: 'drained', fromMs: (NOW - 50) * 1000, toMs: null, reason: 'bad?fan' },
     { node: 'gn2', condition: 'maintenance', toMs: null },
   ]);
-  expect(memory.nodes.get('gn1')).toEqual({ gpus: 4, shards: 0 });
+  expect(memory.nodes.get('gn1')).toEqual({ gpus: 4, shards: 0, mps: 0 });
   fake.nodes([{ ...gn1, state: ['IDLE'] }]);
   offsetMs = 61_000;
   const over = await until('the end of it', () => one.conditions[2]);

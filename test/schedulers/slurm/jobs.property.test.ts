@@ -173,7 +173,7 @@ test('typed devices count once', () => {
       const total = Object.values(counts).reduce((sum, one) => sum + one, 0);
       const typed = Object.entries(counts).map(([type, count]) => `gres/gpu:${type}=${count}`);
       const text = ['cpu=4,mem=62.50G', ...typed, ...(untyped ? [`gres/gpu=${total}`] : [])].join(',');
-      expect(tresCounts(text)).toEqual({ gpus: total, shards: 0, mig: [] });
+      expect(tresCounts(text)).toEqual({ gpus: total, shards: 0, mps: 0, mig: [] });
     }),
   );
 });

@@ -9,8 +9,8 @@ const NOW_MS = (START + 600) * 1000;
 const terms: Terms = {
   ...{ cluster: 'lab', noAccount: 'none', indicesAreMinors: true, shortNodeNames: false },
   nodes: new Map([
-    ['gn2', { gpus: 2, shards: 8 }],
-    ['cpu1', { gpus: 0, shards: 0 }],
+    ['gn2', { gpus: 2, shards: 8, mps: 400 }],
+    ['cpu1', { gpus: 0, shards: 0, mps: 0 }],
   ]),
 };
 const set = (number: number) => ({ set: true, infinite: false, number });
@@ -107,6 +107,7 @@ describe('what runs', () => {
     expect(on('gn2', 'shard:3(IDX:1)')).toMatchObject([{ indices: [1], share: 0.75 }]);
     expect(on('gn1', 'gpu:1g.5gb:2(IDX:0,3)')).toMatchObject([{ count: 1, share: 0.286 }]);
     expect(on('gn1', 'gpu:a100_3g.20gb:3(IDX:0-2)')).toMatchObject([{ count: 2, share: 0.643 }]);
+    expect(on('gn1', 'gpu:rtx_pro_2g.48gb:1(IDX:0)')).toMatchObject([{ count: 1, share: 0.5 }]);
     expect(on('gn1', 'gpu:a100:1(IDX:0),gpu:v100:1(IDX:3),nic:1')).toMatchObject([
       { indices: [0] },
       { indices: [3] },
@@ -117,6 +118,11 @@ describe('what runs', () => {
     expect(on('gn1', 'gres/gpu:a100:2(IDX:1-2)(S:0)')).toMatchObject([{ indices: [1, 2] }]);
     expect(on('gn1', 'gpu:(null):0(IDX:N/A)')).toEqual([]);
     expect(on('gn2', 'shard:1K(1024/1024,0/1024)')).toMatchObject([{ indices: [0] }]);
+    // Of the multi-process service: of 200 for each device where the node says so, else in percent.
+    expect(on('gn2', 'mps:50(IDX:1)')).toMatchObject([{ indices: [1], share: 0.25 }]);
+    expect(on('gn1', 'mps:a100:50(IDX:1)')).toMatchObject([{ indices: [1], share: 0.5 }]);
+    expect(on('gn1', 'mps:50(0/100,50/100)')).toMatchObject([{ indices: [1], share: 0.5 }]);
+    expect(on('gn1', 'mps:100(IDX:0)')).toMatchObject([{ indices: [0], share: 1 }]);
     // One string for two nodes: nobody knows whose it is.
     expect(on('gn[1-2]', 'gpu:a100:1(IDX:3)')).toMatchObject([{ count: 1 }, { count: 1 }]);
   });
@@ -172,10 +178,11 @@ describe('what has ended', () => {
     expect(of('gn1', [typed('gpu:a100', 1), typed('gpu:h100', 1)]).allocations).toMatchObject([{ count: 2 }]);
     expect(of('gn[1-2]', [typed('gpu', 3)])).toMatchObject({
       allocations: [{ count: 2 }, { count: 2 }],
-      wrong: ['had 3 devices on 2 nodes and ended before they were seen: up to 2 on each'],
+      wrong: ['had 3 devices on 2 nodes, and it is not said how many on which: up to 2 on each'],
     });
     expect(of('cpu1,gn2', [typed('gpu', 2)]).allocations.map((one) => one.node)).toEqual(['gn2']);
     expect(of('gn2', [typed('shard', 3)]).allocations).toMatchObject([{ count: 1, share: 0.75 }]);
+    expect(of('gn1', [typed('mps', 50)]).allocations).toMatchObject([{ count: 1, share: 0.5 }]);
   });
 
   test('has its count as a number of any form, and says where it cannot be read', () => {
