@@ -11,7 +11,8 @@ import { findingWrites, type HourOutcome } from './finding-state.ts';
 import { createHourCache } from './hour-cache.ts';
 import type { Live } from './live.ts';
 import { completeHour } from './load-hour.ts';
-import { boundariesOf, computeNodeHour, watermarksOf } from './node-hour.ts';
+import { boundariesOf, computeNodeHour } from './node-hour.ts';
+import { createShared, type Shared } from './shared-hours.ts';
 
 /** How often the passing of time alone is looked at: verdicts that await a record settle then. */
 const TICK_MS = 1_000;
@@ -185,12 +186,12 @@ function createWorker(store: Store, clock: Clock, live: Live): Worker {
   const cache = createHourCache();
   let moved = false;
 
-  function attributeHour(writer: LedgerWriter, hour: DirtyHour, nowMs: number): HourDone {
+  function attributeHour(writer: LedgerWriter, hour: DirtyHour, nowMs: number, shared: Shared): HourDone {
     const facts = writer.readFacts(hour);
     const reported = cache.read(writer, hour);
-    const loaded = completeHour(writer, hour, reported.decoded, facts);
-    const sources = watermarksOf(facts.sources, facts.policy, nowMs);
-    const result = computeNodeHour({ ...loaded, sources });
+    const loaded = completeHour(writer, hour, reported.decoded, facts, shared.loadProcesses);
+    const inputs = { ...loaded, sources: shared.sourcesOf(facts) };
+    const result = computeNodeHour(inputs, shared.place(inputs));
     const { connections, dials } = result;
     // What a policy says of addresses is a part of what is stored of connections.
     const stored = connections === reported.decoded.connections ? 'as reported' : null;
@@ -219,7 +220,8 @@ function createWorker(store: Store, clock: Clock, live: Live): Worker {
       const { node } = first;
       const nowMs = clock.nowMs();
       const { done, known, findings } = await store.ledger.write((writer) => {
-        const done = hours.map((hour) => attributeHour(writer, hour, nowMs));
+        const shared = createShared(writer, nowMs);
+        const done = hours.map((hour) => attributeHour(writer, hour, nowMs, shared));
         const outcomes = done.map((one) => one.outcome);
         const ids = outcomes.flatMap(({ result }) =>
           [...result.findings, ...result.observations].map((finding) => finding.id),

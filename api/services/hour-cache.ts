@@ -1,5 +1,6 @@
 /** What agents reported of the node-hours used last, decoded, so that judging an hour again costs no reading of it. */
-import type { BatchBody } from '../contract/batch.ts';
+import { isDeepStrictEqual } from 'node:util';
+import { type BatchBody, HOUR_MS } from '../contract/batch.ts';
 import type { DecodedHour } from '../domain/decode.ts';
 import type { NodeHourKey } from '../store/batches.ts';
 import type { LedgerReader } from '../store/ledger.ts';
@@ -88,7 +89,15 @@ export function createHourCache(): HourCache {
       // What a digest stands for never changes, but retention may erase it.
       const text = [...personal.keys()].join(' ');
       if (entry.hour === null || entry.personal !== text) {
-        const decoded = decodeHour(hour, entry.bodies, personal);
+        const own = decodeHour(hour, entry.bodies, personal);
+        const beside = [hour.hourMs - HOUR_MS, hour.hourMs + HOUR_MS].flatMap(
+          (hourMs) => kept.get(`${hour.node} ${hourMs}`)?.hour?.decoded.processes ?? [],
+        );
+        // Kept once, and known to be the same without a look at each.
+        const decoded = {
+          ...own,
+          processes: beside.find((one) => isSame(one, own.processes)) ?? own.processes,
+        };
         entry.hour = { decoded, weight: weightOf(decoded), stored: null };
         entry.personal = text;
       }
@@ -99,6 +108,16 @@ export function createHourCache(): HourCache {
       return entry.hour;
     },
   };
+}
+
+type Processes = DecodedHour['processes'];
+
+/** The same processes in the same order. */
+function isSame(a: Processes, b: Processes): boolean {
+  if (a.size !== b.size) return false;
+  const others = b.values();
+  for (const process of a.values()) if (!isDeepStrictEqual(process, others.next().value)) return false;
+  return true;
 }
 
 function weightOf({ spansByDevice, processes }: DecodedHour): number {

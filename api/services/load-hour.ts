@@ -1,6 +1,7 @@
 /** Everything that a node-hour is attributed from, read from the store: the same for the worker, `verify` and the pages. */
 import type { BatchBody } from '../contract/batch.ts';
 import { placesByCount } from '../domain/bind.ts';
+import type { ObservedProcess, ProcessId } from '../domain/cell.ts';
 import type { DecodedHour } from '../domain/decode.ts';
 import { peersWanted, siteConnections } from '../domain/site-network.ts';
 import type { NodeHourKey } from '../store/batches.ts';
@@ -35,12 +36,44 @@ export function personalDigests(bodies: readonly BatchBody[]): Set<string> {
   return digests;
 }
 
+/** The processes of an hour and the ancestors that earlier hours told of. */
+type ProcessLoader = (node: number, decoded: DecodedHour) => LoadedHour['processes'];
+
+interface Wanted {
+  readonly node: number;
+  readonly own: LoadedHour['processes'];
+  readonly missing: ReadonlySet<ProcessId>;
+}
+
+const isSame = (a: Wanted, b: Wanted): boolean =>
+  a.node === b.node &&
+  a.own === b.own &&
+  a.missing.size === b.missing.size &&
+  [...a.missing].every((id) => b.missing.has(id));
+
+/** Of hours in a row that have the same processes, and miss the same, they are the same map. For one state of the store. */
+export function createProcessLoader(reader: LedgerReader): ProcessLoader {
+  let last: Wanted | null = null;
+  let processes = new Map<ProcessId, ObservedProcess>();
+  return (node, decoded) => {
+    const own = decoded.processes;
+    const missing = missingProcesses(decoded);
+    const before = last;
+    last = { node, own, missing };
+    if (before !== null && isSame(before, last)) return processes;
+    processes = new Map(reader.readProcesses(node, missing).map((process) => [process.id, process]));
+    for (const [id, process] of own) processes.set(id, process);
+    return processes;
+  };
+}
+
 /** What was reported, with everything that it takes beside it. */
 export function completeHour(
   reader: LedgerReader,
   hour: HourOfNode & NodeHourKey,
   reported: DecodedHour,
   facts: HourFacts,
+  loadProcesses = createProcessLoader(reader),
 ): LoadedHour {
   const { cluster, nodeName, hourMs } = hour;
   const peers = reader.readPeers(peersWanted(facts.policy, reported.connections));
@@ -49,9 +82,7 @@ export function completeHour(
     connections: siteConnections(reported, facts.policy, peers),
     integrity: [...reported.integrity, ...facts.keyChanges.map((fact) => ({ ...fact, process: null }))],
   };
-  const ancestors = reader.readProcesses(hour.node, missingProcesses(decoded));
-  const processes = new Map(ancestors.map((process) => [process.id, process]));
-  for (const [id, process] of decoded.processes) processes.set(id, process);
+  const processes = loadProcesses(hour.node, decoded);
   const jobs = reader.readJobs(jobsWanted(hour, processes, facts.policy));
   const counted = jobs.filter((job) => placesByCount(job, nodeName));
   const firstSeenElsewhere = reader.readFirstSeen(

@@ -70,24 +70,29 @@ export function jobsWanted(
   processes: ReadonlyMap<ProcessId, ObservedProcess>,
   policy: Policy,
 ): JobsWanted {
+  let named = knownNames.get(processes);
+  if (named === undefined) {
+    named = namesIn(processes);
+    knownNames.set(processes, named);
+  }
+  const ids = policy.exemptions.map((exemption) => exemption.job);
+  return { cluster, node: nodeName, fromMs: hourMs, toMs: hourMs + HOUR_MS, ...named, ids };
+}
+
+type Names = Pick<JobsWanted, 'boundaries' | 'claims' | 'processes'>;
+
+const knownNames = new WeakMap<ReadonlyMap<ProcessId, ObservedProcess>, Names>();
+
+function namesIn(observed: ReadonlyMap<ProcessId, ObservedProcess>): Names {
   const boundaries = new Set<string>();
   const claims = new Set<string>();
   const pids = new Map<string, { bootId: string; pid: number }>();
-  for (const process of processes.values()) {
+  for (const process of observed.values()) {
     for (const owner of ownersOf(process)) boundaries.add(owner.boundary);
     for (const claim of process.claims) claims.add(claim.value);
     pids.set(`${process.bootId} ${process.pid}`, { bootId: process.bootId, pid: process.pid });
   }
-  return {
-    cluster,
-    node: nodeName,
-    fromMs: hourMs,
-    toMs: hourMs + HOUR_MS,
-    boundaries: [...boundaries],
-    claims: [...claims],
-    processes: [...pids.values()],
-    ids: policy.exemptions.map((exemption) => exemption.job),
-  };
+  return { boundaries: [...boundaries], claims: [...claims], processes: [...pids.values()] };
 }
 
 /** The kernel boundaries of a process, a job's kind first, then the newest. */
