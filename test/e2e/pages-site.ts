@@ -58,6 +58,8 @@ export interface PagesSite {
   ask(method: string, path: string, body?: unknown): Promise<unknown>;
   /** The next minute: inside job 7 a foreign process computes, with a tunnel and a scan beside it. */
   divert(): Promise<void>;
+  /** Two jobs of another scheduler claim the device of job 7: one for an hour that is past, one from then on. */
+  contest(): Promise<void>;
   /** Stops the service and starts it again over the same data, at the same address. */
   stopService(): Promise<void>;
   startService(): Promise<void>;
@@ -244,6 +246,16 @@ export async function createPagesSite(): Promise<PagesSite> {
       );
       await completeTo(toMs);
       await send([batch]);
+    },
+    async contest() {
+      const pod = (externalId: string, fromMs: number, toMs: number | null, name: string) => ({
+        ...job(externalId, { source: 'kubernetes', name, account: HOSTILE.name }),
+        ...{ start: time(fromMs), end: toMs === null ? null : time(toMs) },
+        allocations: [{ node: 'n1', devices: [trained.uuid] }],
+      });
+      await ask('POST', '/v1/jobs', pod('pod-1', START, START + HOUR, HOSTILE.reversed));
+      await ask('POST', '/v1/jobs', pod('pod-2', START + 2 * HOUR, null, 'pod-runs'));
+      await running().attribution.whenIdle();
     },
     async stopService() {
       await running().stop();

@@ -5,6 +5,7 @@
 import { fileURLToPath } from 'node:url';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { ConflictList } from '../../api/contract/conflicts.ts';
 import { FindingList } from '../../api/contract/findings.ts';
 import { JobList } from '../../api/contract/jobs.ts';
 import { openBrowser } from './browser.ts';
@@ -193,6 +194,55 @@ describe('every page', () => {
     await page.getByText('\\u{202e}gnp.exe').first().waitFor();
     await open('/nodes');
     await page.getByText(HOSTILE.model, { exact: true }).waitFor();
+  });
+});
+
+describe('two claims on one device', () => {
+  test('are listed once they are declared', async () => {
+    await site.contest();
+    const listed = async () => ConflictList.parse(await site.ask('GET', '/v1/conflicts')).items.length;
+    await expect.poll(listed, { timeout: WAIT_MS }).toBe(2);
+  });
+
+  test.each([
+    ['light', WIDE],
+    ['dark', PHONE],
+  ] as const)(
+    'are rows in %s: who claims what, since when, and how much is divided',
+    async (scheme, size) => {
+      await page.emulateMedia({ colorScheme: scheme });
+      await page.setViewportSize(size);
+      await open('/conflicts');
+      await page.getByText('All 2 shown').waitFor();
+      const [past, running] = [HOSTILE.reversed, 'pod-runs'].map((name) =>
+        page.getByRole('row').filter({ hasText: name.slice(-8) }),
+      );
+      await running?.getByText('Goes on').waitFor();
+      expect(await past?.getByText('Goes on').count()).toBe(0);
+      // An hour of one device that is past, and the minutes of the open one that are booked.
+      expect(await past?.getByRole('cell').last().textContent()).toBe('1.00');
+      expect(await running?.getByRole('cell').last().textContent()).toBe('0.35');
+      for (const row of [past, running]) {
+        expect(await row?.getByRole('link').allTextContents()).toHaveLength(3);
+        expect(await row?.getByText('GPU 0').count()).toBe(1);
+      }
+      expect(await look()).toEqual([]);
+    },
+  );
+
+  test('are filtered in the address, counted on the overview, and lead to the job that tells of them', async () => {
+    await open('/conflicts');
+    await page.getByLabel('State').selectOption('running');
+    await page.getByText('All 1 shown').waitFor();
+    expect(page.url()).toBe(`${site.url}/conflicts?state=running`);
+    await page.getByRole('link', { name: 'kubernetes pod-2' }).click();
+    await page.waitForURL('**/jobs/*');
+    await page.getByRole('link', { name: 'Conflicting claims' }).waitFor();
+    await open('/');
+    // Not "conflicts": of the two one goes on.
+    await page.getByText('conflict now', { exact: true }).waitFor();
+    await page.getByRole('link', { name: 'Who claims the same devices' }).click();
+    await page.getByRole('heading', { level: 1, name: 'Conflicting claims' }).waitFor();
   });
 });
 
