@@ -49,6 +49,32 @@ describe('what is of another form than it should be', () => {
       expect(told.some((line) => line.includes(`team-a/${name} `))).toBe(true);
   });
 
+  test('a list or an object of another type is told, and costs what stands in it', async () => {
+    site.put({ name: 'good', gpus: '1' });
+    const odd = (name: string, metadata: object, containers: unknown) =>
+      cluster.put(`/api/v1/namespaces/team-a/pods/${name}`, {
+        metadata: { name, namespace: 'team-a', uid: newUid(), ...metadata },
+        spec: { nodeName: 'gpu-n1', containers },
+        status: { phase: 'Running', startTime: '2026-11-23T10:00:02Z' },
+      });
+    odd('odd-labels', { labels: ['team'], annotations: 'none' }, [{ name: 'main' }]);
+    odd('odd-containers', {}, { main: { resources: { limits: { 'nvidia.com/gpu': '1' } } } });
+    site.follow();
+    await until(() => expect(sink.completeToMs).toBeGreaterThan(0));
+    expect([...sink.jobs.values()].map((job) => job.attributes['pod']).sort()).toEqual([
+      'good',
+      'odd-containers',
+      'odd-labels',
+    ]);
+    expect(sink.problems.map(({ subject, message }) => `${subject} ${message.split(':')[0]}`).sort()).toEqual(
+      [
+        'team-a/odd-containers spec.containers is no list',
+        'team-a/odd-labels metadata.annotations is no object',
+        'team-a/odd-labels metadata.labels is no object',
+      ],
+    );
+  });
+
   test('a pod that can no longer be understood has not ended', async () => {
     site.put({ name: 'llm-0', gpus: '1' });
     site.follow();

@@ -197,6 +197,8 @@ describe('what Ray should not say', () => {
       job({ job_id: '06000001', start_time: '2026-11-23' }),
       job({ job_id: '06000002', start_time: -1 }),
       job({ job_id: '06000003', start_time: 1e300 }),
+      // In seconds it would have begun in 1970.
+      job({ job_id: '06000006', start_time: START / 1000 }),
       job({ job_id: '06000004', status: 'EXPLODED' }),
       job({ job_id: '06000005', status: ['RUNNING'] }),
       job({ job_id: '07000000', status: 'STOPPED', end_time: START - 1 }),

@@ -102,6 +102,7 @@ export function podOf(
   if (name === null || namespace === null) throw new BadPod(subject, 'metadata.name or namespace is no text');
   if (uid === null || !UID.test(uid)) throw new BadPod(subject, 'metadata.uid is no uid');
   if (node === null) throw new BadPod(subject, 'spec.nodeName is no text');
+  for (const message of otherForms(metadata, spec)) problem(subject, message);
   const annotations = textsOf(metadata, 'annotations');
   const hash = annotations.get('kubernetes.io/config.hash');
   const isMirror = annotations.has('kubernetes.io/config.mirror');
@@ -120,6 +121,19 @@ export function podOf(
     priorityClass: textOf(spec, 'priorityClassName'),
     ...sightOf(spec),
   };
+}
+
+/** What is left out of a pod since it is of another form; what is not there at all is nothing wrong, but for containers. */
+function otherForms(metadata: Members, spec: Members): string[] {
+  const texts = ['labels', 'annotations'].filter(
+    (name) => metadata[name] !== undefined && metadata[name] !== null && !isMembers(metadata[name]),
+  );
+  return [
+    ...texts.map((name) => `metadata.${name} is no object: it is left out`),
+    ...(Array.isArray(spec['containers'])
+      ? []
+      : ['spec.containers is no list: it is declared without the GPUs that they ask for']),
+  ];
 }
 
 /** The controller of an object; else the first that it belongs to. */

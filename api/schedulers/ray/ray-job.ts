@@ -43,6 +43,8 @@ const JOB_ID = /^[0-9a-f]{8}$/;
 const SUBMISSION_ID = /^[\x21-\x7e]{1,253}$/;
 /** The end of the year 9999. */
 const MAX_MS = 253_402_300_799_999;
+/** The beginning of the year 2000: what is earlier was meant in seconds. */
+const MIN_MS = 946_684_800_000;
 
 /** null: it waits, and has nothing yet. Throws `BadRayJob`; `problem` hears of members that contradict each other. */
 export function rayJobOf(value: unknown, problem: (subject: string, message: string) => void): RayJob | null {
@@ -87,9 +89,7 @@ export function rayJobOf(value: unknown, problem: (subject: string, message: str
 
 function millisecondsOf(members: Members, name: string): number | null {
   const value = members[name];
-  return typeof value === 'number' && Number.isFinite(value) && value > 0 && value <= MAX_MS
-    ? Math.floor(value)
-    : null;
+  return typeof value === 'number' && value >= MIN_MS && value <= MAX_MS ? Math.floor(value) : null;
 }
 
 /** Of the state API: the actors that live, by job. */
