@@ -153,9 +153,13 @@ async function explain(flags: Flags): Promise<void> {
   if (flags.json) return printJson({ sources: shown });
   for (const one of shown) {
     print(`${one.source}/${one.sourceInstance} (kind ${one.kind})`);
-    print(`  reads     ${one.reads}`);
-    for (const { name, value } of one.settings) print(`  ${name.padEnd(9)} ${visible(value)}`);
-    for (const line of one.standing) print(`  service   ${visible(line)}`);
+    const lines: (readonly [string, string])[] = [
+      ['reads', one.reads],
+      ...one.settings.map(({ name, value }) => [name, value] as const),
+      ...one.standing.map((line) => ['service', line] as const),
+    ];
+    const width = Math.max(...lines.map(([name]) => name.length));
+    for (const [name, value] of lines) print(`  ${name.padEnd(width)} ${visible(value)}`);
   }
 }
 
