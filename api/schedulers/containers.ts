@@ -139,7 +139,12 @@ function declarationOf(
   const [state, config, host] = ['State', 'Config', 'HostConfig'].map((part) => membersAt(container, part));
   const labels = membersAt(config, 'Labels');
   const account = clean(textOf(labels, settings.account) ?? '', 253).trim();
-  if (account === '') return null;
+  if (account === '') {
+    // It was listed since it has the label.
+    problem(`its label ${settings.account} says nothing: it is not declared`);
+    return null;
+  }
+  for (const message of otherForms(container, host ?? {})) problem(message);
   const startMs = begunAt(state ?? {}, 'StartedAt');
   if (startMs === null) {
     if (state?.['Running'] === true) problem('State.StartedAt is no time with a zone: it is not declared');
@@ -180,6 +185,15 @@ function declarationOf(
       ),
     ]),
   };
+}
+
+/** What is left out of a container since it is of another form. */
+function otherForms(container: unknown, host: Members): string[] {
+  const lists = ['DeviceRequests', 'Devices'].filter((name) => !Array.isArray(host[name] ?? []));
+  return [
+    ...(isMembers(container) && isMembers(container['State']) ? [] : ['State']),
+    ...lists.map((name) => `HostConfig.${name}`),
+  ].map((member) => `${member} is of another form: what it says is left out`);
 }
 
 /** What the container device interface calls its devices. */

@@ -193,6 +193,8 @@ test('what cannot be used costs itself alone', async () => {
     'State.StartedAt is no time with a zone: it is not declared',
     'a container has no id of 64 hexadecimal digits',
     'a container has no id of 64 hexadecimal digits',
+    'its label gpuledger.account says nothing: it is not declared',
+    'its label gpuledger.account says nothing: it is not declared',
   ]);
 });
 
@@ -215,4 +217,25 @@ test.skipIf(!existsSync(CORPUS))('a recorded container is read', async () => {
   await until(() =>
     expect(sink.jobs.get(recorded.Id)).toMatchObject({ account: 'rl-42', name: 'trainer', end: null }),
   );
+});
+
+test('what is of another form is told, and costs what stands in it', async () => {
+  const odd = [
+    container(),
+    container({ Config: { Labels: { 'gpuledger.account': 5 } } }),
+    container({ HostConfig: { DeviceRequests: { Count: 1 }, Devices: 'all' } }),
+    { ...container(), State: 'running' },
+  ];
+  for (const [at, one] of odd.entries()) containers.set(String(at).repeat(64), one);
+  follow();
+  await until(() => expect(sink.completeToMs).toBeGreaterThan(0));
+  expect([...sink.jobs.values()].map((job) => job.externalId[0]).sort()).toEqual(['0', '2']);
+  expect(
+    sink.problems.map(({ subject, message }) => `${subject?.[0]} ${message.split(':')[0]}`).sort(),
+  ).toEqual([
+    '1 its label gpuledger.account says nothing',
+    '2 HostConfig.DeviceRequests is of another form',
+    '2 HostConfig.Devices is of another form',
+    '3 State is of another form',
+  ]);
 });
