@@ -28,7 +28,7 @@ export function createShared(reader: LedgerReader, nowMs: number): Shared {
 }
 
 /** The function that places hours of one node: where nothing but spans differs from the one before, as that one. */
-function createPlacer(): (inputs: NodeHourInputs) => PlacedHour {
+export function createPlacer(): (inputs: NodeHourInputs) => PlacedHour {
   let last: { readonly inputs: NodeHourInputs; readonly placed: PlacedHour } | null = null;
   return (inputs) => {
     const placed = last !== null && isPlacedAlike(last.inputs, inputs) ? last.placed : placeNodeHour(inputs);
