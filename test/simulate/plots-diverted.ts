@@ -215,7 +215,8 @@ const pidAgain: Plot = (site) => {
   if (place === null) return;
   const pid = 400_000 + site.next();
   const until = site.second(site.length * 0.3, site.length * 0.5);
-  const run = slurmJob(site, { [place.node]: gpusOf(place.gpus) }, place.node, { start: -400 });
+  const end = site.second(until + 1, site.length);
+  const run = slurmJob(site, { [place.node]: gpusOf(place.gpus) }, place.node, { start: -400, end });
   worker(site, run, place, { pid, start: -300, end: until });
   site.process(`again${site.next()}`, {
     ...{ node: place.node, pid, user: site.user(), exe: PYTHON, argv: [PYTHON, 'train.py'] },
