@@ -39,6 +39,8 @@ export interface Played {
   readonly folder: string;
   /** When it was played to, and how far sources had said in the end that they are complete. */
   readonly endedMs: number;
+  /** When silent nodes were last looked for. */
+  readonly tickedMs: number;
   readonly complete: readonly { readonly name: string; readonly completeToMs: number }[];
   /** Closes the service and removes its data. */
   close(): Promise<void>;
@@ -51,7 +53,7 @@ interface Service {
 
 /** Something that the service was told, so that it can be told again in another order. */
 export type Told =
-  | { readonly kind: 'batches'; readonly node: string; readonly request: BatchRequest }
+  | { readonly kind: 'batches'; readonly atMs: number; readonly node: string; readonly request: BatchRequest }
   | { readonly kind: 'job'; readonly atMs: number; readonly job: JobIn }
   | { readonly kind: 'policy'; readonly atMs: number; readonly policy: PolicyIn };
 
@@ -83,7 +85,9 @@ export async function play(built: Built, hear: (told: Told) => void = () => unde
     const { items } = await app.services.queries.findings(ADMIN, FindingsQuery.parse({ limit: 500 }));
     for (const { id } of items) if (!firstSeenMs.has(id)) firstSeenMs.set(id, world.nowMs);
   };
+  let tickedMs = built.startMs;
   const tick = async (): Promise<void> => {
+    tickedMs = clock.nowMs();
     const { store, services } = service.app;
     const log = { error: (_details: object, message: string) => void complaints.push(message) };
     await createSilence(store, clock, services.live, log).tick();
@@ -111,7 +115,7 @@ export async function play(built: Built, hear: (told: Told) => void = () => unde
   for (const node of nodes) await node.stop();
   await look();
   return {
-    ...{ app: service.app, firstSeenMs, complaints, folder, endedMs: Math.floor(world.nowMs) },
+    ...{ app: service.app, firstSeenMs, complaints, folder, endedMs: Math.floor(world.nowMs), tickedMs },
     complete: [...complete].map(([name, completeToMs]) => ({ name, completeToMs })),
     polls: nodes.reduce((sum, node) => sum + node.polls, 0),
     async close() {
@@ -162,7 +166,7 @@ function networkOf(
         const sinceMs = world.nowMs - built.startMs;
         if (away.some(({ from, to }) => sinceMs >= from && sinceMs < to))
           throw new ShipError('connection refused', false);
-        hear({ kind: 'batches', node, request });
+        hear({ kind: 'batches', atMs: world.nowMs, node, request });
         const answer = await service.app.services.ingest.accept(caller, structuredClone(request));
         await look();
         if (lost.some(({ from, to }) => sinceMs >= from && sinceMs < to))

@@ -40,8 +40,9 @@ export async function retell(
   try {
     const { ingest, declarations, policies } = app.services;
     await importFleet(app, built);
+    const heard = lastHeard(told);
     for (const one of shuffled(told, createRandom(order))) {
-      nowMs = one.kind === 'batches' ? played.endedMs : Math.floor(one.atMs);
+      nowMs = Math.floor(one.kind === 'batches' ? (heard.get(one.node) ?? one.atMs) : one.atMs);
       if (one.kind === 'policy') await policies.put(ADMIN, one.policy);
       else if (one.kind === 'job') await declarations.declareJob(SCHEDULER, one.job);
       else await ingest.accept({ ...ADMIN, role: 'agent', node: one.node }, structuredClone(one.request));
@@ -50,7 +51,9 @@ export async function retell(
     for (const { name, completeToMs } of played.complete)
       await declarations.putSource(SCHEDULER, name, SOURCE_INSTANCE, completeToMs);
     app.attribution.start();
+    nowMs = played.tickedMs;
     await createSilence(app.store, clock, app.services.live, log).tick();
+    nowMs = played.endedMs;
     await app.attribution.whenIdle();
     return [
       ...complaints.map((text): Failure => ({ rule: 'order', text })),
@@ -60,6 +63,14 @@ export async function retell(
     await app.stop();
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** When each node was last heard: nobody may be late by more, since a node that fell silent must be silent here too. */
+function lastHeard(told: readonly Told[]): Map<string, number> {
+  const heard = new Map<string, number>();
+  for (const one of told)
+    if (one.kind === 'batches') heard.set(one.node, Math.max(heard.get(one.node) ?? 0, one.atMs));
+  return heard;
 }
 
 /** Facts of one node, and versions of one job, in their order; everything else in any, batches now and then twice. */
