@@ -88,6 +88,8 @@ function bootsOf(scenario: Scenario, name: string, index: number, startMs: numbe
   for (const number of [...ends.keys(), ends.length]) {
     const next = ends[number];
     const toMs = startMs + (next?.at ?? scenario.length + AFTERWARDS_MS);
+    if (toMs < bootMs)
+      throw new ScenarioError(`faults: ${name} is down when it is to reboot; let it come up before`);
     const node = buildNode(scenario, name, spec, index, startMs, { number, ms: bootMs });
     boots.push({ node, fromMs: number === 0 ? startMs : bootMs, toMs });
     if (next !== undefined) bootMs = toMs + next.for;

@@ -67,6 +67,11 @@ test.each([
     'processes: {p: {start: 910}}\nfaults: [{kind: reboot, at: 900}]',
     /processes\.p\.start: its node is down then/,
   ],
+  [
+    'a reboot of a node that is down',
+    'faults: [{kind: reboot, at: 300, for: 60}, {kind: reboot, at: 250, for: 180}]',
+    /faults: gpu-n1 is down when it is to reboot/,
+  ],
 ])('a name that is not there is refused with its place: %s', (_, text, message) => {
   expect(() => build(readScenario(HEAD + text, 'x.yaml'))).toThrow(message);
 });
