@@ -13,7 +13,7 @@ const NOW = START + 3_600_000;
 const CORPUS = new URL('../../../shared/corpus/ray/api-jobs.json', import.meta.url);
 
 let jobs: unknown;
-let actors: unknown[];
+let actors: unknown;
 let status: number;
 let seen: { path: string; authorization: string | undefined }[];
 let server: Server;
@@ -31,9 +31,7 @@ beforeEach(async () => {
     seen.push({ path: request.url ?? '', authorization: request.headers.authorization });
     response.writeHead(status, { date: new Date(NOW).toUTCString() });
     const isActors = request.url?.startsWith('/api/v0/actors') === true;
-    const answer = isActors
-      ? { result: true, data: { result: { total: actors.length, result: actors } } }
-      : jobs;
+    const answer = isActors ? { result: true, data: { result: { total: 1, result: actors } } } : jobs;
     response.end(typeof answer === 'string' ? answer : JSON.stringify(answer));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -247,6 +245,18 @@ describe('what Ray should not say', () => {
     follow();
     await looked();
     expect(sink.jobs.get('02000000')?.attributes['actors']).toBeUndefined();
+  });
+
+  test('an answer without a list of actors is told, and jobs are jobs', async () => {
+    jobs = [job()];
+    actors = { actor: actor() };
+    follow();
+    await looked();
+    expect(sink.jobs.has('02000000')).toBe(true);
+    expect(sink.problems).toContainEqual({
+      subject: 'actors',
+      message: expect.stringContaining('no list of actors'),
+    });
   });
 });
 

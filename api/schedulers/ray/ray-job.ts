@@ -1,6 +1,6 @@
 /** A job of Ray as a declaration: never with devices, since what Ray's books say of GPUs is what its users asked for. */
 import { attributesOf } from '../attributes.ts';
-import { clean, isMembers, listOf, type Members, membersAt, textOf } from '../json-values.ts';
+import { clean, isMembers, type Members, membersAt, textOf } from '../json-values.ts';
 import type { Declaration } from '../source.ts';
 import type { RaySettings } from './settings.ts';
 
@@ -92,11 +92,13 @@ function millisecondsOf(members: Members, name: string): number | null {
   return typeof value === 'number' && value >= MIN_MS && value <= MAX_MS ? Math.floor(value) : null;
 }
 
-/** Of the state API: the actors that live, by job. */
-export function actorsOf(answer: unknown): Map<string, RayActors> {
-  const result = membersAt(answer, 'data', 'result');
-  const rows = listOf(result, 'result').filter(isMembers);
-  const alive = rows.filter((row) => row['state'] === 'ALIVE' && textOf(row, 'job_id') !== null);
+/** Of the state API: the actors that live, by job. null: the answer has no list of actors. */
+export function actorsOf(answer: unknown): Map<string, RayActors> | null {
+  const rows = membersAt(answer, 'data', 'result')['result'];
+  if (!Array.isArray(rows)) return null;
+  const alive = rows
+    .filter(isMembers)
+    .filter((row) => row['state'] === 'ALIVE' && textOf(row, 'job_id') !== null);
   return new Map(
     [...Map.groupBy(alive, (row) => textOf(row, 'job_id') ?? '')].map(([job, own]) => [
       job,

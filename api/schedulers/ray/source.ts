@@ -66,7 +66,9 @@ function createFollower(
     if (atMs - actorsMs < ACTORS_MS) return;
     actorsMs = atMs;
     try {
-      actors = actorsOf((await ask(ACTORS, signal)).value);
+      const now = actorsOf((await ask(ACTORS, signal)).value);
+      if (now === null) throw new DashboardError(0, `${ACTORS} was answered with what is no list of actors`);
+      actors = now;
     } catch (error) {
       if (!(error instanceof DashboardError)) throw error;
       // Older ones do not have it, and a job is a job without its actors.
