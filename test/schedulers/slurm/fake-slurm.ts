@@ -1,5 +1,5 @@
 /** Slurm's programs as scripts that answer from files, so that a cluster can be played step by step. */
-import { appendFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryFolder } from '../../e2e/processes.ts';
 
@@ -40,7 +40,12 @@ export function createFakeSlurm(): FakeSlurm {
       { mode: 0o755 },
     );
   appendFileSync(join(dir, LOG), '');
-  const says: FakeSlurm['says'] = (program, text) => writeFileSync(join(dir, program), text);
+  /** At once, as a program may be reading: half an answer would be one that the cluster never gave. */
+  const put = (name: string, text: string): void => {
+    writeFileSync(join(dir, `${name}.new`), text);
+    renameSync(join(dir, `${name}.new`), join(dir, name));
+  };
+  const says: FakeSlurm['says'] = put;
   const answer = (key: string, rows: readonly unknown[]) =>
     JSON.stringify({ [key]: rows, meta: { slurm: { cluster: 'lab' } }, errors: [] });
   const fake: FakeSlurm = {
@@ -51,12 +56,12 @@ export function createFakeSlurm(): FakeSlurm {
     nodes: (nodes) => says('scontrol', answer('nodes', nodes)),
     fails: (program, message) => {
       const path = join(dir, `${program}.fails`);
-      if (message !== null) writeFileSync(path, message);
+      if (message !== null) put(`${program}.fails`, message);
       else if (existsSync(path)) rmSync(path);
     },
     config: (settings) =>
-      writeFileSync(
-        join(dir, 'config'),
+      put(
+        'config',
         Object.entries(settings)
           .map(([name, value]) => `${name.padEnd(24)}= ${value}\n`)
           .join(''),
