@@ -5,7 +5,7 @@
  */
 import { ACCOUNTED_TYPE, type AccountedFact } from '../api/contract/batch.ts';
 import type { EndedTenant, StartOf } from './parts.ts';
-import type { EndedProcess, Reading } from './reading.ts';
+import { type EndedProcess, type Reading, UNTOLD_TYPE } from './reading.ts';
 
 /** A row may come later than the reading in which its process was gone; after this long the pid is another process. */
 const REMEMBERED_MS = 15 * 60_000;
@@ -13,8 +13,6 @@ const REMEMBERED_MS = 15 * 60_000;
 const MAX_REMEMBERED = 1024;
 /** Rows of one reading; a machine on which more processes end between two readings loses the rest, and says so. */
 const MAX_ROWS = 512;
-/** What nvidia-smi writes where it does not tell the type: the process is known, only no reading saw it there. */
-const UNSEEN_TYPE = '?';
 
 /** Where the processes behind pids are looked up. */
 export interface Identities {
@@ -155,7 +153,7 @@ export class AccountingBook {
     if (owner !== undefined) return owner;
     // Who has had the pid since before the interval had it when the context closed.
     const living = this.#identities.keyOfLiving(pid, afterMs, seenMs);
-    if (living !== null) owner = { key: living, type: UNSEEN_TYPE };
+    if (living !== null) owner = { key: living, type: UNTOLD_TYPE };
     else {
       const why =
         openMs > seenMs - afterMs

@@ -1,7 +1,7 @@
 /** Puts one device of a reading into the form that spans are made from: a sorted set of processes, or why there is none. */
 import { BATCH_LIMITS, type GapReason } from '../api/contract/batch.ts';
 import { type Occupant, type Partition, sameOccupants } from './pieces.ts';
-import { type DeviceProcess, type DeviceReading, isUnknown } from './reading.ts';
+import { type DeviceProcess, type DeviceReading, isUnknown, UNTOLD_TYPE } from './reading.ts';
 import { drawsWorkingPower } from './working-power.ts';
 
 /** What one good reading says about one device. The arrays of occupants run in parallel, ascending by process key. */
@@ -40,10 +40,15 @@ const larger = (a: number | null, b: number | null): number | null =>
 export const byOccupant = (a: Occupant, b: Occupant): number =>
   a.process === b.process ? (a.gpuInstance ?? -1) - (b.gpuInstance ?? -1) : a.process < b.process ? -1 : 1;
 
-function rowsOf(processes: readonly DeviceProcess[], keys: ReadonlyMap<number, string>): Row[] {
+function rowsOf(
+  processes: readonly DeviceProcess[],
+  keys: ReadonlyMap<number, string>,
+  before: readonly Occupant[],
+): Row[] {
   const rows = new Map<string, Row>();
-  for (const { pid, type, smPercent, memoryBytes, gpuInstance } of processes) {
+  for (const { pid, type: told, smPercent, memoryBytes, gpuInstance } of processes) {
     const process = keys.get(pid) ?? `${pid}/?0`;
+    const type = told === UNTOLD_TYPE ? typeIn(before, process, gpuInstance) : told;
     const place = gpuInstance === null ? process : `${process} ${gpuInstance}`;
     const other = rows.get(place);
     if (other === undefined) rows.set(place, { process, type, smPercent, memoryBytes, gpuInstance });
@@ -63,7 +68,11 @@ function rowsOf(processes: readonly DeviceProcess[], keys: ReadonlyMap<number, s
   return all.length < 2 ? all : all.sort(byOccupant);
 }
 
-/** `before` lets an unchanged set share its array. */
+/** Only some answers tell types: what a process was here when it was last told, it is while that answer fails. */
+const typeIn = (before: readonly Occupant[], process: string, gpuInstance: number | null): string =>
+  before.find((one) => one.process === process && one.gpuInstance === gpuInstance)?.type ?? UNTOLD_TYPE;
+
+/** `before`, of the last good reading, lets an unchanged set share its array, and tells types that are not told now. */
 export function occupancyOf(
   reading: DeviceReading,
   keys: ReadonlyMap<number, string>,
@@ -83,7 +92,7 @@ export function occupancyOf(
     drawsWorkingPower(reading.powerMilliwatts, reading.powerLimitMilliwatts);
   if (reading.processes.length === 0)
     return { percent, occupants: EMPTY, smPercent: EMPTY, memoryBytes: EMPTY, partition, strained };
-  const rows = rowsOf(reading.processes, keys);
+  const rows = rowsOf(reading.processes, keys, before?.occupants ?? EMPTY);
   const same = before !== null && sameOccupants(before.occupants, rows);
   return {
     percent,

@@ -27,9 +27,12 @@ export interface Inventory {
   readonly problems: readonly ReadingProblem[];
 }
 
+/** What nvidia-smi writes where it does not tell the type of a process. */
+export const UNTOLD_TYPE = '?';
+
 export interface DeviceProcess {
   readonly pid: number;
-  /** C, G, C+G, M+C, …; "?" where unknown. */
+  /** C, G, C+G, M+C, …, or `UNTOLD_TYPE`. */
   readonly type: string;
   /** pmon's SM column; null is "no sample", 0 is a measured zero. */
   readonly smPercent: number | null;

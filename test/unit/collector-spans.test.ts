@@ -270,3 +270,13 @@ describe('a divided device', () => {
     ]);
   });
 });
+
+test("a process's type is kept while the answer that tells types fails, also over a gap; a new process has none", () => {
+  const told: Poll = { percent: 50, pids: [1] };
+  const untold: Poll = { percent: 50, pids: [1, 2], untold: true };
+  const { tenancies } = play([told, told, untold, { failed: true }, untold, untold]);
+  const types = tenancies.map(({ tenants }) => tenants.map(({ process, type }) => [process, type]));
+  expect(new Set(types.map((one) => JSON.stringify(one)))).toEqual(
+    new Set(['[["1/1","C"]]', '[["1/1","C"],["2/1","?"]]']),
+  );
+});

@@ -1,7 +1,7 @@
 // Polls of one device, played to a span builder.
 import type { Gap, Tenancy } from '../../api/contract/batch.ts';
 import type { EndedTenant } from '../../collector/parts.ts';
-import type { DeviceProcess, DeviceReading } from '../../collector/reading.ts';
+import { type DeviceProcess, type DeviceReading, UNTOLD_TYPE } from '../../collector/reading.ts';
 import { createSpanBuilder } from '../../collector/spans.ts';
 
 export const GPU = 'GPU-a';
@@ -22,6 +22,8 @@ export interface Poll {
   readonly partition?: readonly { readonly gpuInstance: number; readonly slices: number }[];
   readonly ended?: readonly EndedTenant[];
   readonly failed?: boolean;
+  /** The answer that tells types is missing. */
+  readonly untold?: boolean;
   readonly afterMs?: number;
   readonly startedMs?: number;
   /** When those ended that have left, where that was noticed. */
@@ -31,6 +33,7 @@ export interface Poll {
 function deviceOf(poll: Poll): DeviceReading {
   if (poll.failed) return { ok: false, uuid: GPU, reason: 'tool_timeout', detail: 'planted' };
   const { percent = 0, power = AT_REST, pids = [], partition = [] } = poll;
+  const type = poll.untold ? UNTOLD_TYPE : 'C';
   return {
     ok: true,
     uuid: GPU,
@@ -41,7 +44,7 @@ function deviceOf(poll: Poll): DeviceReading {
     partition,
     processes: pids.map((one): DeviceProcess => {
       const { pid, gpuInstance, sm = null } = typeof one === 'number' ? { pid: one, gpuInstance: null } : one;
-      return { pid, type: 'C', smPercent: sm, memoryBytes: null, gpuInstance, computeInstance: null };
+      return { pid, type, smPercent: sm, memoryBytes: null, gpuInstance, computeInstance: null };
     }),
   };
 }

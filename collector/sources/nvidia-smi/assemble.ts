@@ -8,6 +8,7 @@ import {
   type DeviceReading,
   isUnknown,
   type ReadingProblem,
+  UNTOLD_TYPE,
   type Value,
 } from '../../reading.ts';
 import type { Answer, Failure } from './call.ts';
@@ -283,7 +284,7 @@ function merge(
       const memory = own === null && places.size > 1 ? null : known(row.memoryBytes);
       processes.set(key, {
         pid,
-        type: known(row.type) ?? before?.type ?? '?',
+        type: known(row.type) ?? before?.type ?? UNTOLD_TYPE,
         smPercent: known(row.smPercent) ?? before?.smPercent ?? null,
         // Compute instances of one GPU instance share their memory and print it once each: the largest, not the sum.
         memoryBytes:
