@@ -34,6 +34,8 @@ interface Sight {
   readonly type: string;
   /** By the monotonic clock: it came after this; null where that is not known. */
   readonly afterMs: number | null;
+  /** By the monotonic clock: its start; null where that is not known. */
+  readonly bornMs: number | null;
   /** By the monotonic clock: the first reading that saw it. */
   readonly sinceMs: number;
   /** By the monotonic clock: the last reading that saw it. */
@@ -113,7 +115,7 @@ export class AccountingBook {
           const began = startedMs(key);
           const bornMs = began === null ? null : Math.min(monotonicMs, monotonicMs - (wallMs - began));
           const afterMs = larger(this.#measuredMs.get(device.uuid) ?? null, bornMs);
-          sights.set(pid, { key, type, afterMs, sinceMs: monotonicMs, atMs: monotonicMs });
+          sights.set(pid, { key, type, afterMs, bornMs, sinceMs: monotonicMs, atMs: monotonicMs });
         }
       }
       if (sights.size > MAX_REMEMBERED) forget(sights, monotonicMs);
@@ -136,12 +138,15 @@ export class AccountingBook {
    * when it came as it was seen first. null: the driver's figure tells nothing of it, or no more than half of the interval.
    */
   #openAfter(
-    { afterMs, sinceMs, atMs }: Sight,
+    { afterMs, bornMs, sinceMs, atMs }: Sight,
     { device, openMs }: EndedProcess,
     nowMs: number,
   ): { readonly openMs: number; readonly sure: boolean } | null {
     if (atMs !== this.#measuredMs.get(device)) return null;
-    const leastMs = afterMs === null ? 0 : openMs - (atMs - afterMs);
+    // Open for longer than since the reading that did not list it: that one was wrong, and it may have come at its start.
+    const isOlder = afterMs !== null && openMs > nowMs - afterMs;
+    const cameMs = isOlder ? bornMs : afterMs;
+    const leastMs = cameMs === null ? 0 : openMs - (atMs - cameMs);
     if (leastMs > 0) return { openMs: Math.round(leastMs), sure: true };
     const mostMs = openMs - (atMs - sinceMs);
     return mostMs < 0 || mostMs >= (nowMs - atMs) / 2 ? null : { openMs: Math.round(mostMs), sure: false };

@@ -88,6 +88,20 @@ describe('a row of the accounting', () => {
     expect(world.poll({ [GPU]: [] }, [row(7, GPU, 9000)]).ended.size).toBe(0);
   });
 
+  test('of longer than since a reading that did not list the process refutes that reading, and gives by its start', () => {
+    const given = (bornMs: number | null, openMs: number) => {
+      const world = new World();
+      world.startedMs = bornMs === null ? null : world.wallMs + bornMs;
+      // A sensor lies in the first of them: the process was there.
+      for (const listed of [[], [5]]) world.poll({ [GPU]: listed });
+      return world.poll({ [GPU]: [] }, [row(5, GPU, openMs)]).ended.get(GPU) ?? [];
+    };
+    // It came 8 s before the last reading that saw it, and had the device open for 12 s: until 4 s after that at least.
+    expect(given(2000, 12_000)).toMatchObject([{ openMs: 4000, sure: true }]);
+    expect(given(-60_000, 12_000)).toEqual([]);
+    expect(given(null, 12_000)).toEqual([]);
+  });
+
   test('of a process that is still listed is its own each time: it closed one context of several', () => {
     const world = new World();
     for (let i = 0; i < 3; i += 1) expect(keysOf(world.poll({ [GPU]: [5] }, [row(5)]))).toEqual(['5/1']);
