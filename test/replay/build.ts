@@ -42,6 +42,8 @@ export class ScenarioError extends Error {
 }
 
 const FIRST_PID = 20_000;
+/** Of ancestors: a process may be named as its own. */
+const MAX_ANCESTORS = 64;
 const PID_STEP = 7;
 
 /** Throws `ScenarioError` where a name is not there. */
@@ -64,7 +66,7 @@ export function build(scenario: Scenario): Built {
     const boot = bootOf(boots, copy, startMs);
     const process = buildProcess(scenario, jobs, boot, copy, pids, startMs);
     addProcess(boot.node, process);
-    truths.set(process, truthOf(copy, startMs));
+    truths.set(process, truthOf(copy, workFor(copy, copies, jobs), startMs));
   }
   return {
     ...{ scenario, startMs, endMs: startMs + scenario.length, nodes, boots, truths },
@@ -268,9 +270,27 @@ function jobOf(jobs: ReadonlyMap<string, ScenarioJob>, name: string, where: stri
   return job;
 }
 
-function truthOf({ spec }: Copy, startMs: number): TruthSpan[] {
-  const job = spec.truthJob ?? spec.job ?? null;
+/** The job that a process computes for unless it is said: its own, that whose root it is, or else that of its parent. */
+function workFor(
+  { name, spec, number }: Copy,
+  copies: readonly Copy[],
+  jobs: ReadonlyMap<string, ScenarioJob>,
+  ancestors = 0,
+): string | null {
+  const own = spec.truthJob ?? spec.job ?? [...jobs].find(([, { root }]) => root === name)?.[0];
+  if (own !== undefined) return own;
+  const parents = copies.filter((other) => other.name === spec.parent);
+  const parent = parents.find((other) => other.number === number) ?? parents[0];
+  if (parent === undefined || ancestors === MAX_ANCESTORS) return null;
+  return workFor(parent, copies, jobs, ancestors + 1);
+}
+
+function truthOf({ name, spec }: Copy, job: string | null, startMs: number): TruthSpan[] {
   const spans = typeof spec.truth === 'string' ? [{ from: spec.start, is: spec.truth }] : spec.truth;
+  if (job === null && spec.uses.length > 0 && spans.some(({ is }) => is === 'declared'))
+    throw new ScenarioError(
+      `processes.${name}.truth: it computes for no job that is named; say truthJob, or truth: diverted or overhead`,
+    );
   return spans.map(({ from, is }) => ({ fromMs: startMs + from, is, job: is === 'declared' ? job : null }));
 }
 

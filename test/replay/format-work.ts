@@ -169,5 +169,8 @@ export const Process = z.strictObject({
     .union([z.enum(TRUTHS), z.array(z.strictObject({ from: Offset, is: z.enum(TRUTHS) })).min(1)])
     .default('declared')
     .meta({ description: 'Whom its computing is for, which only the benchmark is told' }),
-  truthJob: Key.optional().meta({ description: 'The job that it computes for; default: job' }),
+  truthJob: Key.optional().meta({
+    description:
+      'The job that it computes for; default: job, then that whose root it is, then that of its parent',
+  }),
 });

@@ -58,6 +58,11 @@ test.each([
 
 test.each([
   ['a parent', 'processes: {p: {parent: q}}', /processes\.p\.parent: no process is named q/],
+  [
+    'the job that is computed for',
+    'loads: {l: {sm: 9, memory: 1GiB}}\nprocesses: {p: {uses: [{gpus: 0, load: l}]}}',
+    /processes\.p\.truth: it computes for no job that is named; say truthJob/,
+  ],
   ['a user', 'processes: {p: {user: alice}}', /processes\.p\.user: users has no alice/],
   ['a load', 'processes: {p: {uses: [{gpus: 0, load: a}]}}', /processes\.p\.uses: loads has no a/],
   ['a job', 'processes: {p: {job: "1"}}', /processes\.p\.job: jobs has no 1/],

@@ -1,5 +1,5 @@
 /** What a simulated node is at one moment: who lives, what every device does. The renderers turn it into tools' answers. */
-import type { DeviceFault, DeviceUse, Load, SimDevice, SimNode, SimProcess } from './model.ts';
+import type { DeviceFault, DeviceUse, Load, SimDevice, SimInstance, SimNode, SimProcess } from './model.ts';
 import { within } from './model.ts';
 import { noise } from './random.ts';
 
@@ -121,7 +121,7 @@ function deviceStates(
 }
 
 function deviceState(device: SimDevice, present: DeviceTenant[], atMs: number): DeviceState {
-  const tenants = fitted(present);
+  const tenants = fitted(present, device);
   const fault = device.faults.find((candidate) => within(candidate, atMs));
   if (fault !== undefined && fault.kind !== 'says') {
     const nothing = { utilisationPercent: 0, memoryUsedMiB: 0, powerWatts: 0, tenants: [], actual: [] };
@@ -154,11 +154,32 @@ function deviceState(device: SimDevice, present: DeviceTenant[], atMs: number): 
   };
 }
 
-/** Sorted by pid; where contexts together want more than the device has, each gets its part of 100. */
-function fitted(present: DeviceTenant[]): DeviceTenant[] {
-  if (present.length < 2) return present;
+/** Of a whole GPU. */
+const MIG_SLICES = 7;
+
+/** Sorted by pid; where contexts together want more than the device or their part of it has, each gets its share of that. */
+function fitted(present: DeviceTenant[], { instances = [] }: SimDevice): DeviceTenant[] {
+  if (present.length === 0) return present;
   present.sort((a, b) => a.process.pid - b.process.pid);
-  const wanted = present.reduce((sum, tenant) => sum + tenant.smPercent, 0);
-  if (wanted <= 100) return present;
-  return present.map((tenant) => ({ ...tenant, smPercent: Math.floor((tenant.smPercent * 100) / wanted) }));
+  if (instances.length === 0) return limited(present, 100);
+  const groups = Map.groupBy(present, ({ use }) => use.gpuInstance ?? null);
+  const own = [...groups].flatMap(([number, tenants]) => {
+    const instance = instances.find((one) => one.gpuInstance === number);
+    return instance === undefined ? tenants : limited(tenants, percentOf(instance));
+  });
+  return limited(
+    own.sort((a, b) => a.process.pid - b.process.pid),
+    100,
+  );
+}
+
+/** A profile begins with its slices, after those of the compute instance: "3g.40gb", "1c.3g.40gb". */
+const percentOf = ({ profile }: SimInstance): number =>
+  Math.floor((Number(/(\d+)g/.exec(profile)?.[1] ?? MIG_SLICES) * 100) / MIG_SLICES);
+
+function limited(tenants: DeviceTenant[], percent: number): DeviceTenant[] {
+  const wanted = tenants.reduce((sum, tenant) => sum + tenant.smPercent, 0);
+  if (wanted <= percent) return tenants;
+  const part = ({ smPercent }: DeviceTenant): number => Math.floor((smPercent * percent) / wanted);
+  return tenants.map((tenant) => ({ ...tenant, smPercent: part(tenant) }));
 }
